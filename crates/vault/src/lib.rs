@@ -1,0 +1,37 @@
+//! May this move? Tiers, policy, roster, quorum, limits and breaker, as pure functions; and the state machines of
+//! coordinator, signer and permits, which daemons execute and the simulator runs unchanged.
+//!
+//! Does no I/O, reads no clock and no randomness: time, random bytes and chain facts are arguments.
+
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
+mod approval;
+pub mod body;
+mod charter;
+pub mod breaker;
+pub mod fold;
+pub mod judge;
+mod outflow;
+mod payout;
+mod policy;
+mod reason;
+pub mod receipt;
+mod roster;
+pub mod scripts;
+pub mod signer;
+pub mod coordinator;
+pub mod permit;
+pub mod explain;
+pub mod wire;
+pub mod statement;
+mod vault;
+mod word;
+
+pub use charter::Charter;
+pub use approval::{Approval, ApprovalError, APPROVE, REQUEST, RESET};
+pub use payout::{DigestContext, Payout, PayoutKind};
+pub use policy::{Approvals, Evacuation, Limit, Policy, PolicyError, Rule, VaultPolicy};
+pub use reason::{Reason, Verdict};
+pub use roster::{ApproverKey, Machine, Role, Roster, RosterError};
+pub use vault::{Owner, Tier, Vault, VaultError};
+pub use word::UnknownWord;
