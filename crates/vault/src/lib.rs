@@ -10,6 +10,7 @@ pub mod body;
 mod charter;
 pub mod breaker;
 pub mod fold;
+pub mod follow;
 pub mod judge;
 mod outflow;
 mod payout;
