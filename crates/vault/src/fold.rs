@@ -3,13 +3,10 @@
 //!
 //! An entry that could not have come about honestly is an error, and no witness co-signs a log that has one.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use kuraban_base::{Amount, Instant, PayoutDigest, PayoutId, Txid, VaultId, cbor::CborError};
-use kuraban_chain::btc::{OutPoint, Tx};
+use kuraban_chain::btc::{Network, OutPoint, Tx};
 
 use crate::{
     approval::{Approval, RESET},
@@ -328,8 +325,10 @@ impl Fold {
     #[must_use]
     pub fn standing(&self, id: &PayoutId, now: Instant) -> Option<Standing> {
         let record = self.payouts.get(id)?;
-        let receipted = |draft: &&Draft| record.receipts.iter().any(|logged| logged.receipt.txid == draft.txid);
-        let earlier = record.drafts.iter().filter(receipted).map(|draft| (draft.txid, draft.spends())).collect();
+        let receipted =
+            |draft: &&Draft| record.receipts.iter().any(|logged| logged.receipt.txid == draft.txid);
+        let earlier =
+            record.drafts.iter().filter(receipted).map(|draft| (draft.txid, draft.spends())).collect();
         let before = match self.outflows.get(&record.payout.vault) {
             Some(outflows) => outflows.sum_without(id, now),
             None => Some(Amount::ZERO),
@@ -350,7 +349,9 @@ impl Fold {
     /// What evacuations of a vault have committed to fees, without payout `id`.
     fn evacuation_fees(&self, vault: &VaultId, id: &PayoutId) -> Amount {
         let other = |record: &&Record| {
-            record.payout.kind == PayoutKind::Evacuation && record.payout.vault == *vault && record.payout.id != *id
+            record.payout.kind == PayoutKind::Evacuation
+                && record.payout.vault == *vault
+                && record.payout.id != *id
         };
         let fee = |record: &Record| {
             let most = record.receipts.iter().map(|logged| logged.receipt.outflow).max()?;
@@ -368,8 +369,12 @@ impl Fold {
             return Err(FoldError::Opened { index: self.size });
         }
         match body {
-            Body::LogOpened { roster, policy, vaults, retention_days: _ } => self.opened(roster, policy, &vaults)?,
-            Body::PayoutRequested { payout, request, evidence } => self.requested(at, payout, request, evidence)?,
+            Body::LogOpened { roster, policy, vaults, retention_days: _ } => {
+                self.opened(roster, policy, &vaults)?
+            }
+            Body::PayoutRequested { payout, request, evidence } => {
+                self.requested(at, payout, request, evidence)?
+            }
             Body::PayoutApproved { payout, approval } => self.approved(&payout, approval)?,
             Body::PayoutRefused { payout, codes: _ } => self.end(&payout, Status::Refused)?,
             Body::PayoutExpired { payout } => self.end(&payout, Status::Expired)?,
@@ -489,10 +494,15 @@ impl Fold {
         if record.drafts.len() >= DRAFTS_MAX {
             return Err(FoldError::TooMany { payout: id.clone(), what: "transactions", max: DRAFTS_MAX });
         }
-        let tx = decode(id, tx)?;
+        let network = record.payout.network;
+        let tx = decode(network, id, tx)?;
         let (txid, vault) = (tx.txid(), record.payout.vault.clone());
         if record.draft(&txid).is_some() {
-            return Err(FoldError::Step { payout: id.clone(), status: "assembled", step: "assembled so again" });
+            return Err(FoldError::Step {
+                payout: id.clone(),
+                status: "assembled",
+                step: "assembled so again",
+            });
         }
         let outputs: Vec<_> = tx.outputs.iter().map(|output| output.script.clone()).collect();
         record.drafts.push(Draft { txid, tx, index });
@@ -528,7 +538,7 @@ impl Fold {
     fn signed(&mut self, id: &PayoutId, bytes: Vec<u8>) -> Result<(), FoldError> {
         let record = self.record(id)?;
         step(record, "signed", record.status.ended().is_none())?;
-        let txid = decode(id, &bytes)?.txid();
+        let txid = decode(record.payout.network, id, &bytes)?.txid();
         if record.draft(&txid).is_none() {
             return Err(FoldError::UnknownTransaction { payout: id.clone(), txid });
         }
@@ -565,7 +575,10 @@ impl Fold {
     fn reset(&mut self, cells: Vec<Cell>, epoch: u64, approvals: &[Approval]) -> Result<(), FoldError> {
         let refuse = |problem: String| FoldError::Reset { problem };
         if epoch != self.breaker.epoch() {
-            return Err(refuse(format!("it is for epoch {epoch}, the breaker is at {}", self.breaker.epoch())));
+            return Err(refuse(format!(
+                "it is for epoch {epoch}, the breaker is at {}",
+                self.breaker.epoch()
+            )));
         }
         let roster = self.charter.roster();
         let digest = reset_digest(roster.origin(), epoch, &cells);
@@ -575,9 +588,13 @@ impl Fold {
             people.insert(person.map_err(|problem| refuse(problem.to_string()))?);
         }
         for asked in self.charter.policy().reset() {
-            let have = roster.members(&asked.group).map_or(0, |members| members.intersection(&people).count());
+            let have =
+                roster.members(&asked.group).map_or(0, |members| members.intersection(&people).count());
             if have < usize::from(asked.count) {
-                return Err(refuse(format!("{have} approvals of group {}, want {}", asked.group, asked.count)));
+                return Err(refuse(format!(
+                    "{have} approvals of group {}, want {}",
+                    asked.group, asked.count
+                )));
             }
         }
         self.breaker.loosen(cells);
@@ -592,7 +609,7 @@ fn step(record: &Record, step: &'static str, allowed: bool) -> Result<(), FoldEr
     Err(FoldError::Step { payout: record.payout.id.clone(), status: record.status.word(), step })
 }
 
-fn decode(id: &PayoutId, bytes: &[u8]) -> Result<Tx, FoldError> {
-    Tx::decode(bytes)
+fn decode(network: Network, id: &PayoutId, bytes: &[u8]) -> Result<Tx, FoldError> {
+    Tx::decode(network, bytes)
         .map_err(|problem| FoldError::Transaction { payout: id.clone(), problem: problem.to_string() })
 }

@@ -137,7 +137,8 @@ impl Follower {
     pub fn restore_head(&mut self, head: TreeHead) -> Result<(), FollowError> {
         let found = self.leaves.frontier().head();
         if found != head {
-            let problem = format!("stored head is {} of size {}, entries lead to {}", head.root, head.size, found.root);
+            let problem =
+                format!("stored head is {} of size {}, entries lead to {}", head.root, head.size, found.root);
             return Err(FollowError::Checkpoint { problem });
         }
         let origin = self.fold.charter().roster().log().name().clone();
@@ -168,7 +169,9 @@ impl Follower {
         // The root is compared on a copy first, so that a checkpoint of another log changes nothing.
         let mut leaves = self.leaves.clone();
         for (_, leaf, _) in &opened {
-            leaves.append(*leaf).map_err(|problem| FollowError::Checkpoint { problem: problem.to_string() })?;
+            leaves
+                .append(*leaf)
+                .map_err(|problem| FollowError::Checkpoint { problem: problem.to_string() })?;
         }
         let cosigned = self
             .witness

@@ -251,7 +251,9 @@ fn log(facts: Facts<'_>, reasons: &mut Vec<Reason>) {
         Some(LogStanding::NotWitnessed(problem)) => {
             reasons.push(Reason::LogNotWitnessed { problem: problem.clone() });
         }
-        Some(LogStanding::NotIncluded(problem)) => reasons.push(Reason::LogNotIncluded { problem: problem.clone() }),
+        Some(LogStanding::NotIncluded(problem)) => {
+            reasons.push(Reason::LogNotIncluded { problem: problem.clone() })
+        }
     }
 }
 
@@ -268,7 +270,8 @@ fn flow(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) -> Flow {
         reasons.push(Reason::TransactionForm { problem: "the transaction has no inputs or no outputs" });
     }
     if tx.lock_time != 0 || tx.inputs.iter().any(|input| input.sequence < 0xffff_fffd) {
-        reasons.push(Reason::TransactionForm { problem: "the transaction is locked to a later time or block" });
+        reasons
+            .push(Reason::TransactionForm { problem: "the transaction is locked to a later time or block" });
     }
     let inputs = inputs(views, ask, reasons);
     let change = outputs(views, ask, reasons);
@@ -340,7 +343,12 @@ fn outputs(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) -> Amount 
 }
 
 /// Finds the one output that pays; names every other.
-fn payment(views: Views<'_>, payout: &Payout, others: &[(usize, Amount, &Script)], reasons: &mut Vec<Reason>) {
+fn payment(
+    views: Views<'_>,
+    payout: &Payout,
+    others: &[(usize, Amount, &Script)],
+    reasons: &mut Vec<Reason>,
+) {
     let network = views.vault.network;
     let want = shown(network, &payout.destination);
     let exact = |(_, value, script): &&(usize, Amount, &Script)| {
@@ -424,7 +432,9 @@ pub(crate) fn people(
     let mut approvers: BTreeSet<PersonId> = BTreeSet::new();
     for approval in approvals {
         match approval.verify(roster, APPROVE, digest.as_bytes()) {
-            Ok(person) if requester.as_ref() == Some(&person) => reasons.push(Reason::RequesterApproves { person }),
+            Ok(person) if requester.as_ref() == Some(&person) => {
+                reasons.push(Reason::RequesterApproves { person })
+            }
             Ok(person) => {
                 if let Some(person) = approvers.replace(person) {
                     reasons.push(Reason::ApprovalRepeated { person });
@@ -461,7 +471,9 @@ fn limits(
     if outflow > limit.per_payout_max {
         reasons.push(Reason::LimitPerPayout { outflow, max: limit.per_payout_max });
     }
-    let Some(standing) = facts.standing else { return reasons.push(Reason::NotJudged { what: "the vault's state" }) };
+    let Some(standing) = facts.standing else {
+        return reasons.push(Reason::NotJudged { what: "the vault's state" });
+    };
     let max = limit.rolling_24h_max;
     let within_limit = standing.before.and_then(|before| before.plus(outflow)).is_some_and(|sum| sum <= max);
     if !within_limit {
@@ -480,7 +492,7 @@ fn fee(views: Views<'_>, ask: Ask<'_>, flow: Flow, reasons: &mut Vec<Reason>) {
     if fee > max {
         reasons.push(Reason::FeeAboveCap { fee, max });
     }
-    let vsize = u128::from(vsize_signed(views, ask.tx));
+    let vsize = u128::try_from(vsize_signed(views, ask.tx)).unwrap_or(u128::MAX);
     // Compared as products, so that no rounding decides; the shown rate is rounded up.
     let paid = fee.units().checked_mul(1000);
     let allowed = limit.fee_rate_max.units().checked_mul(vsize);
@@ -490,18 +502,21 @@ fn fee(views: Views<'_>, ask: Ask<'_>, flow: Flow, reasons: &mut Vec<Reason>) {
     }
 }
 
+/// Outpoint, empty script and sequence: 41 bytes at four weight units each.
+const INPUT_WEIGHT_BARE: usize = 164;
+
 /// The virtual size with all signatures: as it is if every input has one, else with the largest that the descriptor
 /// can need.
-fn vsize_signed(views: Views<'_>, tx: &Tx) -> u64 {
+#[must_use]
+pub fn vsize_signed(views: Views<'_>, tx: &Tx) -> usize {
     let bare = |input: &&kuraban_chain::btc::TxIn| input.script_sig.is_empty() && input.witness.is_empty();
     let missing = tx.inputs.iter().filter(bare).count();
     if missing == 0 {
         return tx.vsize();
     }
-    let each = views.vault.descriptor.satisfaction_weight_max();
-    let count = u64::try_from(missing).unwrap_or(u64::MAX);
+    let each = views.vault.descriptor.input_weight_max().saturating_sub(INPUT_WEIGHT_BARE);
     // Marker and flag weigh two where no input has a witness yet.
-    tx.weight().saturating_add(2).saturating_add(each.saturating_mul(count)).div_ceil(4)
+    tx.weight().saturating_add(2).saturating_add(each.saturating_mul(missing)).div_ceil(4)
 }
 
 fn evacuation(
@@ -512,12 +527,18 @@ fn evacuation(
     reasons: &mut Vec<Reason>,
 ) {
     let Some(order) = &views.policy.evacuation else {
-        return reasons.push(Reason::EvacuationNotOrdered { problem: "the policy has no order to evacuate this vault" });
+        return reasons.push(Reason::EvacuationNotOrdered {
+            problem: "the policy has no order to evacuate this vault",
+        });
     };
     if payout.destination != order.destination {
-        reasons.push(Reason::EvacuationNotOrdered { problem: "the destination is not the one of the standing order" });
+        reasons.push(Reason::EvacuationNotOrdered {
+            problem: "the destination is not the one of the standing order",
+        });
     }
-    let Some(standing) = facts.standing else { return reasons.push(Reason::NotJudged { what: "the vault's state" }) };
+    let Some(standing) = facts.standing else {
+        return reasons.push(Reason::NotJudged { what: "the vault's state" });
+    };
     if let Err(problem) = &standing.evidence {
         reasons.push(Reason::EvacuationNoEvidence { problem: problem.clone() });
     }

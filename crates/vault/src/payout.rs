@@ -82,7 +82,7 @@ impl Payout {
     pub fn digest(&self, context: &DigestContext) -> PayoutDigest {
         let fields = Value::map([
             ("origin", Value::text(&context.origin)),
-            ("genesis", Value::bytes(self.network.genesis())),
+            ("genesis", Value::bytes(self.network.genesis_hash().as_bytes())),
             ("asset", Value::text(self.asset())),
             ("kind", Value::text(self.kind)),
             ("id", Value::text(&self.id)),

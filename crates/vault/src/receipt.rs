@@ -167,7 +167,8 @@ impl Statement for Permit {
     }
 
     fn to_value(&self) -> Value {
-        let group = |(stage, cells): &(Stage, Vec<Cell>)| Value::array([Value::text(stage), cells_to_value(cells)]);
+        let group =
+            |(stage, cells): &(Stage, Vec<Cell>)| Value::array([Value::text(stage), cells_to_value(cells)]);
         Value::map([
             ("by", Value::text(&self.by)),
             ("stream", Value::bytes(self.stream)),

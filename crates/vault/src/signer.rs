@@ -10,7 +10,7 @@ use kuraban_base::{
     Instant, MachineId, PayoutId, Txid, VaultId,
     cbor::{CborError, Fields, Value, invalid},
 };
-use kuraban_chain::btc::{Tx, TxOut, XPriv};
+use kuraban_chain::btc::{Digests, EcdsaSighash, Tx, TxIn, TxOut, XPriv};
 use kuraban_proof::{Cosigner, SignedCheckpoint, TreeHead};
 
 use crate::{
@@ -299,7 +299,10 @@ impl Signer {
             return Err(invalid(format!("its challenge is {age_ms} ms old, at most {LEASE_MS_MAX}")));
         }
         if !self.follower.knows(lease.size, &lease.root) {
-            return Err(invalid(format!("it is over root {} of size {}, which is not this log", lease.root, lease.size)));
+            return Err(invalid(format!(
+                "it is over root {} of size {}, which is not this log",
+                lease.root, lease.size
+            )));
         }
         if lease.epoch != fold.breaker().epoch() {
             let own = fold.breaker().epoch();
@@ -356,10 +359,12 @@ impl Signer {
     fn judge(&self, moment: &Moment, item: &SignItem) -> Result<(Judged, Vec<TxOut>), Vec<Reason>> {
         let fold = self.follower.fold();
         let missing = |problem: String| vec![Reason::LogNotIncluded { problem }];
-        let record =
-            fold.payout(&item.payout).ok_or_else(|| missing(format!("payout {} is not known", item.payout)))?;
+        let record = fold
+            .payout(&item.payout)
+            .ok_or_else(|| missing(format!("payout {} is not known", item.payout)))?;
         let draft = record.draft(&item.txid);
-        let draft = draft.ok_or_else(|| missing(format!("transaction {} is not logged for it", item.txid)))?;
+        let draft =
+            draft.ok_or_else(|| missing(format!("transaction {} is not logged for it", item.txid)))?;
         let views = fold.views(&record.payout.vault);
         let views = views.ok_or_else(|| missing(format!("vault {} is not known", record.payout.vault)))?;
         let mut standing = fold
@@ -440,17 +445,25 @@ impl Signer {
         let fold = self.follower.fold();
         let draft = record.draft(&given.receipt.txid).ok_or("the transaction is not known")?;
         let views = fold.views(&record.payout.vault).ok_or("the vault is not known")?;
-        let secret = self.secrets.coins.get(&record.payout.vault).ok_or("this signer has no key of the vault")?;
+        let secret =
+            self.secrets.coins.get(&record.payout.vault).ok_or("this signer has no key of the vault")?;
+        let digests = Digests::new(&draft.tx, &given.prevouts).map_err(|problem| problem.to_string())?;
+        let descriptor = &views.vault.descriptor;
         let mut signatures = Vec::with_capacity(given.prevouts.len());
         for (index, prevout) in given.prevouts.iter().enumerate() {
             let (branch, at) = views.scripts.place(&prevout.script).ok_or("an input is not the vault's")?;
-            let (key, signature) = views
-                .vault
-                .descriptor
-                .sign_input(secret, (branch, at), &draft.tx, index, &given.prevouts)
-                .map_err(|problem| problem.to_string())?;
+            let code = descriptor.script_code_at(branch, at).map_err(|problem| problem.to_string())?;
+            let digest = if descriptor.is_witness() {
+                digests.witness_v0(index, &code, EcdsaSighash::All)
+            } else {
+                digests.legacy(index, &code, EcdsaSighash::All)
+            };
+            let digest = digest.map_err(|problem| problem.to_string())?;
+            let child = secret.child(branch, at).map_err(|problem| problem.to_string())?;
+            let signature = child.sign(&digest, EcdsaSighash::All).map_err(|problem| problem.to_string())?;
             let input = u32::try_from(index).map_err(|problem| problem.to_string())?;
-            signatures.push(InputSignature { input, key: key.to_bytes(), signature: signature.to_bytes() });
+            let key = child.public().to_bytes();
+            signatures.push(InputSignature { input, key, signature: signature.to_bytes() });
         }
         Ok(signatures)
     }
@@ -493,9 +506,8 @@ impl Moment {
 /// The outputs that `tx` spends, in input order. The judgement made sure that all are there.
 fn spent(tx: &Tx, prevs: &[Tx]) -> Vec<TxOut> {
     let ids: BTreeMap<Txid, &Tx> = prevs.iter().map(|prev| (prev.txid(), prev)).collect();
-    let find = |input: &kuraban_chain::btc::TxIn| {
-        ids.get(&input.prev.txid).and_then(|prev| output_of(prev, input.prev.vout)).cloned()
-    };
+    let find =
+        |input: &TxIn| ids.get(&input.prev.txid).and_then(|prev| output_of(prev, input.prev.vout)).cloned();
     tx.inputs.iter().filter_map(find).collect()
 }
 
@@ -519,11 +531,8 @@ impl Change {
         let output = |output: &TxOut| {
             Value::array([Value::uint(output.value_sat), Value::bytes(output.script.as_bytes())])
         };
-        Value::map([
-            ("receipt", receipt.to_value()),
-            ("prevouts", Value::array(prevouts.iter().map(output))),
-        ])
-        .encode()
+        Value::map([("receipt", receipt.to_value()), ("prevouts", Value::array(prevouts.iter().map(output)))])
+            .encode()
     }
 
     /// The receipt of a row.

@@ -252,7 +252,11 @@ impl Request {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let signing = |checkpoint: &Vec<u8>, lease: &Signed<Lease>, items: Value| {
-            Value::map([("checkpoint", Value::bytes(checkpoint)), ("lease", lease.to_value()), ("items", items)])
+            Value::map([
+                ("checkpoint", Value::bytes(checkpoint)),
+                ("lease", lease.to_value()),
+                ("items", items),
+            ])
         };
         match self {
             Self::Status => named("status", Value::Null),
@@ -268,9 +272,10 @@ impl Request {
             Self::Sign { checkpoint, lease, items } => {
                 named("sign", signing(checkpoint, lease, Value::array(items.iter().map(SignItem::to_value))))
             }
-            Self::Release { checkpoint, lease, items } => {
-                named("release", signing(checkpoint, lease, Value::array(items.iter().map(ReleaseItem::to_value))))
-            }
+            Self::Release { checkpoint, lease, items } => named(
+                "release",
+                signing(checkpoint, lease, Value::array(items.iter().map(ReleaseItem::to_value))),
+            ),
             Self::Trip(trip) => named("trip", trip.to_value()),
             Self::Permits { stream } => named("permits", Value::bytes(stream)),
             Self::Alarms { from } => named("alarms", Value::uint(*from)),
@@ -428,9 +433,12 @@ impl Response {
             "signatures" => {
                 let list = |value| match value {
                     Value::Array(items) => bounded("signatures", items, 100_000, InputSignature::from_value),
-                    Value::Uint(_) | Value::Bytes(_) | Value::Text(_) | Value::Map(_) | Value::Bool(_) | Value::Null => {
-                        Err(invalid("signatures", "want an array"))
-                    }
+                    Value::Uint(_)
+                    | Value::Bytes(_)
+                    | Value::Text(_)
+                    | Value::Map(_)
+                    | Value::Bool(_)
+                    | Value::Null => Err(invalid("signatures", "want an array")),
                 };
                 return read_answers(value, list).map(Self::Signatures);
             }
