@@ -62,6 +62,8 @@ pub enum Body {
     PayoutRequested {
         /// The payout.
         payout: Payout,
+        /// The caller's idempotency key.
+        key: String,
         /// The requester's signature over the digest; an evacuation has none.
         request: Option<Approval>,
         /// Why an evacuation is called for.
@@ -251,7 +253,8 @@ impl Body {
                 ("vaults", Value::array(vaults.iter().cloned())),
                 ("retention_days", Value::uint(*retention_days)),
             ]),
-            Self::PayoutRequested { payout, request, evidence } => Value::map([
+            Self::PayoutRequested { payout, key, request, evidence } => Value::map([
+                ("key", Value::text(key)),
                 ("payout", payout.to_value()),
                 ("request", Value::option(request.as_ref().map(Approval::to_value))),
                 ("evidence", Value::option(evidence.as_ref().map(Evidence::to_value))),
@@ -318,6 +321,7 @@ impl Body {
             },
             "payout.requested" => Self::PayoutRequested {
                 payout: Payout::from_value(fields.value("payout")?)?,
+                key: fields.text("key")?,
                 request: fields
                     .option("request")?
                     .map(|value| Approval::from_value("request", &value))

@@ -372,7 +372,7 @@ impl Fold {
             Body::LogOpened { roster, policy, vaults, retention_days: _ } => {
                 self.opened(roster, policy, &vaults)?
             }
-            Body::PayoutRequested { payout, request, evidence } => {
+            Body::PayoutRequested { payout, key: _, request, evidence } => {
                 self.requested(at, payout, request, evidence)?
             }
             Body::PayoutApproved { payout, approval } => self.approved(&payout, approval)?,

@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kuraban_base::{Amount, Asset, Instant, PayoutDigest, PayoutId, PersonId, Txid};
-use kuraban_chain::btc::{Network, OutPoint, Script, Tx, address::Address, descriptor::Branch};
+use kuraban_chain::btc::{Mweb, Network, OutPoint, Script, Tx, address::Address, descriptor::Branch};
 
 use crate::{
     approval::{APPROVE, Approval, ApprovalError, REQUEST},
-    breaker::Stage,
+    breaker::{Breaker, Service, Stage},
     payout::{DigestContext, Payout, PayoutKind},
-    policy::{Approvals, VaultPolicy},
+    policy::{Approvals, Rule, VaultPolicy},
     reason::{Reason, Verdict},
     roster::Roster,
     scripts::ScriptTable,
@@ -171,7 +171,7 @@ impl Judged {
 pub fn judge(views: Views<'_>, facts: Facts<'_>, ask: Ask<'_>) -> Verdict<Judged> {
     let digest = views.digest(ask.payout);
     let mut reasons = Vec::new();
-    identity(views, ask, &mut reasons);
+    identity(views, ask.payout, &mut reasons);
     time(facts, ask.payout, &mut reasons);
     log(facts, &mut reasons);
     let flow = flow(views, ask, &mut reasons);
@@ -195,6 +195,34 @@ pub fn judge(views: Views<'_>, facts: Facts<'_>, ask: Ask<'_>) -> Verdict<Judged
     }
 }
 
+/// What speaks against taking up a request at all: what every signer would refuse whatever the transaction.
+#[must_use]
+pub fn admit(
+    views: Views<'_>,
+    breaker: &Breaker,
+    payout: &Payout,
+    request: &Approval,
+    now: Instant,
+) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    identity(views, payout, &mut reasons);
+    if now >= payout.expiry {
+        reasons.push(Reason::Expired { now, expiry: payout.expiry });
+    }
+    let stage = breaker.stage((Service::Withdrawal, payout.asset()));
+    if stage != Stage::Open {
+        reasons.push(Reason::BreakerClosed { stage });
+    }
+    listed(views, payout, &mut reasons);
+    let outflow = payout.amount;
+    if outflow > views.policy.limit.per_payout_max {
+        reasons.push(Reason::LimitPerPayout { outflow, max: views.policy.limit.per_payout_max });
+    }
+    people(views.roster, Some(request), Some(&[]), &[], views.digest(payout), &mut reasons);
+    reasons.sort();
+    reasons
+}
+
 /// Smallest output that the network's nodes relay, in base units (dust limit of a P2PKH output at the default rate).
 #[must_use]
 pub fn dust_min(network: Network) -> Amount {
@@ -213,8 +241,8 @@ pub fn shown(network: Network, script: &Script) -> String {
     }
 }
 
-fn identity(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) {
-    let (payout, vault) = (ask.payout, views.vault);
+fn identity(views: Views<'_>, payout: &Payout, reasons: &mut Vec<Reason>) {
+    let vault = views.vault;
     if payout.network != vault.network {
         let (found, want) = (payout.network.to_string(), vault.network.to_string());
         reasons.push(Reason::OtherNetwork { found, want });
@@ -272,6 +300,10 @@ fn flow(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) -> Flow {
     if tx.lock_time != 0 || tx.inputs.iter().any(|input| input.sequence < 0xffff_fffd) {
         reasons
             .push(Reason::TransactionForm { problem: "the transaction is locked to a later time or block" });
+    }
+    if tx.mweb != Mweb::None {
+        reasons
+            .push(Reason::TransactionForm { problem: "the transaction moves coins in the extension block" });
     }
     let inputs = inputs(views, ask, reasons);
     let change = outputs(views, ask, reasons);
@@ -397,15 +429,22 @@ pub fn imitation(found: &str, want: &str) -> Option<(usize, usize)> {
 }
 
 fn rule(views: Views<'_>, ask: Ask<'_>, digest: PayoutDigest, reasons: &mut Vec<Reason>) {
-    let payout = ask.payout;
+    if let Some(rule) = listed(views, ask.payout, reasons) {
+        people(views.roster, ask.request, ask.approvals, &rule.approvals, digest, reasons);
+    }
+}
+
+/// The rule that governs the payout; says so if there is none, or if it does not list the destination.
+fn listed<'a>(views: Views<'a>, payout: &Payout, reasons: &mut Vec<Reason>) -> Option<&'a Rule> {
     let Some(rule) = views.policy.rule(payout.kind, payout.amount) else {
-        return reasons.push(Reason::NoRule { kind: payout.kind.word(), amount: payout.amount });
+        reasons.push(Reason::NoRule { kind: payout.kind.word(), amount: payout.amount });
+        return None;
     };
     if rule.destinations.as_ref().is_some_and(|listed| !listed.contains(&payout.destination)) {
         let destination = shown(views.vault.network, &payout.destination);
         reasons.push(Reason::DestinationNotListed { rule: rule.id.clone(), destination });
     }
-    people(views.roster, ask.request, ask.approvals, &rule.approvals, digest, reasons);
+    Some(rule)
 }
 
 /// Who asked and who approved; every signature is verified against this machine's own roster and digest.

@@ -9,6 +9,7 @@ mod approval;
 pub mod body;
 pub mod breaker;
 mod charter;
+pub mod coordinator;
 pub mod explain;
 pub mod fold;
 pub mod follow;

@@ -221,6 +221,11 @@ impl Roster {
         self.machines.iter().filter(move |(_, machine)| machine.role == role)
     }
 
+    /// All machines that co-sign checkpoints, by name.
+    pub fn witnesses(&self) -> impl Iterator<Item = (&MachineId, &Machine)> {
+        self.machines.iter().filter(|(_, machine)| machine.witness.is_some())
+    }
+
     /// The statement key of a machine in that role.
     #[must_use]
     pub fn statement_key(&self, id: &MachineId, role: Role) -> Option<&StatementKey> {
