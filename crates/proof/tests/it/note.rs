@@ -1,6 +1,8 @@
 //! Notes, keys and checkpoints: the specification's vector, a real witnessed checkpoint, the crates `signed_note`
 //! and `tlog_tiles`, and hostile input.
 
+use base64::Engine as _;
+use ed25519_dalek::{Signer as _, SigningKey};
 use kuraban_base::Instant;
 use kuraban_proof::{
     Checkpoint, CheckpointError, Cosigner, KeyKind, Note, NoteError, NoteSigner, SignedCheckpoint,
@@ -176,6 +178,31 @@ fn a_log_key_is_no_witness_and_a_witness_key_no_log() {
     let cosigned = cosigned(checkpoint.head(), &[(1, NOW)]).to_string().into_bytes();
     let error = SignedCheckpoint::open(&cosigned, &[witness.verifier().clone()], &[]).unwrap_err();
     assert_eq!(error, CheckpointError::Unsigned { origin: "example.com/log".into() });
+}
+
+#[test]
+fn a_note_key_among_the_witnesses_is_no_log() {
+    let bytes = signed(head(&leaves("among", 3))).to_string().into_bytes();
+    let error = SignedCheckpoint::open(&bytes, &[], &[log().verifier().clone()]).unwrap_err();
+    assert_eq!(error, CheckpointError::Unsigned { origin: "example.com/log".into() });
+}
+
+#[test]
+fn a_cosignature_has_a_time_from_1_to_2_to_the_63_less_1() {
+    let checkpoint = signed(head(&leaves("time", 3)));
+    let witness = Cosigner::from_seed(name("w"), &[5; 32]).verifier().clone();
+    let check = |at_s: u64, want: bool| {
+        let message = format!("cosignature/v1\ntime {at_s}\n{}", checkpoint.checkpoint());
+        let signature = SigningKey::from_bytes(&[5; 32]).sign(message.as_bytes()).to_bytes();
+        let blob = [witness.id().as_slice(), &at_s.to_be_bytes(), &signature].concat();
+        let answer = format!("— w {}\n", base64::engine::general_purpose::STANDARD.encode(blob));
+        let taken = checkpoint.clone().add_cosignatures(&answer, std::slice::from_ref(&witness));
+        assert_eq!(taken.is_ok(), want, "time {at_s}");
+    };
+    check(0, false);
+    check(1, true);
+    check(u64::MAX >> 1, true);
+    check(1 << 63, false);
 }
 
 #[test]
