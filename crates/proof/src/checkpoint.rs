@@ -13,6 +13,9 @@ use crate::{
     tree::{TreeHead, empty_root},
 };
 
+/// Longest origin in bytes (tlog-cosignature: an origin is counted in one byte).
+const ORIGIN_LENGTH_MAX: usize = 255;
+
 /// What is wrong with a checkpoint.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum CheckpointError {
@@ -60,7 +63,8 @@ impl Checkpoint {
     pub fn parse(body: &str) -> Result<Self, CheckpointError> {
         let wrong = |line, want| CheckpointError::Body { line, want };
         let mut lines = body.strip_suffix('\n').ok_or(wrong(1, "a final newline"))?.split('\n');
-        let origin = lines.next().filter(|line| !line.is_empty()).ok_or(wrong(1, "the log's origin"))?;
+        let origin = lines.next().filter(|line| (1..=ORIGIN_LENGTH_MAX).contains(&line.len()));
+        let origin = origin.ok_or(wrong(1, "the log's origin, 1 to 255 bytes"))?;
         let size = lines.next().and_then(text::decimal).ok_or(wrong(2, "the tree's size in decimal"))?;
         let root = lines.next().and_then(text::hash).ok_or(wrong(3, "the root hash in base64"))?;
         let mut extensions = Vec::new();

@@ -105,7 +105,7 @@ impl FromStr for KeyName {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let stranger = |c: char| c.is_whitespace() || c.is_control() || c == '+';
+        let stranger = |c: char| c.is_whitespace() || c < ' ' || c == '+';
         if (1..=NAME_LENGTH_MAX).contains(&text.len()) && !text.contains(stranger) {
             return Ok(Self(text.to_owned()));
         }
@@ -177,7 +177,7 @@ impl VerifierKey {
         self.id
     }
 
-    fn made(&self, line: &SignatureLine) -> bool {
+    fn named_by(&self, line: &SignatureLine) -> bool {
         self.name == line.name && self.id == line.id
     }
 
@@ -375,8 +375,12 @@ impl Note {
         let known = known.into_iter();
         let mut verified = Vec::new();
         for line in &self.signatures {
-            let Some(key) = known.clone().find(|key| key.made(line)) else { continue };
-            let signature = key.verify(&self.body, &line.blob);
+            // Two keys of one name may have the same four-byte id: then either may have signed.
+            let mut keys = known.clone().filter(|key| key.named_by(line)).peekable();
+            if keys.peek().is_none() {
+                continue;
+            }
+            let signature = keys.find_map(|key| key.verify(&self.body, &line.blob));
             verified.push(signature.ok_or_else(|| NoteError::Signature { name: line.name.clone() })?);
         }
         Ok(verified)

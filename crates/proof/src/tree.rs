@@ -83,6 +83,24 @@ impl TreeHead {
         Self { size: 0, root: empty_root() }
     }
 
+    /// Deterministic CBOR of `{size, root: 32 bytes}`.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Value::map([("size", Value::uint(self.size)), ("root", Value::bytes(self.root.as_bytes()))]).encode()
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+        let mut fields = Fields::of("tree head", Value::decode(bytes)?)?;
+        let size: u64 = fields.uint("size")?;
+        let root = TreeHash::from_bytes(fields.array("root")?);
+        fields.end()?;
+        if size <= SIZE_MAX { Ok(Self { size, root }) } else { Err(cbor::invalid("size", "want below 2^63")) }
+    }
+
     /// Shows that `leaf` is the leaf number `index` (from zero) of this tree (RFC 9162 §2.1.3.2).
     ///
     /// # Errors

@@ -7,7 +7,10 @@
 
 use core::{fmt, str::FromStr};
 
-use kuraban_base::{Digest, Instant, TreeHash};
+use kuraban_base::{
+    Digest, Instant, TreeHash,
+    cbor::{self, CborError, Fields, Value},
+};
 
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
@@ -331,6 +334,37 @@ impl Fold {
         }
         self.passed = true;
         Ok(())
+    }
+
+    /// The fold as bytes, so that it can go on after a restart: deterministic CBOR of
+    /// `{origin, frontier: bytes, last: bytes, passed}`.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Value::map([
+            ("origin", Value::text(&self.origin)),
+            ("frontier", Value::bytes(self.frontier.encode())),
+            ("last", Value::bytes(self.last.encode())),
+            ("passed", Value::Bool(self.passed)),
+        ])
+        .encode()
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote. Whoever can write these bytes decides what is cosigned.
+    ///
+    /// # Errors
+    /// Anything else, or a fold that says to have passed a head that lies before it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+        let mut fields = Fields::of("fold", Value::decode(bytes)?)?;
+        let origin = fields.parse("origin")?;
+        let frontier = Frontier::decode(&fields.bytes("frontier")?)?;
+        let last = TreeHead::decode(&fields.bytes("last")?)?;
+        let passed = fields.bool("passed")?;
+        fields.end()?;
+        if passed && frontier.size() < last.size {
+            let (size, last) = (frontier.size(), last.size);
+            return Err(cbor::invalid("passed", format!("true at size {size}, which is before {last}")));
+        }
+        Ok(Self { origin, frontier, last, passed })
     }
 
     /// All that was folded.
