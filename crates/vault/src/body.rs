@@ -311,6 +311,7 @@ impl Body {
         Ok(body)
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm per kind")]
     fn read(kind: &str, fields: &mut Fields) -> Result<Self, CborError> {
         Ok(match kind {
             "log.opened" => Self::LogOpened {

@@ -122,14 +122,14 @@ pub enum Event {
     CoinGone(VaultId, OutPoint),
     /// A transaction that spends a vault's outputs is in a block.
     Mined {
-        /// The transaction.
+        /// The transaction, by its [`unsigned_id`](crate::fold::unsigned_id).
         txid: Txid,
         /// What it spends.
         spends: Vec<OutPoint>,
         /// The block's height.
         height: Height,
     },
-    /// The block that held it is no longer in the chain.
+    /// The block that held it is no longer in the chain; again by the id without signatures.
     Unmined(Txid),
     /// The chain has grown or changed.
     Tip(Network, Height),
@@ -170,7 +170,7 @@ pub enum Effect {
         until: u64,
     },
     /// Hand a transaction to the node.
-    Broadcast(Network, Txid, Vec<u8>),
+    Broadcast(Network, Vec<u8>),
     /// Answer.
     Reply(Token, Reply),
 }
@@ -600,7 +600,7 @@ impl Coordinator {
         }
         for (network, txid, bytes) in again {
             self.sent_at.insert(txid, now);
-            self.outbox.push(Effect::Broadcast(network, txid, bytes));
+            self.outbox.push(Effect::Broadcast(network, bytes));
         }
     }
 }

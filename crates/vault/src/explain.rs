@@ -1,13 +1,13 @@
 //! Does a logged, approved and receipted payout explain this spend? The watcher asks it of every spend it sees; signers
 //! ask it of the evidence for an evacuation. Takes nobody's word: approvals and receipts are verified again here.
 
-use kuraban_base::{PayoutId, VaultId};
+use kuraban_base::{PayoutId, Txid, VaultId};
 use kuraban_chain::btc::{Network, Script, Tx, TxIn, TxOut, verify_input};
 
 use crate::{
     body::Evidence,
-    fold::{Fold, Record},
-    judge::{output_of, people},
+    fold::{Draft, Fold, Record, unsigned_id},
+    judge::{output_of, outputs, people},
     payout::PayoutKind,
     reason::Reason,
 };
@@ -55,8 +55,8 @@ impl core::fmt::Display for Unexplained {
 /// # Errors
 /// Why none does.
 pub fn explain<'a>(fold: &'a Fold, vault: &VaultId, tx: &Tx) -> Result<&'a Record, Unexplained> {
-    let txid = tx.txid();
-    let record = fold.payout_of(&txid).filter(|record| record.payout.vault == *vault);
+    let txid = unsigned_id(tx);
+    let record = fold.payout_of(tx).filter(|record| record.payout.vault == *vault);
     let record = record.ok_or(Unexplained::NoPayout)?;
     let payout = &record.payout.id;
     let views = fold.views(vault).ok_or(Unexplained::NoPayout)?;
@@ -82,6 +82,9 @@ pub fn explain<'a>(fold: &'a Fold, vault: &VaultId, tx: &Tx) -> Result<&'a Recor
             }
         }
     }
+    // Even with enough receipts a transaction explains nothing unless it pays what was approved: signers may be stolen.
+    outputs(views, &record.payout, tx, &mut reasons);
+    reasons.extend(not_once(record, tx, &txid));
     if !reasons.is_empty() {
         return Err(Unexplained::NotApproved { payout: payout.clone(), reasons });
     }
@@ -90,6 +93,17 @@ pub fn explain<'a>(fold: &'a Fold, vault: &VaultId, tx: &Tx) -> Result<&'a Recor
         return Err(Unexplained::NotReceipted { payout: payout.clone(), have, want });
     }
     Ok(record)
+}
+
+/// Another transaction of the payout got receipts before and this one does not conflict with it: it would pay twice.
+fn not_once(record: &Record, tx: &Tx, txid: &Txid) -> Option<Reason> {
+    let spent: Vec<_> = tx.inputs.iter().map(|input| input.prev).collect();
+    let rival = |draft: &&Draft| {
+        let conflicts = draft.tx.inputs.iter().any(|input| spent.contains(&input.prev));
+        draft.txid != *txid && record.receipts_logged(&draft.txid) > 0 && !conflicts
+    };
+    let rival = record.drafts.iter().find(rival)?;
+    Some(Reason::TransactionOther { earlier: rival.txid.to_string() })
 }
 
 /// Whether `evidence` proves a theft from `vault`: a validly signed spend of its coins that no payout explains.
@@ -104,7 +118,7 @@ pub fn theft(fold: &Fold, vault: &VaultId, evidence: &Evidence) -> Result<(), St
     spends(&tx, &prevs, |script| scripts.place(script).is_some())?;
     // A transaction that some payout has, with or without all approvals, is not evidence for moving everything: the
     // payout may only be waiting for its receipts to be logged.
-    match fold.payout_of(&tx.txid()) {
+    match fold.payout_of(&tx) {
         Some(record) => Err(format!("payout {} has this transaction", record.payout.id)),
         None => Ok(()),
     }

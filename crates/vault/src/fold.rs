@@ -3,15 +3,18 @@
 //!
 //! An entry that could not have come about honestly is an error, and no witness co-signs a log that has one.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use kuraban_base::{Amount, Instant, PayoutDigest, PayoutId, Txid, VaultId, cbor::CborError};
-use kuraban_chain::btc::{Network, OutPoint, Tx};
+use kuraban_base::{Amount, Digest, Instant, PayoutDigest, PayoutId, Txid, VaultId, cbor::CborError};
+use kuraban_chain::btc::{Network, OutPoint, Script, Tx};
 
 use crate::{
     approval::{Approval, RESET},
     body::{Alarm, Body, Evidence, reset_digest},
-    breaker::{Breaker, Cell, Service},
+    breaker::{Breaker, Cell, Service, Trip},
     charter::Charter,
     judge::{Standing, Views},
     outflow::Outflows,
@@ -77,7 +80,7 @@ impl Status {
 /// A transaction assembled for a payout.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Draft {
-    /// Its id, which signatures do not change.
+    /// Its [`unsigned_id`].
     pub txid: Txid,
     /// The transaction without signatures.
     pub tx: Tx,
@@ -246,6 +249,7 @@ pub struct Fold {
     outflows: BTreeMap<VaultId, Outflows>,
     scripts: BTreeMap<VaultId, ScriptTable>,
     breaker: Breaker,
+    trips: BTreeSet<Digest>,
     alarms: Vec<Alarm>,
 }
 
@@ -263,6 +267,7 @@ impl Fold {
             outflows: BTreeMap::new(),
             scripts,
             breaker: Breaker::default(),
+            trips: BTreeSet::new(),
             alarms: Vec::new(),
         }
     }
@@ -296,10 +301,16 @@ impl Fold {
         self.payouts.get(id)
     }
 
-    /// The payout for which a transaction was assembled.
+    /// The payout for which a transaction was assembled, whatever signatures it carries.
     #[must_use]
-    pub fn payout_of(&self, txid: &Txid) -> Option<&Record> {
-        self.by_txid.get(txid).and_then(|id| self.payouts.get(id))
+    pub fn payout_of(&self, tx: &Tx) -> Option<&Record> {
+        self.by_txid.get(&unsigned_id(tx)).and_then(|id| self.payouts.get(id))
+    }
+
+    /// Whether a trip stands in the log.
+    #[must_use]
+    pub fn has_trip(&self, trip: &Trip) -> bool {
+        self.trips.contains(&trip_digest(trip))
     }
 
     /// Alarms in the log.
@@ -393,6 +404,7 @@ impl Fold {
             }
             Body::BreakerTripped(trip) => {
                 let trip = self.verified(trip, Role::Watcher)?.into_claim();
+                self.trips.insert(trip_digest(&trip));
                 self.breaker.tighten(trip.cells, trip.stage);
             }
             Body::BreakerReset { cells, epoch, approvals } => self.reset(cells, epoch, &approvals)?,
@@ -496,7 +508,7 @@ impl Fold {
         }
         let network = record.payout.network;
         let tx = decode(network, id, tx)?;
-        let (txid, vault) = (tx.txid(), record.payout.vault.clone());
+        let (txid, vault) = (unsigned_id(&tx), record.payout.vault.clone());
         if record.draft(&txid).is_some() {
             return Err(FoldError::Step {
                 payout: id.clone(),
@@ -538,7 +550,7 @@ impl Fold {
     fn signed(&mut self, id: &PayoutId, bytes: Vec<u8>) -> Result<(), FoldError> {
         let record = self.record(id)?;
         step(record, "signed", record.status.ended().is_none())?;
-        let txid = decode(record.payout.network, id, &bytes)?.txid();
+        let txid = unsigned_id(&decode(record.payout.network, id, &bytes)?);
         if record.draft(&txid).is_none() {
             return Err(FoldError::UnknownTransaction { payout: id.clone(), txid });
         }
@@ -569,6 +581,11 @@ impl Fold {
         let record = self.record(id)?;
         step(record, "cancelled", record.status.ended().is_none())?;
         record.status = Status::Cancelled;
+        let vault = record.payout.vault.clone();
+        // What never left is not counted against the day's limit.
+        if let Some(outflows) = self.outflows.get_mut(&vault) {
+            outflows.forget(id);
+        }
         Ok(())
     }
 
@@ -582,7 +599,7 @@ impl Fold {
         }
         let roster = self.charter.roster();
         let digest = reset_digest(roster.origin(), epoch, &cells);
-        let mut people = std::collections::BTreeSet::new();
+        let mut people = BTreeSet::new();
         for approval in approvals {
             let person = approval.verify(roster, RESET, digest.as_bytes());
             people.insert(person.map_err(|problem| refuse(problem.to_string()))?);
@@ -600,6 +617,24 @@ impl Fold {
         self.breaker.loosen(cells);
         Ok(())
     }
+}
+
+/// A transaction's id without its unlocking scripts: the same before and after signing, and not changed by anybody who
+/// rewrites a signature on the way. For native segregated witness it is the transaction id.
+#[must_use]
+pub fn unsigned_id(tx: &Tx) -> Txid {
+    if tx.inputs.iter().all(|input| input.script_sig.is_empty()) {
+        return tx.txid();
+    }
+    let mut bare = tx.clone();
+    for input in &mut bare.inputs {
+        input.script_sig = Script::default();
+    }
+    bare.txid()
+}
+
+fn trip_digest(trip: &Trip) -> Digest {
+    Digest::sha256(&[&trip.to_value().encode()])
 }
 
 fn step(record: &Record, step: &'static str, allowed: bool) -> Result<(), FoldError> {

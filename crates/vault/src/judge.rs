@@ -12,6 +12,7 @@ use kuraban_chain::btc::{Mweb, Network, OutPoint, Script, Tx, address::Address, 
 use crate::{
     approval::{APPROVE, Approval, ApprovalError, REQUEST},
     breaker::{Breaker, Service, Stage},
+    fold::unsigned_id,
     payout::{DigestContext, Payout, PayoutKind},
     policy::{Approvals, Rule, VaultPolicy},
     reason::{Reason, Verdict},
@@ -153,7 +154,7 @@ impl Judged {
         self.digest
     }
 
-    /// The transaction that may be signed.
+    /// The transaction that may be signed, by its [`unsigned_id`].
     #[must_use]
     pub const fn txid(&self) -> Txid {
         self.txid
@@ -184,9 +185,12 @@ pub fn judge(views: Views<'_>, facts: Facts<'_>, ask: Ask<'_>) -> Verdict<Judged
     }
     once(facts, ask.tx, &mut reasons);
     match flow.outflow {
-        Some(outflow) if reasons.is_empty() => {
-            Verdict::Allow(Judged { payout: ask.payout.id.clone(), digest, txid: ask.tx.txid(), outflow })
-        }
+        Some(outflow) if reasons.is_empty() => Verdict::Allow(Judged {
+            payout: ask.payout.id.clone(),
+            digest,
+            txid: unsigned_id(ask.tx),
+            outflow,
+        }),
         Some(_) | None => {
             reasons.sort();
             reasons.dedup();
@@ -306,7 +310,7 @@ fn flow(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) -> Flow {
             .push(Reason::TransactionForm { problem: "the transaction moves coins in the extension block" });
     }
     let inputs = inputs(views, ask, reasons);
-    let change = outputs(views, ask, reasons);
+    let change = outputs(views, ask.payout, tx, reasons);
     let paid = Amount::sum(tx.outputs.iter().map(|output| Amount::from(output.value_sat)));
     let fee = match (inputs, paid) {
         (Some(inputs), Some(outputs)) if inputs < outputs => {
@@ -347,11 +351,10 @@ pub(crate) fn output_of(tx: &Tx, vout: u32) -> Option<&kuraban_chain::btc::TxOut
 }
 
 /// Compares the outputs with the payout; returns what comes back as change.
-fn outputs(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) -> Amount {
-    let payout = ask.payout;
+pub(crate) fn outputs(views: Views<'_>, payout: &Payout, tx: &Tx, reasons: &mut Vec<Reason>) -> Amount {
     let mut change: Option<Amount> = None;
     let mut others = Vec::new();
-    for (vout, output) in ask.tx.outputs.iter().enumerate() {
+    for (vout, output) in tx.outputs.iter().enumerate() {
         let value = Amount::from(output.value_sat);
         match views.scripts.place(&output.script) {
             Some(place) if output.script != payout.destination => match (change, place) {
@@ -594,7 +597,7 @@ fn once(facts: Facts<'_>, tx: &Tx, reasons: &mut Vec<Reason>) {
         reasons.push(Reason::PayoutEnded { status });
     }
     let spent: BTreeSet<OutPoint> = tx.inputs.iter().map(|input| input.prev).collect();
-    let txid = tx.txid();
+    let txid = unsigned_id(tx);
     for (earlier, inputs) in &standing.earlier {
         if *earlier != txid && !inputs.iter().any(|input| spent.contains(input)) {
             reasons.push(Reason::TransactionOther { earlier: earlier.to_string() });

@@ -9,7 +9,7 @@ use kuraban_chain::btc::{Network, Script};
 use crate::{breaker::closed_words, statement::instant};
 
 /// Longest memo, in bytes.
-pub const MEMO_MAX: usize = 256;
+const MEMO_MAX: usize = 256;
 
 closed_words! {
     /// What a payout is for. Policy rules name the kinds they govern.

@@ -22,7 +22,7 @@ pub struct Receipt {
     pub payout: PayoutId,
     /// Its digest as the signer recomputed it.
     pub digest: PayoutDigest,
-    /// The transaction.
+    /// The transaction, by its id without signatures.
     pub txid: Txid,
     /// Base units that leave the vault: inputs less change.
     pub outflow: Amount,

@@ -14,7 +14,7 @@ use kuraban_chain::btc::{Digests, EcdsaSighash, Tx, TxIn, TxOut, XPriv};
 use kuraban_proof::{Cosigner, SignedCheckpoint, TreeHead};
 
 use crate::{
-    breaker::{Breaker, Service, Trip},
+    breaker::{Breaker, Cell, Service, Stage, Trip},
     charter::Charter,
     fold::Record,
     follow::{FollowError, Follower},
@@ -94,7 +94,8 @@ pub struct Signer {
     follower: Follower,
     given: BTreeMap<(PayoutId, Txid), Given>,
     seq: u64,
-    tripped: Breaker,
+    /// Trips that came on its own socket; the log has its say about them once they stand there.
+    tripped: Vec<Trip>,
     challenges: BTreeMap<[u8; 32], u64>,
 }
 
@@ -130,7 +131,7 @@ impl Signer {
             secrets: SignerSecrets { statement: secrets.statement, coins: secrets.coins },
             given: BTreeMap::new(),
             seq: 0,
-            tripped: Breaker::default(),
+            tripped: Vec::new(),
             challenges: BTreeMap::new(),
         }
     }
@@ -152,8 +153,7 @@ impl Signer {
             Change::Receipt(receipt, prevouts) => self.restore_receipt(receipt, prevouts),
             Change::Trip(trip) => match self.verified_trip(trip) {
                 Ok(trip) => {
-                    let trip = trip.into_claim();
-                    self.tripped.tighten(trip.cells, trip.stage);
+                    self.tripped.push(trip.into_claim());
                     Ok(())
                 }
                 Err(refused) => Err(RestoreError::Change { what: "trip", problem: refused.detail }),
@@ -247,13 +247,25 @@ impl Signer {
     fn trip(&mut self, trip: Signed<Trip>) -> Step {
         match self.verified_trip(trip.clone()) {
             Ok(verified) => {
-                let Trip { cells, stage, .. } = verified.into_claim();
-                let persist =
-                    if self.tripped.tighten(cells, stage) { vec![Change::Trip(trip)] } else { Vec::new() };
-                Step { persist, answer: Response::Tripped }
+                let claim = verified.into_claim();
+                if self.tripped.contains(&claim) || self.follower.fold().has_trip(&claim) {
+                    return answer(Response::Tripped);
+                }
+                self.tripped.push(claim);
+                Step { persist: vec![Change::Trip(trip)], answer: Response::Tripped }
             }
             Err(refused) => answer(Response::Refused(refused)),
         }
+    }
+
+    /// The stage of a cell by trips that the log does not show yet.
+    fn own_stage(&self, cell: Cell) -> Stage {
+        let fold = self.follower.fold();
+        let mut breaker = Breaker::default();
+        for trip in self.tripped.iter().filter(|trip| !fold.has_trip(trip)) {
+            breaker.tighten(trip.cells.iter().copied(), trip.stage);
+        }
+        breaker.stage(cell)
     }
 
     fn verified_trip(&self, trip: Signed<Trip>) -> Result<Verified<Trip>, Refused> {
@@ -371,7 +383,7 @@ impl Signer {
             .standing(&item.payout, moment.now.earliest())
             .ok_or_else(|| missing("it has no standing".to_owned()))?;
         let cell = (Service::Withdrawal, record.payout.asset());
-        standing.stage = standing.stage.max(self.tripped.stage(cell));
+        standing.stage = standing.stage.max(self.own_stage(cell));
         let log = moment.covers(draft.index);
         let network = views.vault.network;
         let prevs: Vec<Tx> = item.prevs.iter().filter_map(|bytes| Tx::decode(network, bytes).ok()).collect();
@@ -435,8 +447,8 @@ impl Signer {
             reasons.push(Reason::PayoutEnded { status });
         }
         let cell = (Service::Withdrawal, record.payout.asset());
-        let stage = self.follower.fold().breaker().stage(cell).max(self.tripped.stage(cell));
-        if stage != crate::breaker::Stage::Open && record.payout.kind != PayoutKind::Evacuation {
+        let stage = self.follower.fold().breaker().stage(cell).max(self.own_stage(cell));
+        if stage != Stage::Open && record.payout.kind != PayoutKind::Evacuation {
             reasons.push(Reason::BreakerClosed { stage });
         }
     }

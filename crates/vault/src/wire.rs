@@ -148,7 +148,7 @@ pub enum Response {
         size: u64,
     },
     /// A lease.
-    Lease(Signed<Lease>),
+    Lease(Box<Signed<Lease>>),
     /// Receipts or refusals, one per item.
     Receipts(Vec<Answer<Signed<Receipt>>>),
     /// Signatures or refusals, one per item.
@@ -156,9 +156,9 @@ pub enum Response {
     /// Stopped as asked.
     Tripped,
     /// The next permit of a stream.
-    Permit(Signed<Permit>),
+    Permit(Box<Signed<Permit>>),
     /// The next alarm of a stream, with the trip it caused.
-    Alarm(Signed<Alarm>, Option<Signed<Trip>>),
+    Alarm(Box<Signed<Alarm>>, Option<Box<Signed<Trip>>>),
     /// No.
     Refused(Refused),
 }
@@ -413,7 +413,7 @@ impl Response {
                 "alarm",
                 Value::map([
                     ("alarm", alarm.to_value()),
-                    ("trip", Value::option(trip.as_ref().map(Signed::to_value))),
+                    ("trip", Value::option(trip.as_deref().map(Signed::to_value))),
                 ]),
             ),
             Self::Refused(refused) => named("refused", refused.to_value()),
@@ -428,7 +428,7 @@ impl Response {
     pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
         let (name, value) = single(Value::decode(bytes)?)?;
         match name.as_str() {
-            "lease" => return Signed::from_value(value).map(Self::Lease),
+            "lease" => return Signed::from_value(value).map(Box::new).map(Self::Lease),
             "receipts" => return read_answers(value, Signed::from_value).map(Self::Receipts),
             "signatures" => {
                 let list = |value| match value {
@@ -443,7 +443,7 @@ impl Response {
                 return read_answers(value, list).map(Self::Signatures);
             }
             "tripped" if value == Value::Null => return Ok(Self::Tripped),
-            "permit" => return Signed::from_value(value).map(Self::Permit),
+            "permit" => return Signed::from_value(value).map(Box::new).map(Self::Permit),
             "refused" => return Refused::from_value(value).map(Self::Refused),
             _ => {}
         }
@@ -457,8 +457,8 @@ impl Response {
             },
             "behind" => Self::Behind { size: fields.uint("size")? },
             "alarm" => Self::Alarm(
-                Signed::from_value(fields.value("alarm")?)?,
-                fields.option("trip")?.map(Signed::from_value).transpose()?,
+                Box::new(Signed::from_value(fields.value("alarm")?)?),
+                fields.option("trip")?.map(Signed::from_value).transpose()?.map(Box::new),
             ),
             _ => return Err(invalid("message", format!("{name:?} is not a known response"))),
         };

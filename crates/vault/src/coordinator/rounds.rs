@@ -166,7 +166,7 @@ impl Coordinator {
             }
             (Inflight::Extend, _) => peer.estranged = true,
             (Inflight::Lease(signers), Response::Lease(lease)) => {
-                self.lease.lease = Some((lease, signers, now));
+                self.lease.lease = Some((*lease, signers, now));
             }
             (Inflight::Sign(items), Response::Receipts(answers)) => {
                 self.receipts(now, id, &items, answers, fresh)
@@ -447,14 +447,14 @@ impl Coordinator {
     fn combine(&mut self, now: Instant, payout: &PayoutId, fresh: &mut dyn FnMut() -> [u8; 32]) {
         let Some((record, work)) = self.fold.payout(payout).zip(self.work.get(payout)) else { return };
         let Some(tx) = self.combined(record, work) else { return };
-        let (network, txid, bytes) = (record.payout.network, tx.txid(), tx.encode());
+        let (network, txid, bytes) = (record.payout.network, work.txid, tx.encode());
         let signed = Body::PayoutSigned { payout: payout.clone(), tx: bytes.clone() };
         if self.append(now, signed, fresh).is_err() {
             return;
         }
         self.work.remove(payout);
         self.sent_at.insert(txid, now);
-        self.outbox.push(Effect::Broadcast(network, txid, bytes));
+        self.outbox.push(Effect::Broadcast(network, bytes));
         let broadcast = Body::PayoutBroadcast { payout: payout.clone(), txid };
         // It follows from the entry before it, so it can't be refused; without it the payout would be sent again.
         let logged = self.append(now, broadcast, fresh);
