@@ -302,6 +302,12 @@ pub struct Fold {
 }
 
 impl Fold {
+    /// A fold over a log of which nothing was folded or cosigned yet.
+    #[must_use]
+    pub fn start(origin: KeyName) -> Self {
+        Self { origin, frontier: Frontier::new(), last: TreeHead::empty(), passed: true }
+    }
+
     /// Goes on from `frontier`, which holds every entry so far, towards and past the `last` cosigned head.
     ///
     /// # Errors

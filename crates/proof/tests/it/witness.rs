@@ -180,6 +180,16 @@ fn what_a_witness_folded_itself_is_cosigned_without_a_proof() {
 }
 
 #[test]
+fn a_fold_starts_at_the_empty_tree() {
+    let (witness, all) = (witness(1), leaves("start", 3));
+    let mut folded = Fold::start(name("example.com/log"));
+    assert_eq!(Ok(folded.clone()), Fold::new(name("example.com/log"), Frontier::new(), TreeHead::empty()));
+    all.iter().for_each(|leaf| folded.append(*leaf).unwrap());
+    let checkpoint = signed(head(&all)).to_string();
+    assert!(witness.advance(TreeHead::empty(), &mut folded, checkpoint.as_bytes(), NOW).is_ok());
+}
+
+#[test]
 fn a_fold_goes_on_after_a_restart_between_two_checkpoints() {
     let (witness, all) = (witness(1), leaves("restart", 30));
     let last = head(&all[..10]);
