@@ -11,6 +11,7 @@ pub mod descriptor;
 pub mod hash;
 pub mod key;
 pub mod network;
+pub mod p2p;
 pub mod pow;
 pub mod read;
 pub mod script;

@@ -7,10 +7,10 @@ use core::fmt;
 
 use bitcoin::NetworkKind;
 use bitcoin::bip32::{ChildNumber, Xpub};
-use miniscript::Terminal;
 use miniscript::descriptor::{
     Descriptor as Parsed, DescriptorPublicKey, ShInner, SinglePubKey, Wildcard, WshInner, XKeyNetwork,
 };
+use miniscript::{ScriptContext, Terminal};
 
 use super::{
     key::{CURVE, EcdsaSignature, PublicKey},
@@ -362,11 +362,11 @@ impl Descriptor {
         let keys: Vec<usize> = self.receive.iter().map(key_bytes).collect();
         let first_key = keys.first().copied().unwrap_or(33);
         // A number, the keys behind their length, a number, the opcode.
-        let count_bytes = if keys.len() > 16 { 2 } else { 1 };
-        let need_bytes = if self.need > 16 { 2 } else { 1 };
+        let number_bytes = |count: usize| if count > 16 { 2_usize } else { 1 };
+        let numbers = number_bytes(self.need).saturating_add(number_bytes(keys.len()));
         let script = keys
             .iter()
-            .fold(count_bytes + need_bytes + 1, |sum: usize, key| sum.saturating_add(*key).saturating_add(1));
+            .fold(numbers.saturating_add(1), |sum, key| sum.saturating_add(*key).saturating_add(1));
         let signatures = self.need.saturating_mul(SIGNATURE_BYTES_MAX.saturating_add(1));
         let items = self.need.saturating_add(2);
         let single = signatures.saturating_add(first_key).saturating_add(1);
@@ -459,10 +459,11 @@ pub(crate) const fn network_kind(network: Network) -> NetworkKind {
 fn shape(parsed: &Parsed<DescriptorPublicKey>) -> Result<(Form, usize, bool), DescriptorError> {
     let wsh = |inner: &WshInner<DescriptorPublicKey>, form| match inner {
         WshInner::SortedMulti(keys) => Ok((form, keys.k(), true)),
-        WshInner::Ms(script) => match &script.node {
-            Terminal::Multi(keys) => Ok((form, keys.k(), false)),
-            _other => Err(DescriptorError::Form { found: "wsh of another script" }),
-        },
+        WshInner::Ms(script) => {
+            let need =
+                multi_need(&script.node).ok_or(DescriptorError::Form { found: "wsh of another script" })?;
+            Ok((form, need, false))
+        }
     };
     match parsed {
         Parsed::Pkh(_) => Ok((Form::Pkh, 1, false)),
@@ -472,14 +473,19 @@ fn shape(parsed: &Parsed<DescriptorPublicKey>) -> Result<(Form, usize, bool), De
             ShInner::Wsh(inner) => wsh(inner.as_inner(), Form::ShWsh),
             ShInner::Wpkh(_) => Ok((Form::ShWpkh, 1, false)),
             ShInner::SortedMulti(keys) => Ok((Form::Sh, keys.k(), true)),
-            ShInner::Ms(script) => match &script.node {
-                Terminal::Multi(keys) => Ok((Form::Sh, keys.k(), false)),
-                _other => Err(DescriptorError::Form { found: "sh of another script" }),
-            },
+            ShInner::Ms(script) => {
+                let need = multi_need(&script.node)
+                    .ok_or(DescriptorError::Form { found: "sh of another script" })?;
+                Ok((Form::Sh, need, false))
+            }
         },
         Parsed::Bare(_) => Err(DescriptorError::Form { found: "bare" }),
         Parsed::Tr(_) => Err(DescriptorError::Form { found: "tr" }),
     }
+}
+
+fn multi_need<Context: ScriptContext>(node: &Terminal<DescriptorPublicKey, Context>) -> Option<usize> {
+    if let Terminal::Multi(keys) = node { Some(keys.k()) } else { None }
 }
 
 fn sources(branch: &Parsed<DescriptorPublicKey>) -> Result<Vec<Source>, DescriptorError> {
