@@ -34,7 +34,7 @@ struct Exchange {
 
 fn random(count: &mut u64) -> [u8; 32] {
     *count += 1;
-    *kuraban_base::Digest::sha256(&[&count.to_be_bytes()]).as_bytes()
+    *Digest::sha256(&[&count.to_be_bytes()]).as_bytes()
 }
 
 impl Exchange {
