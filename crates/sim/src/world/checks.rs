@@ -15,8 +15,6 @@ use super::{
 
 /// How long the watcher may take from a theft's arrival at the node to alarm and trip.
 const ALARM_MS_MAX: u64 = 3000;
-/// How long a world with a foe goes on after its faults stop.
-const FOE_MS: u64 = 30_000;
 /// How long a world goes on after a theft.
 const AFTERMATH_MS: u64 = 90_000;
 
@@ -30,8 +28,12 @@ impl World {
         let payout = match wish.gist {
             Gist::Request { payout } => payout,
             Gist::Approval { payout, .. } | Gist::Variant { payout } | Gist::Wrong { payout } => {
-                if !self.writer_is_rogue() && !self.people.visible(payout) {
-                    return self.after(1000, What::Ask(index));
+                if !self.writer_is_rogue() {
+                    match self.people.requested(payout) {
+                        Some(true) => {}
+                        Some(false) => return self.people.told(index),
+                        None => return self.after(1000, What::Ask(index)),
+                    }
                 }
                 payout
             }
@@ -66,15 +68,14 @@ impl World {
             let detail = format!("wish {index}, {:?}, was taken", wish.gist);
             return self.violate(Rule::Unapproved, detail);
         }
-        // Reading the disk is dear, so only the answer that is the first is held against it; a restart checks all.
-        if wish.logged.is_some() {
-            return;
-        }
-        if let Ok(coordinator) = self.writer.restored() {
-            let wish = self.people.wishes.get(index).cloned();
-            if wish.is_some_and(|wish| !holds(coordinator.fold(), &wish.ask)) {
-                self.violate(Rule::Forgotten, format!("wish {index} is answered and not on disk"));
-            }
+        let signature = match &wish.ask {
+            Ask::Request { request, .. } => request.pem(),
+            Ask::Approve { approval, .. } => approval.pem(),
+            Ask::Reset { .. } => return,
+        };
+        let has = |body: &[u8]| body.windows(signature.len()).any(|part| part == signature.as_bytes());
+        if !self.writer.disk.iter().any(|entry| has(&entry.body)) {
+            self.violate(Rule::Forgotten, format!("wish {index} is answered and not on disk"));
         }
     }
 
@@ -114,9 +115,8 @@ impl World {
 
     /// Whether nothing is left to wait for.
     pub(super) fn settled(&self) -> bool {
-        let since_ms = self.now_ms.saturating_sub(self.oracle.healed_ms);
         match self.scenario.mode {
-            Mode::Rogue | Mode::RogueAndTraitor => since_ms >= FOE_MS,
+            Mode::Rogue | Mode::RogueAndTraitor => true,
             Mode::Thief => self.thief.last_ms.is_some_and(|at| self.now_ms >= at.saturating_add(AFTERMATH_MS)),
             Mode::Calm | Mode::Faults | Mode::Traitor => {
                 let told = |gist: &Gist| matches!(gist, Gist::Request { .. } | Gist::Approval { .. });

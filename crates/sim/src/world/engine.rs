@@ -25,6 +25,8 @@ use super::{
 
 /// When faults stop, at the latest.
 const FAULTS_MS: u64 = 120_000;
+/// How long a hostile writer goes on; every one of its turns costs signatures.
+const FOUL_MS: u64 = 70_000;
 /// How long after that everything must have come to its end.
 const HEALED_MS: u64 = 900_000;
 /// How long an answer may take before a connection counts as lost.
@@ -181,7 +183,8 @@ impl World {
         let gap = self.random.within(8000, 25_000);
         self.after(gap, What::Block);
         self.after(100, What::Foe);
-        let faulty_ms = self.random.within(FAULTS_MS / 2, FAULTS_MS);
+        let rogue = self.scenario.mode.rogue();
+        let faulty_ms = if rogue { FOUL_MS } else { self.random.within(FAULTS_MS / 2, FAULTS_MS) };
         self.after(if self.scenario.mode == Mode::Calm { 1 } else { faulty_ms }, What::Heal);
     }
 
@@ -216,14 +219,13 @@ impl World {
         self.faults = Faults::NONE;
         self.healed = true;
         self.deadline_ms = self.now_ms.saturating_add(HEALED_MS);
-        self.oracle.heals(self.now_ms);
     }
 
     fn foe(&mut self) {
         self.rogue_turn();
         self.thief_turn();
         if self.scenario.mode.rogue() || self.scenario.mode == Mode::Thief {
-            let pause = self.random.within(50, 250);
+            let pause = self.random.within(100, 400);
             self.after(pause, What::Foe);
         }
     }

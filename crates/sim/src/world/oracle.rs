@@ -58,7 +58,6 @@ pub(super) struct Oracle {
     pub(super) tripped_ms: Option<u64>,
     trips_taken: BTreeSet<u8>,
     reset: bool,
-    pub(super) healed_ms: u64,
 }
 
 impl Oracle {
@@ -83,7 +82,6 @@ impl Oracle {
             tripped_ms: None,
             trips_taken: BTreeSet::new(),
             reset: false,
-            healed_ms: 0,
         }
     }
 
@@ -93,10 +91,6 @@ impl Oracle {
 
     pub(super) fn first(&self) -> Option<Violation> {
         self.violations.first().cloned()
-    }
-
-    pub(super) const fn heals(&mut self, now_ms: u64) {
-        self.healed_ms = now_ms;
     }
 
     fn broken(&mut self, rule: Rule, now_ms: u64, detail: String) {

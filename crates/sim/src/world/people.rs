@@ -127,9 +127,9 @@ impl People {
         self.wishes.iter().map(|wish| wish.at_ms).enumerate().collect()
     }
 
-    /// Whether the payout's request is logged: people approve what they see.
-    pub(super) fn visible(&self, payout: usize) -> bool {
-        self.wishes.iter().any(|wish| wish.gist == Gist::Request { payout } && wish.logged == Some(true))
+    /// Whether the payout's request was logged or refused: people approve what they see.
+    pub(super) fn requested(&self, payout: usize) -> Option<bool> {
+        self.wishes.iter().find(|wish| wish.gist == Gist::Request { payout })?.logged
     }
 
     /// Takes note of an answer on its way; true if it is the first.

@@ -225,7 +225,7 @@ impl WriterSide {
 
 fn kind(entry: &LogEntry) -> String {
     match kuraban_vault::follow::open(entry) {
-        Ok((_, _, body)) => format!("{} {:.120?}", body.kind(), body),
+        Ok((_, _, body)) => format!("{} {:.60?}", body.kind(), format!("{body:?}")),
         Err(problem) => problem,
     }
 }

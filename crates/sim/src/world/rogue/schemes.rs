@@ -58,9 +58,8 @@ impl Rogue {
                 }
                 Ask::Approve { payout, approval } => {
                     let known = branch.fold.payout(&payout).is_some_and(|record| record.approvals.contains(&approval));
-                    let own = approval.verify(realm().charter.roster(), kuraban_vault::APPROVE, &[0; 32]);
                     // A stranger's approval spoils the payout for ever, so it is rarely of use.
-                    let useless = matches!(own, Err(kuraban_vault::ApprovalError::UnknownKey { .. }));
+                    let useless = realm().charter.roster().holder(approval.key()).is_none();
                     if known || (useless && !random.one_in(30)) {
                         continue;
                     }
