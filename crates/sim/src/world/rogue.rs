@@ -32,6 +32,8 @@ struct Plot {
     tx: Tx,
     spent: Vec<TxOut>,
     prevs: Vec<Vec<u8>>,
+    /// Whether it pays what people want, so that signers may allow it.
+    right: bool,
 }
 
 /// What it knows of a witness.
@@ -63,9 +65,11 @@ pub(super) struct Rogue {
     plots: BTreeMap<Txid, Plot>,
     shares: BTreeMap<Txid, BTreeMap<u8, Vec<InputSignature>>>,
     /// Signed transactions to be sent.
-    ready: Vec<Vec<u8>>,
+    ready: Vec<(PayoutId, Vec<u8>)>,
     /// Whether it forks at all; a writer that forks soon cannot do anything else.
     forks: bool,
+    /// Whether it shows each signer another transaction of a payout, and holds receipts back until it has two.
+    divides: bool,
     now: Instant,
 }
 
@@ -83,6 +87,7 @@ impl Rogue {
             shares: BTreeMap::new(),
             ready: Vec::new(),
             forks: random.one_in(2),
+            divides: random.one_in(2),
             now: realm::START,
         }
     }
@@ -182,7 +187,7 @@ impl Rogue {
             return;
         }
         if let Some(tx) = realm().combine(&plot.tx, &plot.spent, &enough) {
-            self.ready.push(tx.encode());
+            self.ready.push((plot.payout.clone(), tx.encode()));
             let signed = Body::PayoutSigned { payout: plot.payout.clone(), tx: tx.encode() };
             for branch in &mut self.branches {
                 branch.append(self.now, signed.clone(), random);
@@ -260,7 +265,10 @@ impl Rogue {
         let txids: Vec<Txid> = self.plots.keys().copied().collect();
         let mut items = Vec::new();
         for _ in 0..random.within(1, 3) {
-            let txid = *random.pick(&txids)?;
+            let txid = match self.promising(machine, random) {
+                Some(txid) if !random.one_in(4) => txid,
+                _ => *random.pick(&txids)?,
+            };
             let plot = self.plots.get(&txid)?;
             let mut prevs = plot.prevs.clone();
             if random.one_in(8)
@@ -272,6 +280,34 @@ impl Rogue {
         }
         self.busy(machine, Doing::Sign);
         Some(Request::Sign { checkpoint, lease, items })
+    }
+
+    /// A transaction that a signer may allow, and for signers of one payout different ones where the writer divides.
+    fn promising(&self, machine: Machine, random: &mut Random) -> Option<Txid> {
+        let right: Vec<(&Txid, &Plot)> = self.plots.iter().filter(|(_, plot)| plot.right).collect();
+        let (txid, plot) = random.pick(&right)?;
+        if !self.divides {
+            return Some(**txid);
+        }
+        let of_payout: Vec<Txid> =
+            right.iter().filter(|(_, other)| other.payout == plot.payout).map(|(txid, _)| **txid).collect();
+        let number = SIGNERS.iter().position(|n| Machine::Signer(*n) == machine)?;
+        of_payout.get(number.checked_rem(of_payout.len())?).copied()
+    }
+
+    /// Whether a receipt is better not logged yet: it would keep other signers from a second transaction.
+    fn holds_back(&self, receipt: &Receipt) -> bool {
+        let of_payout = || self.plots.values().filter(|plot| plot.right && plot.payout == receipt.payout);
+        let mut receipted: Vec<Txid> = self
+            .receipts
+            .iter()
+            .map(Signed::claim_unverified)
+            .filter(|other| other.payout == receipt.payout && self.stolen.map(Machine::Signer).map(Machine::id).as_ref() != Some(&other.by))
+            .map(|other| other.txid)
+            .collect();
+        receipted.sort_unstable();
+        receipted.dedup();
+        self.divides && of_payout().count() > 1 && receipted.len() < 2
     }
 
     fn ask_signatures(&mut self, machine: Machine, random: &mut Random) -> Option<Request> {
@@ -301,6 +337,17 @@ impl Rogue {
         Some(Request::Release { checkpoint, lease, items })
     }
 
+    /// What it sends now. The first payment of a payout would raise an alarm before the second one is signed, so it waits.
+    fn sends(&mut self, random: &mut Random) -> Vec<Vec<u8>> {
+        let ready = core::mem::take(&mut self.ready);
+        let count = |payout: &PayoutId| ready.iter().filter(|(other, _)| other == payout).count();
+        let waits = |payout: &PayoutId| self.divides && count(payout) < 2;
+        let (later, now): (Vec<_>, Vec<_>) =
+            ready.iter().cloned().partition(|(payout, _)| waits(payout) && !random.one_in(100));
+        self.ready = later;
+        now.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
     fn has_share(&self, machine: Machine, txid: Txid) -> bool {
         let Machine::Signer(number) = machine else { return false };
         self.shares.get(&txid).is_some_and(|shares| shares.contains_key(&number))
@@ -323,7 +370,7 @@ impl World {
                 requests.extend(rogue.approach(machine, random).map(|request| (machine, request)));
             }
         }
-        let ready = core::mem::take(&mut rogue.ready);
+        let ready = rogue.sends(random);
         for (machine, request) in requests {
             self.request(machine, request);
         }

@@ -10,7 +10,7 @@ use kuraban_vault::{
 };
 
 use super::{
-    Flaw, Rule,
+    Flaw, Mode, Rule,
     engine::{What, World},
     realm::{self, Machine, realm},
 };
@@ -95,7 +95,8 @@ impl World {
             self.crash(machine);
             return None;
         }
-        if self.signers.get(&number).is_some_and(|side| side.traitor) {
+        // Under a hostile writer the traitor's keys are the writer's, and its machine does as others do.
+        if self.scenario.mode == Mode::Traitor && self.signers.get(&number).is_some_and(|side| side.traitor) {
             return self.betray(number, &request, step.answer);
         }
         Some(step.answer)

@@ -1,5 +1,7 @@
 //! What a hostile writer puts into its log.
 
+use std::collections::BTreeSet;
+
 use kuraban_base::{Amount, PayoutId, Txid};
 use kuraban_chain::btc::{Branch as Chain, Mweb, OutPoint, Script, Tx, TxIn, TxOut};
 use kuraban_vault::{
@@ -74,13 +76,17 @@ impl Rogue {
     }
 
     fn log_receipts(&mut self, index: usize, random: &mut Random) {
+        let claims = self.receipts.iter().map(Signed::claim_unverified);
+        let held: BTreeSet<PayoutId> =
+            claims.filter(|claim| self.holds_back(claim)).map(|claim| claim.payout.clone()).collect();
         let Some(branch) = self.branches.get_mut(index) else { return };
         for receipt in &self.receipts {
             let claim = receipt.claim_unverified();
             let known = branch.fold.payout(&claim.payout).is_some_and(|record| {
                 record.receipts.iter().any(|logged| logged.receipt == *claim)
             });
-            if !known && !random.one_in(4) {
+            let hold = held.contains(&claim.payout) && !random.one_in(40);
+            if !known && !hold && !random.one_in(4) {
                 branch.append(self.now, Body::PayoutReceipt(receipt.clone()), random);
             }
         }
@@ -135,7 +141,7 @@ impl Rogue {
             }
             let prevs = spent.iter().map(|coin| coin.tx.to_vec()).collect();
             let spent = spent.iter().map(|coin| coin.output.clone()).collect();
-            let plot = Plot { payout: payout.id.clone(), tx, spent, prevs };
+            let plot = Plot { payout: payout.id.clone(), tx, spent, prevs, right: !altered };
             self.plots.insert(txid, plot);
             self.forge_receipt(payout, txid, random);
         }
@@ -261,7 +267,7 @@ impl Rogue {
         let assembled = Body::PayoutAssembled { payout: id.clone(), tx: tx.encode() };
         if branch.append(now, body, random) && branch.append(now, assembled, random) {
             let (spent, prevs) = (vec![coin.output.clone()], vec![coin.tx.to_vec()]);
-            self.plots.insert(unsigned_id(&tx), Plot { payout: id, tx, spent, prevs });
+            self.plots.insert(unsigned_id(&tx), Plot { payout: id, tx, spent, prevs, right: false });
         }
     }
 
