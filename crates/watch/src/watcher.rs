@@ -6,6 +6,7 @@
 
 mod alarms;
 mod message;
+mod row;
 mod spends;
 
 use std::{
