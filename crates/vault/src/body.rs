@@ -62,6 +62,8 @@ pub enum Body {
     PayoutRequested {
         /// The payout.
         payout: Payout,
+        /// The caller's idempotency key.
+        key: String,
         /// The requester's signature over the digest; an evacuation has none.
         request: Option<Approval>,
         /// Why an evacuation is called for.
@@ -155,7 +157,10 @@ impl Evidence {
     /// The evidence as a map.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        Value::map([("tx", Value::bytes(&self.tx)), ("prevs", Value::array(self.prevs.iter().map(Value::bytes)))])
+        Value::map([
+            ("tx", Value::bytes(&self.tx)),
+            ("prevs", Value::array(self.prevs.iter().map(Value::bytes))),
+        ])
     }
 
     /// The evidence of a map.
@@ -164,7 +169,8 @@ impl Evidence {
     /// A missing, unknown or malformed field.
     pub fn from_value(value: Value) -> Result<Self, CborError> {
         let mut fields = Fields::of("evidence", value)?;
-        let evidence = Self { tx: fields.bytes("tx")?, prevs: byte_strings("prevs", fields.items("prevs")?)? };
+        let evidence =
+            Self { tx: fields.bytes("tx")?, prevs: byte_strings("prevs", fields.items("prevs")?)? };
         fields.end()?;
         Ok(evidence)
     }
@@ -247,7 +253,8 @@ impl Body {
                 ("vaults", Value::array(vaults.iter().cloned())),
                 ("retention_days", Value::uint(*retention_days)),
             ]),
-            Self::PayoutRequested { payout, request, evidence } => Value::map([
+            Self::PayoutRequested { payout, key, request, evidence } => Value::map([
+                ("key", Value::text(key)),
                 ("payout", payout.to_value()),
                 ("request", Value::option(request.as_ref().map(Approval::to_value))),
                 ("evidence", Value::option(evidence.as_ref().map(Evidence::to_value))),
@@ -304,6 +311,7 @@ impl Body {
         Ok(body)
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm per kind")]
     fn read(kind: &str, fields: &mut Fields) -> Result<Self, CborError> {
         Ok(match kind {
             "log.opened" => Self::LogOpened {
@@ -314,7 +322,11 @@ impl Body {
             },
             "payout.requested" => Self::PayoutRequested {
                 payout: Payout::from_value(fields.value("payout")?)?,
-                request: fields.option("request")?.map(|value| Approval::from_value("request", &value)).transpose()?,
+                key: fields.text("key")?,
+                request: fields
+                    .option("request")?
+                    .map(|value| Approval::from_value("request", &value))
+                    .transpose()?,
                 evidence: fields.option("evidence")?.map(Evidence::from_value).transpose()?,
             },
             "payout.approved" => Self::PayoutApproved {
@@ -324,9 +336,12 @@ impl Body {
             "payout.refused" => {
                 let word = |item| match item {
                     Value::Text(code) => Ok(code),
-                    Value::Uint(_) | Value::Bytes(_) | Value::Array(_) | Value::Map(_) | Value::Bool(_) | Value::Null => {
-                        Err(invalid("codes", "want text"))
-                    }
+                    Value::Uint(_)
+                    | Value::Bytes(_)
+                    | Value::Array(_)
+                    | Value::Map(_)
+                    | Value::Bool(_)
+                    | Value::Null => Err(invalid("codes", "want text")),
                 };
                 let codes = fields.items("codes")?.into_iter().map(word).collect::<Result<_, _>>()?;
                 Self::PayoutRefused { payout: fields.parse("payout")?, codes }
@@ -334,7 +349,9 @@ impl Body {
             "payout.assembled" => {
                 Self::PayoutAssembled { payout: fields.parse("payout")?, tx: fields.bytes("tx")? }
             }
-            "payout.signed" => Self::PayoutSigned { payout: fields.parse("payout")?, tx: fields.bytes("tx")? },
+            "payout.signed" => {
+                Self::PayoutSigned { payout: fields.parse("payout")?, tx: fields.bytes("tx")? }
+            }
             "payout.broadcast" => {
                 Self::PayoutBroadcast { payout: fields.parse("payout")?, txid: txid(fields)? }
             }
@@ -353,7 +370,11 @@ impl Body {
                 Self::BreakerReset {
                     cells: cells_from_value("cells", cells)?,
                     epoch: fields.uint("epoch")?,
-                    approvals: fields.items("approvals")?.into_iter().map(approval).collect::<Result<_, _>>()?,
+                    approvals: fields
+                        .items("approvals")?
+                        .into_iter()
+                        .map(approval)
+                        .collect::<Result<_, _>>()?,
                 }
             }
             _ => return Err(invalid("kind", format!("{kind:?} is not a known kind of entry"))),

@@ -1,7 +1,6 @@
 //! The breaker: which service may run for which asset. Anyone entitled may tighten it; only a quorum loosens.
 //! Decides nothing about who is entitled: callers verify the trip or the reset first.
 
-use core::{fmt, str::FromStr};
 use std::collections::BTreeMap;
 
 use kuraban_base::{
@@ -28,13 +27,13 @@ macro_rules! closed_words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::core::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                 f.write_str(self.word())
             }
         }
 
-        impl FromStr for $name {
+        impl ::core::str::FromStr for $name {
             type Err = crate::UnknownWord;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -156,7 +155,9 @@ pub struct Trip {
 }
 
 pub(crate) fn cells_to_value(cells: &[Cell]) -> Value {
-    Value::array(cells.iter().map(|(service, asset)| Value::array([Value::text(service), Value::text(asset)])))
+    Value::array(
+        cells.iter().map(|(service, asset)| Value::array([Value::text(service), Value::text(asset)])),
+    )
 }
 
 pub(crate) fn cells_from_value(field: &str, items: Vec<Value>) -> Result<Vec<Cell>, CborError> {

@@ -4,17 +4,17 @@
 //! An entry that could not have come about honestly is an error, and no witness co-signs a log that has one.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use kuraban_base::{Amount, Instant, PayoutDigest, PayoutId, Txid, VaultId, cbor::CborError};
-use kuraban_chain::btc::{OutPoint, Tx};
+use kuraban_base::{Amount, Digest, Instant, PayoutDigest, PayoutId, Txid, VaultId, cbor::CborError};
+use kuraban_chain::btc::{Network, OutPoint, Script, Tx};
 
 use crate::{
     approval::{Approval, RESET},
     body::{Alarm, Body, Evidence, reset_digest},
-    breaker::{Breaker, Cell, Service},
+    breaker::{Breaker, Cell, Service, Trip},
     charter::Charter,
     judge::{Standing, Views},
     outflow::Outflows,
@@ -80,7 +80,7 @@ impl Status {
 /// A transaction assembled for a payout.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Draft {
-    /// Its id, which signatures do not change.
+    /// Its [`unsigned_id`].
     pub txid: Txid,
     /// The transaction without signatures.
     pub tx: Tx,
@@ -249,6 +249,7 @@ pub struct Fold {
     outflows: BTreeMap<VaultId, Outflows>,
     scripts: BTreeMap<VaultId, ScriptTable>,
     breaker: Breaker,
+    trips: BTreeSet<Digest>,
     alarms: Vec<Alarm>,
 }
 
@@ -266,6 +267,7 @@ impl Fold {
             outflows: BTreeMap::new(),
             scripts,
             breaker: Breaker::default(),
+            trips: BTreeSet::new(),
             alarms: Vec::new(),
         }
     }
@@ -299,10 +301,16 @@ impl Fold {
         self.payouts.get(id)
     }
 
-    /// The payout for which a transaction was assembled.
+    /// The payout for which a transaction was assembled, whatever signatures it carries.
     #[must_use]
-    pub fn payout_of(&self, txid: &Txid) -> Option<&Record> {
-        self.by_txid.get(txid).and_then(|id| self.payouts.get(id))
+    pub fn payout_of(&self, tx: &Tx) -> Option<&Record> {
+        self.by_txid.get(&unsigned_id(tx)).and_then(|id| self.payouts.get(id))
+    }
+
+    /// Whether a trip stands in the log.
+    #[must_use]
+    pub fn has_trip(&self, trip: &Trip) -> bool {
+        self.trips.contains(&trip_digest(trip))
     }
 
     /// Alarms in the log.
@@ -328,8 +336,10 @@ impl Fold {
     #[must_use]
     pub fn standing(&self, id: &PayoutId, now: Instant) -> Option<Standing> {
         let record = self.payouts.get(id)?;
-        let receipted = |draft: &&Draft| record.receipts.iter().any(|logged| logged.receipt.txid == draft.txid);
-        let earlier = record.drafts.iter().filter(receipted).map(|draft| (draft.txid, draft.spends())).collect();
+        let receipted =
+            |draft: &&Draft| record.receipts.iter().any(|logged| logged.receipt.txid == draft.txid);
+        let earlier =
+            record.drafts.iter().filter(receipted).map(|draft| (draft.txid, draft.spends())).collect();
         let before = match self.outflows.get(&record.payout.vault) {
             Some(outflows) => outflows.sum_without(id, now),
             None => Some(Amount::ZERO),
@@ -350,7 +360,9 @@ impl Fold {
     /// What evacuations of a vault have committed to fees, without payout `id`.
     fn evacuation_fees(&self, vault: &VaultId, id: &PayoutId) -> Amount {
         let other = |record: &&Record| {
-            record.payout.kind == PayoutKind::Evacuation && record.payout.vault == *vault && record.payout.id != *id
+            record.payout.kind == PayoutKind::Evacuation
+                && record.payout.vault == *vault
+                && record.payout.id != *id
         };
         let fee = |record: &Record| {
             let most = record.receipts.iter().map(|logged| logged.receipt.outflow).max()?;
@@ -368,8 +380,12 @@ impl Fold {
             return Err(FoldError::Opened { index: self.size });
         }
         match body {
-            Body::LogOpened { roster, policy, vaults, retention_days: _ } => self.opened(roster, policy, &vaults)?,
-            Body::PayoutRequested { payout, request, evidence } => self.requested(at, payout, request, evidence)?,
+            Body::LogOpened { roster, policy, vaults, retention_days: _ } => {
+                self.opened(roster, policy, &vaults)?
+            }
+            Body::PayoutRequested { payout, key: _, request, evidence } => {
+                self.requested(at, payout, request, evidence)?
+            }
             Body::PayoutApproved { payout, approval } => self.approved(&payout, approval)?,
             Body::PayoutRefused { payout, codes: _ } => self.end(&payout, Status::Refused)?,
             Body::PayoutExpired { payout } => self.end(&payout, Status::Expired)?,
@@ -388,6 +404,7 @@ impl Fold {
             }
             Body::BreakerTripped(trip) => {
                 let trip = self.verified(trip, Role::Watcher)?.into_claim();
+                self.trips.insert(trip_digest(&trip));
                 self.breaker.tighten(trip.cells, trip.stage);
             }
             Body::BreakerReset { cells, epoch, approvals } => self.reset(cells, epoch, &approvals)?,
@@ -489,10 +506,15 @@ impl Fold {
         if record.drafts.len() >= DRAFTS_MAX {
             return Err(FoldError::TooMany { payout: id.clone(), what: "transactions", max: DRAFTS_MAX });
         }
-        let tx = decode(id, tx)?;
-        let (txid, vault) = (tx.txid(), record.payout.vault.clone());
+        let network = record.payout.network;
+        let tx = decode(network, id, tx)?;
+        let (txid, vault) = (unsigned_id(&tx), record.payout.vault.clone());
         if record.draft(&txid).is_some() {
-            return Err(FoldError::Step { payout: id.clone(), status: "assembled", step: "assembled so again" });
+            return Err(FoldError::Step {
+                payout: id.clone(),
+                status: "assembled",
+                step: "assembled so again",
+            });
         }
         let outputs: Vec<_> = tx.outputs.iter().map(|output| output.script.clone()).collect();
         record.drafts.push(Draft { txid, tx, index });
@@ -528,7 +550,7 @@ impl Fold {
     fn signed(&mut self, id: &PayoutId, bytes: Vec<u8>) -> Result<(), FoldError> {
         let record = self.record(id)?;
         step(record, "signed", record.status.ended().is_none())?;
-        let txid = decode(id, &bytes)?.txid();
+        let txid = unsigned_id(&decode(record.payout.network, id, &bytes)?);
         if record.draft(&txid).is_none() {
             return Err(FoldError::UnknownTransaction { payout: id.clone(), txid });
         }
@@ -559,30 +581,60 @@ impl Fold {
         let record = self.record(id)?;
         step(record, "cancelled", record.status.ended().is_none())?;
         record.status = Status::Cancelled;
+        let vault = record.payout.vault.clone();
+        // What never left is not counted against the day's limit.
+        if let Some(outflows) = self.outflows.get_mut(&vault) {
+            outflows.forget(id);
+        }
         Ok(())
     }
 
     fn reset(&mut self, cells: Vec<Cell>, epoch: u64, approvals: &[Approval]) -> Result<(), FoldError> {
         let refuse = |problem: String| FoldError::Reset { problem };
         if epoch != self.breaker.epoch() {
-            return Err(refuse(format!("it is for epoch {epoch}, the breaker is at {}", self.breaker.epoch())));
+            return Err(refuse(format!(
+                "it is for epoch {epoch}, the breaker is at {}",
+                self.breaker.epoch()
+            )));
         }
         let roster = self.charter.roster();
         let digest = reset_digest(roster.origin(), epoch, &cells);
-        let mut people = std::collections::BTreeSet::new();
+        let mut people = BTreeSet::new();
         for approval in approvals {
             let person = approval.verify(roster, RESET, digest.as_bytes());
             people.insert(person.map_err(|problem| refuse(problem.to_string()))?);
         }
         for asked in self.charter.policy().reset() {
-            let have = roster.members(&asked.group).map_or(0, |members| members.intersection(&people).count());
+            let have =
+                roster.members(&asked.group).map_or(0, |members| members.intersection(&people).count());
             if have < usize::from(asked.count) {
-                return Err(refuse(format!("{have} approvals of group {}, want {}", asked.group, asked.count)));
+                return Err(refuse(format!(
+                    "{have} approvals of group {}, want {}",
+                    asked.group, asked.count
+                )));
             }
         }
         self.breaker.loosen(cells);
         Ok(())
     }
+}
+
+/// A transaction's id without its unlocking scripts: the same before and after signing, and not changed by anybody who
+/// rewrites a signature on the way. For native segregated witness it is the transaction id.
+#[must_use]
+pub fn unsigned_id(tx: &Tx) -> Txid {
+    if tx.inputs.iter().all(|input| input.script_sig.is_empty()) {
+        return tx.txid();
+    }
+    let mut bare = tx.clone();
+    for input in &mut bare.inputs {
+        input.script_sig = Script::default();
+    }
+    bare.txid()
+}
+
+fn trip_digest(trip: &Trip) -> Digest {
+    Digest::sha256(&[&trip.to_value().encode()])
 }
 
 fn step(record: &Record, step: &'static str, allowed: bool) -> Result<(), FoldError> {
@@ -592,7 +644,7 @@ fn step(record: &Record, step: &'static str, allowed: bool) -> Result<(), FoldEr
     Err(FoldError::Step { payout: record.payout.id.clone(), status: record.status.word(), step })
 }
 
-fn decode(id: &PayoutId, bytes: &[u8]) -> Result<Tx, FoldError> {
-    Tx::decode(bytes)
+fn decode(network: Network, id: &PayoutId, bytes: &[u8]) -> Result<Tx, FoldError> {
+    Tx::decode(network, bytes)
         .map_err(|problem| FoldError::Transaction { payout: id.clone(), problem: problem.to_string() })
 }

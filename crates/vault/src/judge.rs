@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kuraban_base::{Amount, Asset, Instant, PayoutDigest, PayoutId, PersonId, Txid};
-use kuraban_chain::btc::{Network, OutPoint, Script, Tx, address::Address, descriptor::Branch};
+use kuraban_chain::btc::{Mweb, Network, OutPoint, Script, Tx, address::Address, descriptor::Branch};
 
 use crate::{
     approval::{APPROVE, Approval, ApprovalError, REQUEST},
-    breaker::Stage,
+    breaker::{Breaker, Service, Stage},
+    fold::unsigned_id,
     payout::{DigestContext, Payout, PayoutKind},
-    policy::{Approvals, VaultPolicy},
+    policy::{Approvals, Rule, VaultPolicy},
     reason::{Reason, Verdict},
     roster::Roster,
     scripts::ScriptTable,
@@ -153,7 +154,7 @@ impl Judged {
         self.digest
     }
 
-    /// The transaction that may be signed.
+    /// The transaction that may be signed, by its [`unsigned_id`].
     #[must_use]
     pub const fn txid(&self) -> Txid {
         self.txid
@@ -171,7 +172,7 @@ impl Judged {
 pub fn judge(views: Views<'_>, facts: Facts<'_>, ask: Ask<'_>) -> Verdict<Judged> {
     let digest = views.digest(ask.payout);
     let mut reasons = Vec::new();
-    identity(views, ask, &mut reasons);
+    identity(views, ask.payout, &mut reasons);
     time(facts, ask.payout, &mut reasons);
     log(facts, &mut reasons);
     let flow = flow(views, ask, &mut reasons);
@@ -184,15 +185,46 @@ pub fn judge(views: Views<'_>, facts: Facts<'_>, ask: Ask<'_>) -> Verdict<Judged
     }
     once(facts, ask.tx, &mut reasons);
     match flow.outflow {
-        Some(outflow) if reasons.is_empty() => {
-            Verdict::Allow(Judged { payout: ask.payout.id.clone(), digest, txid: ask.tx.txid(), outflow })
-        }
+        Some(outflow) if reasons.is_empty() => Verdict::Allow(Judged {
+            payout: ask.payout.id.clone(),
+            digest,
+            txid: unsigned_id(ask.tx),
+            outflow,
+        }),
         Some(_) | None => {
             reasons.sort();
             reasons.dedup();
             Verdict::Refuse(reasons)
         }
     }
+}
+
+/// What speaks against taking up a request at all: what every signer would refuse whatever the transaction.
+#[must_use]
+pub fn admit(
+    views: Views<'_>,
+    breaker: &Breaker,
+    payout: &Payout,
+    request: &Approval,
+    now: Instant,
+) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    identity(views, payout, &mut reasons);
+    if now >= payout.expiry {
+        reasons.push(Reason::Expired { now, expiry: payout.expiry });
+    }
+    let stage = breaker.stage((Service::Withdrawal, payout.asset()));
+    if stage != Stage::Open {
+        reasons.push(Reason::BreakerClosed { stage });
+    }
+    listed(views, payout, &mut reasons);
+    let outflow = payout.amount;
+    if outflow > views.policy.limit.per_payout_max {
+        reasons.push(Reason::LimitPerPayout { outflow, max: views.policy.limit.per_payout_max });
+    }
+    people(views.roster, Some(request), Some(&[]), &[], views.digest(payout), &mut reasons);
+    reasons.sort();
+    reasons
 }
 
 /// Smallest output that the network's nodes relay, in base units (dust limit of a P2PKH output at the default rate).
@@ -213,8 +245,8 @@ pub fn shown(network: Network, script: &Script) -> String {
     }
 }
 
-fn identity(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) {
-    let (payout, vault) = (ask.payout, views.vault);
+fn identity(views: Views<'_>, payout: &Payout, reasons: &mut Vec<Reason>) {
+    let vault = views.vault;
     if payout.network != vault.network {
         let (found, want) = (payout.network.to_string(), vault.network.to_string());
         reasons.push(Reason::OtherNetwork { found, want });
@@ -251,7 +283,9 @@ fn log(facts: Facts<'_>, reasons: &mut Vec<Reason>) {
         Some(LogStanding::NotWitnessed(problem)) => {
             reasons.push(Reason::LogNotWitnessed { problem: problem.clone() });
         }
-        Some(LogStanding::NotIncluded(problem)) => reasons.push(Reason::LogNotIncluded { problem: problem.clone() }),
+        Some(LogStanding::NotIncluded(problem)) => {
+            reasons.push(Reason::LogNotIncluded { problem: problem.clone() })
+        }
     }
 }
 
@@ -268,10 +302,15 @@ fn flow(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) -> Flow {
         reasons.push(Reason::TransactionForm { problem: "the transaction has no inputs or no outputs" });
     }
     if tx.lock_time != 0 || tx.inputs.iter().any(|input| input.sequence < 0xffff_fffd) {
-        reasons.push(Reason::TransactionForm { problem: "the transaction is locked to a later time or block" });
+        reasons
+            .push(Reason::TransactionForm { problem: "the transaction is locked to a later time or block" });
+    }
+    if tx.mweb != Mweb::None {
+        reasons
+            .push(Reason::TransactionForm { problem: "the transaction moves coins in the extension block" });
     }
     let inputs = inputs(views, ask, reasons);
-    let change = outputs(views, ask, reasons);
+    let change = outputs(views, ask.payout, tx, reasons);
     let paid = Amount::sum(tx.outputs.iter().map(|output| Amount::from(output.value_sat)));
     let fee = match (inputs, paid) {
         (Some(inputs), Some(outputs)) if inputs < outputs => {
@@ -312,11 +351,10 @@ pub(crate) fn output_of(tx: &Tx, vout: u32) -> Option<&kuraban_chain::btc::TxOut
 }
 
 /// Compares the outputs with the payout; returns what comes back as change.
-fn outputs(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) -> Amount {
-    let payout = ask.payout;
+pub(crate) fn outputs(views: Views<'_>, payout: &Payout, tx: &Tx, reasons: &mut Vec<Reason>) -> Amount {
     let mut change: Option<Amount> = None;
     let mut others = Vec::new();
-    for (vout, output) in ask.tx.outputs.iter().enumerate() {
+    for (vout, output) in tx.outputs.iter().enumerate() {
         let value = Amount::from(output.value_sat);
         match views.scripts.place(&output.script) {
             Some(place) if output.script != payout.destination => match (change, place) {
@@ -340,7 +378,12 @@ fn outputs(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) -> Amount 
 }
 
 /// Finds the one output that pays; names every other.
-fn payment(views: Views<'_>, payout: &Payout, others: &[(usize, Amount, &Script)], reasons: &mut Vec<Reason>) {
+fn payment(
+    views: Views<'_>,
+    payout: &Payout,
+    others: &[(usize, Amount, &Script)],
+    reasons: &mut Vec<Reason>,
+) {
     let network = views.vault.network;
     let want = shown(network, &payout.destination);
     let exact = |(_, value, script): &&(usize, Amount, &Script)| {
@@ -389,15 +432,22 @@ pub fn imitation(found: &str, want: &str) -> Option<(usize, usize)> {
 }
 
 fn rule(views: Views<'_>, ask: Ask<'_>, digest: PayoutDigest, reasons: &mut Vec<Reason>) {
-    let payout = ask.payout;
+    if let Some(rule) = listed(views, ask.payout, reasons) {
+        people(views.roster, ask.request, ask.approvals, &rule.approvals, digest, reasons);
+    }
+}
+
+/// The rule that governs the payout; says so if there is none, or if it does not list the destination.
+fn listed<'a>(views: Views<'a>, payout: &Payout, reasons: &mut Vec<Reason>) -> Option<&'a Rule> {
     let Some(rule) = views.policy.rule(payout.kind, payout.amount) else {
-        return reasons.push(Reason::NoRule { kind: payout.kind.word(), amount: payout.amount });
+        reasons.push(Reason::NoRule { kind: payout.kind.word(), amount: payout.amount });
+        return None;
     };
     if rule.destinations.as_ref().is_some_and(|listed| !listed.contains(&payout.destination)) {
         let destination = shown(views.vault.network, &payout.destination);
         reasons.push(Reason::DestinationNotListed { rule: rule.id.clone(), destination });
     }
-    people(views.roster, ask.request, ask.approvals, &rule.approvals, digest, reasons);
+    Some(rule)
 }
 
 /// Who asked and who approved; every signature is verified against this machine's own roster and digest.
@@ -424,7 +474,9 @@ pub(crate) fn people(
     let mut approvers: BTreeSet<PersonId> = BTreeSet::new();
     for approval in approvals {
         match approval.verify(roster, APPROVE, digest.as_bytes()) {
-            Ok(person) if requester.as_ref() == Some(&person) => reasons.push(Reason::RequesterApproves { person }),
+            Ok(person) if requester.as_ref() == Some(&person) => {
+                reasons.push(Reason::RequesterApproves { person })
+            }
             Ok(person) => {
                 if let Some(person) = approvers.replace(person) {
                     reasons.push(Reason::ApprovalRepeated { person });
@@ -461,7 +513,9 @@ fn limits(
     if outflow > limit.per_payout_max {
         reasons.push(Reason::LimitPerPayout { outflow, max: limit.per_payout_max });
     }
-    let Some(standing) = facts.standing else { return reasons.push(Reason::NotJudged { what: "the vault's state" }) };
+    let Some(standing) = facts.standing else {
+        return reasons.push(Reason::NotJudged { what: "the vault's state" });
+    };
     let max = limit.rolling_24h_max;
     let within_limit = standing.before.and_then(|before| before.plus(outflow)).is_some_and(|sum| sum <= max);
     if !within_limit {
@@ -480,7 +534,7 @@ fn fee(views: Views<'_>, ask: Ask<'_>, flow: Flow, reasons: &mut Vec<Reason>) {
     if fee > max {
         reasons.push(Reason::FeeAboveCap { fee, max });
     }
-    let vsize = u128::from(vsize_signed(views, ask.tx));
+    let vsize = u128::try_from(vsize_signed(views, ask.tx)).unwrap_or(u128::MAX);
     // Compared as products, so that no rounding decides; the shown rate is rounded up.
     let paid = fee.units().checked_mul(1000);
     let allowed = limit.fee_rate_max.units().checked_mul(vsize);
@@ -490,18 +544,21 @@ fn fee(views: Views<'_>, ask: Ask<'_>, flow: Flow, reasons: &mut Vec<Reason>) {
     }
 }
 
+/// Outpoint, empty script and sequence: 41 bytes at four weight units each.
+const INPUT_WEIGHT_BARE: usize = 164;
+
 /// The virtual size with all signatures: as it is if every input has one, else with the largest that the descriptor
 /// can need.
-fn vsize_signed(views: Views<'_>, tx: &Tx) -> u64 {
+#[must_use]
+pub fn vsize_signed(views: Views<'_>, tx: &Tx) -> usize {
     let bare = |input: &&kuraban_chain::btc::TxIn| input.script_sig.is_empty() && input.witness.is_empty();
     let missing = tx.inputs.iter().filter(bare).count();
     if missing == 0 {
         return tx.vsize();
     }
-    let each = views.vault.descriptor.satisfaction_weight_max();
-    let count = u64::try_from(missing).unwrap_or(u64::MAX);
+    let each = views.vault.descriptor.input_weight_max().saturating_sub(INPUT_WEIGHT_BARE);
     // Marker and flag weigh two where no input has a witness yet.
-    tx.weight().saturating_add(2).saturating_add(each.saturating_mul(count)).div_ceil(4)
+    tx.weight().saturating_add(2).saturating_add(each.saturating_mul(missing)).div_ceil(4)
 }
 
 fn evacuation(
@@ -512,12 +569,18 @@ fn evacuation(
     reasons: &mut Vec<Reason>,
 ) {
     let Some(order) = &views.policy.evacuation else {
-        return reasons.push(Reason::EvacuationNotOrdered { problem: "the policy has no order to evacuate this vault" });
+        return reasons.push(Reason::EvacuationNotOrdered {
+            problem: "the policy has no order to evacuate this vault",
+        });
     };
     if payout.destination != order.destination {
-        reasons.push(Reason::EvacuationNotOrdered { problem: "the destination is not the one of the standing order" });
+        reasons.push(Reason::EvacuationNotOrdered {
+            problem: "the destination is not the one of the standing order",
+        });
     }
-    let Some(standing) = facts.standing else { return reasons.push(Reason::NotJudged { what: "the vault's state" }) };
+    let Some(standing) = facts.standing else {
+        return reasons.push(Reason::NotJudged { what: "the vault's state" });
+    };
     if let Err(problem) = &standing.evidence {
         reasons.push(Reason::EvacuationNoEvidence { problem: problem.clone() });
     }
@@ -534,7 +597,7 @@ fn once(facts: Facts<'_>, tx: &Tx, reasons: &mut Vec<Reason>) {
         reasons.push(Reason::PayoutEnded { status });
     }
     let spent: BTreeSet<OutPoint> = tx.inputs.iter().map(|input| input.prev).collect();
-    let txid = tx.txid();
+    let txid = unsigned_id(tx);
     for (earlier, inputs) in &standing.earlier {
         if *earlier != txid && !inputs.iter().any(|input| spent.contains(input)) {
             reasons.push(Reason::TransactionOther { earlier: earlier.to_string() });

@@ -7,9 +7,12 @@
 
 mod approval;
 pub mod body;
-mod charter;
 pub mod breaker;
+mod charter;
+pub mod coordinator;
+pub mod explain;
 pub mod fold;
+pub mod follow;
 pub mod judge;
 mod outflow;
 mod payout;
@@ -19,16 +22,13 @@ pub mod receipt;
 mod roster;
 pub mod scripts;
 pub mod signer;
-pub mod coordinator;
-pub mod permit;
-pub mod explain;
-pub mod wire;
 pub mod statement;
 mod vault;
+pub mod wire;
 mod word;
 
+pub use approval::{APPROVE, Approval, ApprovalError, REQUEST, RESET};
 pub use charter::Charter;
-pub use approval::{Approval, ApprovalError, APPROVE, REQUEST, RESET};
 pub use payout::{DigestContext, Payout, PayoutKind};
 pub use policy::{Approvals, Evacuation, Limit, Policy, PolicyError, Rule, VaultPolicy};
 pub use reason::{Reason, Verdict};

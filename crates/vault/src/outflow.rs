@@ -26,7 +26,8 @@ impl Outflows {
 
     /// What left within 24 hours before `now`, but for `payout` itself; `None` beyond any amount there is.
     pub(crate) fn sum_without(&self, payout: &PayoutId, now: Instant) -> Option<Amount> {
-        let recent = |(id, (_, at)): &(&PayoutId, &(Amount, Instant))| *id != payout && now.ms_since(*at) < WINDOW_MS;
+        let recent =
+            |(id, (_, at)): &(&PayoutId, &(Amount, Instant))| *id != payout && now.ms_since(*at) < WINDOW_MS;
         Amount::sum(self.0.iter().filter(recent).map(|(_, (amount, _))| *amount))
     }
 }

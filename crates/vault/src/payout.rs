@@ -9,7 +9,7 @@ use kuraban_chain::btc::{Network, Script};
 use crate::{breaker::closed_words, statement::instant};
 
 /// Longest memo, in bytes.
-pub const MEMO_MAX: usize = 256;
+const MEMO_MAX: usize = 256;
 
 closed_words! {
     /// What a payout is for. Policy rules name the kinds they govern.
@@ -82,7 +82,7 @@ impl Payout {
     pub fn digest(&self, context: &DigestContext) -> PayoutDigest {
         let fields = Value::map([
             ("origin", Value::text(&context.origin)),
-            ("genesis", Value::bytes(self.network.genesis())),
+            ("genesis", Value::bytes(self.network.genesis_hash().as_bytes())),
             ("asset", Value::text(self.asset())),
             ("kind", Value::text(self.kind)),
             ("id", Value::text(&self.id)),

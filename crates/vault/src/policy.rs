@@ -233,7 +233,10 @@ impl Policy {
     /// small for what is asked of it.
     pub fn of(&self, vault: &Vault, roster: &Roster) -> Result<VaultPolicy, PolicyError> {
         let Some(limit) = self.limits.get(&vault.id) else {
-            return refuse(&format!("limit of {}", vault.id), "is missing; a vault without limits cannot pay");
+            return refuse(
+                &format!("limit of {}", vault.id),
+                "is missing; a vault without limits cannot pay",
+            );
         };
         for asked in self.rules.iter().flat_map(|rule| &rule.approvals).chain(&self.reset) {
             can_be_met(asked, roster)?;
@@ -254,7 +257,8 @@ impl VaultPolicy {
     /// The rule that governs such a payout: the first that matches.
     #[must_use]
     pub fn rule(&self, kind: PayoutKind, amount: Amount) -> Option<&Rule> {
-        let governs = |rule: &&Rule| rule.kinds.contains(&kind) && rule.amount_max.is_none_or(|max| amount <= max);
+        let governs =
+            |rule: &&Rule| rule.kinds.contains(&kind) && rule.amount_max.is_none_or(|max| amount <= max);
         self.rules.iter().find(governs)
     }
 
@@ -280,7 +284,9 @@ fn resolve(rule: &RuleText, vault: &Vault) -> Result<Rule, PolicyError> {
         Destinations::Any => None,
         Destinations::Listed(addresses) => {
             let place = format!("rule {}: destinations", rule.id);
-            let script = |text: &String| at(&place, Address::parse(vault.network, text)).map(|address| address.script());
+            let script = |text: &String| {
+                at(&place, Address::parse(vault.network, text)).map(|address| address.script())
+            };
             Some(addresses.iter().map(script).collect::<Result<_, _>>()?)
         }
     };
@@ -313,7 +319,14 @@ fn rule(raw: RawRule) -> Result<RuleText, PolicyError> {
         RawDestinations::Listed(addresses) => Destinations::Listed(addresses),
     };
     let approvals = approvals(&place, raw.approvals)?;
-    Ok(RuleText { id: raw.id, vaults, kinds, amount_max: raw.amount_max.map(Amount::from), destinations, approvals })
+    Ok(RuleText {
+        id: raw.id,
+        vaults,
+        kinds,
+        amount_max: raw.amount_max.map(Amount::from),
+        destinations,
+        approvals,
+    })
 }
 
 fn approvals(place: &str, raw: Vec<RawApprovals>) -> Result<Vec<Approvals>, PolicyError> {

@@ -148,7 +148,9 @@ impl fmt::Display for Reason {
             Self::NotJudged { what } => write!(f, "{what} was not given, so it could not be judged"),
             Self::OtherNetwork { found, want } => write!(f, "the payout is on {found}, the vault on {want}"),
             Self::OtherVault { found, want } => write!(f, "the payout is from vault {found}, this is {want}"),
-            Self::RequestUnsigned { problem } => write!(f, "the request is not signed by a requester: {problem}"),
+            Self::RequestUnsigned { problem } => {
+                write!(f, "the request is not signed by a requester: {problem}")
+            }
             Self::NoRule { kind, amount } => write!(f, "no rule of the policy matches a {kind} of {amount}"),
             Self::DestinationNotListed { rule, destination } => {
                 write!(f, "rule {rule} does not list destination {destination}")
@@ -163,7 +165,9 @@ impl fmt::Display for Reason {
             Self::ApprovalInvalid { problem } => write!(f, "an approval does not verify: {problem}"),
             Self::ApprovalOther { problem } => write!(f, "an approval is for something else: {problem}"),
             Self::ApprovalUnknownKey { key } => write!(f, "approval key {key} is nobody's on the roster"),
-            Self::RequesterApproves { person } => write!(f, "{person} requested it and does not count as approver"),
+            Self::RequesterApproves { person } => {
+                write!(f, "{person} requested it and does not count as approver")
+            }
             Self::ApprovalRepeated { person } => write!(f, "{person} approved twice and counts once"),
             Self::ApprovalsMissing { group, have, want } => {
                 write!(f, "{have} approvals of group {group}, want {want}")
@@ -173,7 +177,9 @@ impl fmt::Display for Reason {
                 write!(f, "the previous transaction of input {input} was not given, its amount is not proven")
             }
             Self::InputNotOwn { input } => write!(f, "input {input} is not the vault's"),
-            Self::PaymentMissing { destination, amount } => write!(f, "nothing pays {amount} to {destination}"),
+            Self::PaymentMissing { destination, amount } => {
+                write!(f, "nothing pays {amount} to {destination}")
+            }
             Self::DestinationNotApproved { found, want } => write!(f, "pays {found}, approved is {want}"),
             Self::DestinationImitates { found, want, prefix, suffix } => write!(
                 f,
@@ -196,7 +202,9 @@ impl fmt::Display for Reason {
                 write!(f, "the fee is {rate} per 1,000 virtual bytes, at most {max}")
             }
             Self::EvacuationNotOrdered { problem } => f.write_str(problem),
-            Self::EvacuationNoEvidence { problem } => write!(f, "no evidence that calls for evacuation: {problem}"),
+            Self::EvacuationNoEvidence { problem } => {
+                write!(f, "no evidence that calls for evacuation: {problem}")
+            }
             Self::BreakerClosed { stage } => write!(f, "withdrawals of the asset are {stage}"),
             Self::PayoutEnded { status } => write!(f, "the payout is already {status}"),
             Self::TransactionOther { earlier } => {

@@ -22,7 +22,7 @@ pub struct Receipt {
     pub payout: PayoutId,
     /// Its digest as the signer recomputed it.
     pub digest: PayoutDigest,
-    /// The transaction.
+    /// The transaction, by its id without signatures.
     pub txid: Txid,
     /// Base units that leave the vault: inputs less change.
     pub outflow: Amount,
@@ -167,7 +167,8 @@ impl Statement for Permit {
     }
 
     fn to_value(&self) -> Value {
-        let group = |(stage, cells): &(Stage, Vec<Cell>)| Value::array([Value::text(stage), cells_to_value(cells)]);
+        let group =
+            |(stage, cells): &(Stage, Vec<Cell>)| Value::array([Value::text(stage), cells_to_value(cells)]);
         Value::map([
             ("by", Value::text(&self.by)),
             ("stream", Value::bytes(self.stream)),

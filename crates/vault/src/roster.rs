@@ -4,12 +4,8 @@
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
-use kuraban_base::{
-    Digest, GroupId, MachineId, PersonId, RosterHash,
-    cbor::Value,
-    hex,
-};
-use kuraban_proof::{VerifierKey, WitnessQuorum};
+use kuraban_base::{Digest, GroupId, MachineId, PersonId, RosterHash, cbor::Value, hex};
+use kuraban_proof::{KeyKind, VerifierKey, WitnessQuorum, quorum::Threshold};
 use serde::Deserialize;
 
 use crate::{breaker::closed_words, statement::StatementKey};
@@ -156,13 +152,18 @@ impl Roster {
     pub fn from_toml(text: &str) -> Result<Self, RosterError> {
         let raw: RawRoster = toml::from_str(text).map_err(RosterError::Toml)?;
         let log: VerifierKey = at("log.vkey", raw.log.vkey.parse())?;
+        if log.kind() != KeyKind::Note {
+            return refuse("log.vkey", "is a witness's key, want the log's own (type 0x01)");
+        }
         let people = people(raw.person)?;
         let groups = groups(raw.group, &people)?;
         let machines = machines(raw.machine)?;
         keys_are_distinct(&people, &machines)?;
-        let witnesses: Vec<VerifierKey> = machines.values().filter_map(|machine| machine.witness.clone()).collect();
+        let witnesses: Vec<VerifierKey> =
+            machines.values().filter_map(|machine| machine.witness.clone()).collect();
         let (q, f) = (raw.log.witnesses_min, raw.log.faulty_max);
-        let quorum = at("log.witnesses_min", WitnessQuorum::new(witnesses, usize::from(q), usize::from(f)))?;
+        let threshold = Threshold { needed: usize::from(q), faulty: usize::from(f) };
+        let quorum = at("log.witnesses_min", WitnessQuorum::new(witnesses, threshold))?;
         let hash = hash(&log, (q, f), &people, &groups, &machines);
         Ok(Self { log, quorum, people, groups, machines, hash })
     }
@@ -176,7 +177,7 @@ impl Roster {
     /// The log's origin.
     #[must_use]
     pub fn origin(&self) -> &str {
-        self.log.name()
+        self.log.name().as_str()
     }
 
     /// Which cosignatures a checkpoint needs.
@@ -220,6 +221,11 @@ impl Roster {
         self.machines.iter().filter(move |(_, machine)| machine.role == role)
     }
 
+    /// All machines that co-sign checkpoints, by name.
+    pub fn witnesses(&self) -> impl Iterator<Item = (&MachineId, &Machine)> {
+        self.machines.iter().filter(|(_, machine)| machine.witness.is_some())
+    }
+
     /// The statement key of a machine in that role.
     #[must_use]
     pub fn statement_key(&self, id: &MachineId, role: Role) -> Option<&StatementKey> {
@@ -232,7 +238,8 @@ fn people(raw: Vec<RawPerson>) -> Result<BTreeMap<PersonId, Vec<ApproverKey>>, R
     for person in raw {
         let place = format!("person {}", person.id);
         let id: PersonId = at(&place, person.id.parse())?;
-        let keys: Result<Vec<_>, _> = person.keys.iter().map(|line| at(&place, ApproverKey::parse(line))).collect();
+        let keys: Result<Vec<_>, _> =
+            person.keys.iter().map(|line| at(&place, ApproverKey::parse(line))).collect();
         if people.insert(id, keys?).is_some() {
             return refuse(&place, "stands there twice");
         }
@@ -275,8 +282,13 @@ fn machines(raw: Vec<RawMachine>) -> Result<BTreeMap<MachineId, Machine>, Roster
         let witness = machine.witness.map(|text| at(&place, text.parse::<VerifierKey>())).transpose()?;
         let statement = machine.statement.map(|text| at(&place, statement_key(&text))).transpose()?;
         let states = matches!(role, Role::Watcher | Role::Signer);
-        if states != (witness.is_some() && statement.is_some()) || states != (witness.is_some() || statement.is_some()) {
-            return refuse(&place, "watchers and signers have a witness key and a statement key, others have neither");
+        if states != (witness.is_some() && statement.is_some())
+            || states != (witness.is_some() || statement.is_some())
+        {
+            return refuse(
+                &place,
+                "watchers and signers have a witness key and a statement key, others have neither",
+            );
         }
         if machines.insert(id, Machine { role, tls, witness, statement }).is_some() {
             return refuse(&place, "stands there twice");
@@ -295,10 +307,11 @@ fn keys_are_distinct(
     machines: &BTreeMap<MachineId, Machine>,
 ) -> Result<(), RosterError> {
     let mut seen = BTreeSet::new();
-    let of_people = people.iter().flat_map(|(id, keys)| keys.iter().map(move |key| (id.as_str(), *key.as_bytes())));
+    let of_people =
+        people.iter().flat_map(|(id, keys)| keys.iter().map(move |key| (id.as_str(), *key.as_bytes())));
     let of_machines = machines.iter().flat_map(|(id, machine)| {
         let statement = machine.statement.map(|key| *key.as_bytes());
-        let witness = machine.witness.as_ref().map(|key| *key.public_key());
+        let witness = machine.witness.as_ref().map(|key| *key.public());
         [Some(machine.tls), statement, witness].into_iter().flatten().map(move |key| (id.as_str(), key))
     });
     for (owner, key) in of_people.chain(of_machines) {

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use kuraban_chain::btc::{Script, descriptor::{Branch, Descriptor}};
+use kuraban_chain::btc::{
+    Script,
+    descriptor::{Branch, Descriptor},
+};
 
 /// How far beyond the highest change index in the log a new change output may be.
 pub const CHANGE_AHEAD: u32 = 20;
@@ -25,12 +28,15 @@ impl ScriptTable {
     pub fn new(descriptor: &Descriptor, receive_count: u32) -> Self {
         let mut places = BTreeMap::new();
         if descriptor.is_ranged() {
+            // Counts are bounded far below 2³¹, where scripts would end.
             for index in 0..receive_count {
-                places.insert(descriptor.script_at(Branch::Receive, index), (Branch::Receive, index));
+                if let Ok(script) = descriptor.script_at(Branch::Receive, index) {
+                    places.insert(script, (Branch::Receive, index));
+                }
             }
-        } else {
+        } else if let Ok(script) = descriptor.script_at(Branch::Change, 0) {
             // One script is all such a vault has, so its change comes back to it.
-            places.insert(descriptor.script_at(Branch::Change, 0), (Branch::Change, 0));
+            places.insert(script, (Branch::Change, 0));
         }
         let mut table = Self { descriptor: descriptor.clone(), places, change_end: 0, change_used: None };
         table.extend(CHANGE_AHEAD);
@@ -70,7 +76,9 @@ impl ScriptTable {
             return;
         }
         for index in self.change_end..end {
-            self.places.insert(self.descriptor.script_at(Branch::Change, index), (Branch::Change, index));
+            if let Ok(script) = self.descriptor.script_at(Branch::Change, index) {
+                self.places.insert(script, (Branch::Change, index));
+            }
         }
         self.change_end = self.change_end.max(end);
     }

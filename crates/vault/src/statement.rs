@@ -4,7 +4,7 @@
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use kuraban_base::{
     Instant, MachineId,
-    cbor::{CborError, Fields, Value, invalid},
+    cbor::{CborError, Fields, Value},
 };
 
 /// A public Ed25519 key by which a machine's statements are verified.
@@ -20,7 +20,7 @@ impl StatementKey {
 
     /// The key's 32 bytes.
     #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
+    pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
 }
@@ -151,7 +151,8 @@ impl<T: Statement> Signed<T> {
     /// A missing, unknown or malformed field.
     pub fn from_value(value: Value) -> Result<Self, CborError> {
         let mut fields = Fields::of(T::DOMAIN, value)?;
-        let signed = Self { claim: T::from_value(fields.value("claim")?)?, signature: fields.array("signature")? };
+        let signed =
+            Self { claim: T::from_value(fields.value("claim")?)?, signature: fields.array("signature")? };
         fields.end()?;
         Ok(signed)
     }
@@ -159,9 +160,4 @@ impl<T: Statement> Signed<T> {
 
 pub(crate) fn instant(fields: &mut Fields, field: &str) -> Result<Instant, CborError> {
     fields.uint(field).map(Instant::from_ms)
-}
-
-pub(crate) fn statement_key(text: &str) -> Result<StatementKey, CborError> {
-    let bytes = kuraban_base::hex::decode_array(text).map_err(|problem| invalid("key", problem))?;
-    StatementKey::from_bytes(&bytes).ok_or_else(|| invalid("key", "not a valid Ed25519 public key"))
 }

@@ -96,7 +96,10 @@ impl Vault {
             return at("depth_min", Err(format!("{} confirmations, want 1 to 1000", raw.depth_min)));
         }
         if !(1..=RECEIVE_MAX).contains(&raw.receive_count) {
-            return at("receive_count", Err(format!("{} scripts, want 1 to {RECEIVE_MAX}", raw.receive_count)));
+            return at(
+                "receive_count",
+                Err(format!("{} scripts, want 1 to {RECEIVE_MAX}", raw.receive_count)),
+            );
         }
         Ok(Self {
             id: at("id", raw.id.parse())?,

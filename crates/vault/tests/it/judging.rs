@@ -1,0 +1,1 @@
+//! Judgement row by row.
