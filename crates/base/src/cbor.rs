@@ -31,6 +31,14 @@ pub enum Value {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Key(String);
 
+impl Key {
+    /// The key's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> core::cmp::Ordering {
         (self.0.len(), self.0.as_bytes()).cmp(&(other.0.len(), other.0.as_bytes()))

@@ -1,0 +1,150 @@
+//! Assembly: which coins pay, what goes back as change, what the fee is. All in integers; signers judge the result
+//! without knowing how it came about.
+
+use kuraban_base::{Amount, Instant, PayoutId};
+use kuraban_chain::btc::{Branch, Mweb, OutPoint, Script, Tx, TxIn, TxOut};
+
+use super::{Coin, Coordinator, rounds::Work};
+use crate::{
+    body::Body,
+    judge::{Views, dust_min, vsize_signed},
+    payout::Payout,
+};
+
+/// Most payouts whose signatures are under way at once.
+const IN_FLIGHT_MAX: usize = 256;
+/// Most inputs of one transaction: far below the 100,000 virtual bytes that nodes relay.
+pub(super) const INPUTS_MAX: usize = 400;
+/// Signals that a replacement is allowed (BIP 125), and sets no lock.
+const SEQUENCE: u32 = 0xffff_fffd;
+/// Least that nodes relay, in base units per 1,000 virtual bytes.
+const RELAY_RATE_MIN: Amount = Amount::new(1000);
+
+impl Coordinator {
+    /// Makes a transaction for every approved payout that coins and fees allow.
+    pub(super) fn assemble_approved(&mut self, now: Instant, fresh: &mut dyn FnMut() -> [u8; 32]) {
+        let waiting: Vec<PayoutId> = self.approved.iter().cloned().collect();
+        for id in waiting {
+            if self.work.len() >= IN_FLIGHT_MAX {
+                return;
+            }
+            let Some((tx, spent)) = self.assembly(&id) else { continue };
+            self.take(now, &id, tx, &spent, fresh);
+        }
+    }
+
+    /// Logs a transaction for a payout and sets the work on it going.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        id: &PayoutId,
+        tx: Tx,
+        spent: &[Coin],
+        fresh: &mut dyn FnMut() -> [u8; 32],
+    ) {
+        let (index, txid) = (self.fold.size(), tx.txid());
+        let assembled = Body::PayoutAssembled { payout: id.clone(), tx: tx.encode() };
+        if self.append(now, assembled, fresh).is_err() {
+            return;
+        }
+        self.approved.remove(id);
+        for coin in spent {
+            self.reserved.insert(coin.outpoint, id.clone());
+        }
+        let prevs = spent.iter().map(|coin| coin.tx.as_ref().clone()).collect();
+        let prevouts = spent.iter().map(|coin| coin.output.clone()).collect();
+        self.work.insert(id.clone(), Work::new(txid, index, prevs, prevouts));
+    }
+
+    fn assembly(&self, id: &PayoutId) -> Option<(Tx, Vec<Coin>)> {
+        let record = self.fold.payout(id)?;
+        let views = self.fold.views(&record.payout.vault)?;
+        let network = record.payout.network;
+        let rate = self.fee_rates.get(&network).copied().unwrap_or(RELAY_RATE_MIN);
+        let rate = rate.max(RELAY_RATE_MIN).min(views.policy.limit.fee_rate_max);
+        let coins = self.coins.get(&record.payout.vault)?;
+        let free: Vec<&Coin> =
+            coins.values().filter(|coin| !self.reserved.contains_key(&coin.outpoint)).collect();
+        let change = views.vault.descriptor.script_at(Branch::Change, views.scripts.change_next()).ok()?;
+        assemble(views, &record.payout, &free, &change, rate)
+    }
+}
+
+/// The transaction that pays `payout` from some of `coins`, with the coins that it spends; nothing if they do not
+/// suffice or the fee would be above a cap.
+///
+/// The smallest single coin that suffices is taken; without one, the largest first until they do. Few inputs keep the
+/// fee low and leave the other coins free for payouts at the same time.
+fn assemble(
+    views: Views<'_>,
+    payout: &Payout,
+    coins: &[&Coin],
+    change: &Script,
+    rate: Amount,
+) -> Option<(Tx, Vec<Coin>)> {
+    let mut by_value: Vec<&Coin> = coins.to_vec();
+    by_value.sort_by_key(|coin| (coin.output.value_sat, coin.outpoint));
+    let single = by_value.iter().find_map(|coin| spend(views, payout, &[coin], change, rate));
+    single.or_else(|| {
+        let mut chosen: Vec<&Coin> = Vec::new();
+        by_value.iter().rev().take(INPUTS_MAX).find_map(|coin| {
+            chosen.push(coin);
+            let sum = sum(&chosen)?;
+            (sum >= payout.amount).then(|| spend(views, payout, &chosen, change, rate)).flatten()
+        })
+    })
+}
+
+fn sum(coins: &[&Coin]) -> Option<Amount> {
+    Amount::sum(coins.iter().map(|coin| Amount::from(coin.output.value_sat)))
+}
+
+/// The transaction from exactly these coins, with change if it is worth having.
+fn spend(
+    views: Views<'_>,
+    payout: &Payout,
+    coins: &[&Coin],
+    change: &Script,
+    rate: Amount,
+) -> Option<(Tx, Vec<Coin>)> {
+    let sum = sum(coins)?;
+    let rest = sum.less(payout.amount)?;
+    let inputs: Vec<OutPoint> = coins.iter().map(|coin| coin.outpoint).collect();
+    let payment = TxOut { value_sat: payout.amount.to_u64()?, script: payout.destination.clone() };
+    let with_change = |value_sat| {
+        let back = TxOut { value_sat, script: change.clone() };
+        // Which comes first says nothing about which is change: the digest decides.
+        let first = payout.destination.as_bytes().last().is_some_and(|byte| byte & 1 == 1);
+        let outputs = if first { vec![payment.clone(), back] } else { vec![back, payment.clone()] };
+        unsigned(&inputs, outputs)
+    };
+    let fee = fee_for(views, &with_change(0), rate)?;
+    let back = rest.less(fee).filter(|back| *back >= dust_min(payout.network));
+    let (tx, fee) = match back {
+        Some(back) => (with_change(back.to_u64()?), fee),
+        None => {
+            let tx = unsigned(&inputs, vec![payment]);
+            let fee = fee_for(views, &tx, rate)?;
+            (tx, rest.less(fee).map(|_| rest)?)
+        }
+    };
+    let max = views.policy.limit.fee_max.min(payout.fee_cap);
+    (fee <= max).then(|| (tx, coins.iter().map(|coin| (*coin).clone()).collect()))
+}
+
+/// The fee at `rate` for the transaction with all signatures, rounded up to a whole base unit.
+fn fee_for(views: Views<'_>, tx: &Tx, rate: Amount) -> Option<Amount> {
+    let vsize = u128::try_from(vsize_signed(views, tx)).ok()?;
+    Some(Amount::new(rate.units().checked_mul(vsize)?.div_ceil(1000)))
+}
+
+/// A transaction without signatures.
+pub(super) fn unsigned(inputs: &[OutPoint], outputs: Vec<TxOut>) -> Tx {
+    let input = |prev: &OutPoint| TxIn {
+        prev: *prev,
+        script_sig: Script::default(),
+        sequence: SEQUENCE,
+        witness: Vec::new(),
+    };
+    Tx { version: 2, inputs: inputs.iter().map(input).collect(), outputs, lock_time: 0, mweb: Mweb::None }
+}

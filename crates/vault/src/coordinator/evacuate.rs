@@ -1,0 +1,136 @@
+//! Alarms and evacuation: an alarm with evidence of a theft makes the writer move what is left of the vault to where the
+//! policy's standing order says. Signers verify the evidence themselves; nobody approves in the middle of a theft.
+
+use kuraban_base::{Amount, Instant, PayoutId, Txid, VaultId};
+use kuraban_chain::btc::{OutPoint, TxOut};
+
+use super::{
+    Coin, Coordinator,
+    assemble::{INPUTS_MAX, unsigned},
+};
+use crate::{
+    body::{Alarm, Body, Evidence},
+    breaker::Trip,
+    explain,
+    fold::{Record, Status},
+    judge::dust_min,
+    payout::{Payout, PayoutKind},
+    statement::Signed,
+};
+
+/// How long an evacuation may take before a new one is made, in milliseconds: the fee race is over by then.
+const VALID_MS: u64 = 24 * 60 * 60 * 1000;
+
+impl Coordinator {
+    /// Logs a watcher's alarm and the trip that it caused, once, and evacuates what the alarm exposes.
+    pub(super) fn alarm(
+        &mut self,
+        now: Instant,
+        alarm: Signed<Alarm>,
+        trip: Option<Signed<Trip>>,
+        fresh: &mut dyn FnMut() -> [u8; 32],
+    ) {
+        let claim = alarm.claim_unverified();
+        let known = |other: &Alarm| {
+            other.by == claim.by && other.rule == claim.rule && other.subject == claim.subject
+        };
+        if self.fold.alarms().iter().any(known) || self.append(now, Body::AlarmRaised(alarm), fresh).is_err()
+        {
+            return;
+        }
+        if let Some(trip) = trip {
+            // The fold verified the alarm; a trip that does not verify is dropped, and the watcher still tells signers.
+            let logged = self.append(now, Body::BreakerTripped(trip), fresh);
+            debug_assert!(logged.is_ok(), "{logged:?}");
+        }
+        self.evacuate_all(now, fresh);
+    }
+
+    /// Evacuates every vault that an alarm's evidence exposes, as far as it holds coins that are free to move.
+    pub(super) fn evacuate_all(&mut self, now: Instant, fresh: &mut dyn FnMut() -> [u8; 32]) {
+        let mut exposed: Vec<(VaultId, Evidence, Txid)> = Vec::new();
+        for alarm in self.fold.alarms() {
+            let Some(evidence) = &alarm.evidence else { continue };
+            for (vault, policy) in self.fold.charter().vaults() {
+                let known = exposed.iter().any(|(id, _, _)| *id == vault.id);
+                let cell = (crate::breaker::Service::Withdrawal, vault.network.asset());
+                let open = self.fold.breaker().stage(cell) == crate::breaker::Stage::Open;
+                if known || open || policy.evacuation.is_none() || vault.network.asset() != alarm.asset {
+                    continue;
+                }
+                if explain::theft(&self.fold, &vault.id, evidence).is_ok()
+                    && let Ok((tx, _)) = explain::decode(vault.network, evidence)
+                {
+                    exposed.push((vault.id.clone(), evidence.clone(), tx.txid()));
+                }
+            }
+        }
+        for (vault, evidence, txid) in exposed {
+            self.evacuate(now, &vault, &evidence, txid, fresh);
+        }
+    }
+
+    fn evacuate(
+        &mut self,
+        now: Instant,
+        vault: &VaultId,
+        evidence: &Evidence,
+        theft: Txid,
+        fresh: &mut dyn FnMut() -> [u8; 32],
+    ) -> Option<()> {
+        let stem = theft.to_string().chars().take(16).collect::<String>();
+        let of_vault =
+            |record: &&Record| record.payout.kind == PayoutKind::Evacuation && record.payout.vault == *vault;
+        let earlier: Vec<&Record> = self.fold.payouts().filter(of_vault).collect();
+        let id: PayoutId = format!("evacuation-{stem}-{}", earlier.len()).parse().ok()?;
+        let (own, policy) = self.fold.charter().vault(vault)?;
+        let order = policy.evacuation.clone()?;
+        let fees = earlier.iter().filter(|record| record.status != Status::Expired);
+        let committed = Amount::sum(fees.map(|record| record.payout.fee_cap))?;
+        let budget = order.fee_max.less(committed)?;
+        let coins = self.movable(vault);
+        let sum = Amount::sum(coins.iter().map(|coin| Amount::from(coin.output.value_sat)))?;
+        // The whole budget goes into the first race: a thief with the same keys bids against us until a block decides.
+        let amount = sum.less(budget).filter(|amount| *amount >= dust_min(own.network))?;
+        if budget == Amount::ZERO {
+            return None;
+        }
+        let payout = Payout {
+            id: id.clone(),
+            kind: PayoutKind::Evacuation,
+            network: own.network,
+            vault: vault.clone(),
+            destination: order.destination.clone(),
+            memo: None,
+            amount,
+            fee_cap: budget,
+            not_before: now,
+            expiry: now.plus_ms(VALID_MS),
+        };
+        let output = TxOut { value_sat: amount.to_u64()?, script: order.destination };
+        let inputs: Vec<OutPoint> = coins.iter().map(|coin| coin.outpoint).collect();
+        let tx = unsigned(&inputs, vec![output]);
+        let key = id.to_string();
+        let body = Body::PayoutRequested { payout, key, request: None, evidence: Some(evidence.clone()) };
+        self.append(now, body, fresh).ok()?;
+        self.active.insert(id.clone());
+        self.take(now, &id, tx, &coins, fresh);
+        Some(())
+    }
+
+    /// The vault's coins that no transaction on its way to a block spends. Coins of payouts that lack signatures are
+    /// taken: with the breaker closed those signatures will not come.
+    fn movable(&self, vault: &VaultId) -> Vec<Coin> {
+        let on_its_way = |coin: &&Coin| {
+            let holder = self.reserved.get(&coin.outpoint).and_then(|id| self.fold.payout(id));
+            holder.is_some_and(|record| {
+                record.status >= Status::Signed || record.payout.kind == PayoutKind::Evacuation
+            })
+        };
+        let coins = self.coins.get(vault).into_iter().flat_map(|coins| coins.values());
+        let mut free: Vec<Coin> = coins.filter(|coin| !on_its_way(coin)).cloned().collect();
+        free.sort_by_key(|coin| core::cmp::Reverse((coin.output.value_sat, coin.outpoint)));
+        free.truncate(INPUTS_MAX);
+        free
+    }
+}

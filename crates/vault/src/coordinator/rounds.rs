@@ -1,0 +1,549 @@
+//! Rounds: every group of entries is co-signed by a quorum before anything follows from it; then a watcher leases the
+//! moment, signers give receipts, and a round later signatures. One request is under way per peer at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use kuraban_base::{Instant, MachineId, PayoutId, Txid};
+use kuraban_chain::btc::{Digests, EcdsaSighash, EcdsaSignature, PublicKey, Sighash, Tx, TxOut};
+use kuraban_proof::SignedCheckpoint;
+
+use super::{Coordinator, Effect};
+use crate::{
+    body::Body,
+    fold::Record,
+    judge::Views,
+    receipt::{Lease, Receipt},
+    roster::Role,
+    signer::LEASE_MS_MAX,
+    statement::Signed,
+    wire::{Answer, ITEMS_MAX, InputSignature, Refused, ReleaseItem, Request, Response, SignItem},
+};
+
+/// How long an unanswered question waits before another signer is asked, in milliseconds.
+const PATIENCE_MS: u64 = 3000;
+/// How long after a refusal that may pass by itself the question is asked again, in milliseconds.
+const AGAIN_MS: u64 = 1000;
+/// How old a challenge may be when a lease is asked for it: it must still be good when the signer gets it back.
+const CHALLENGE_MS_MAX: u64 = LEASE_MS_MAX - 2000;
+/// How many sizes of a peer are remembered.
+const SIZES_MAX: usize = 64;
+
+/// What is under way with a peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Inflight {
+    Status,
+    Extend,
+    Lease(Vec<MachineId>),
+    Sign(Vec<(PayoutId, Txid)>),
+    Release(Vec<(PayoutId, Txid)>),
+}
+
+/// A signer or watcher, as far as its answers tell.
+#[derive(Debug)]
+pub(super) struct Peer {
+    role: Role,
+    up: bool,
+    inflight: Option<Inflight>,
+    /// How far it has folded the log.
+    size: Option<u64>,
+    /// Sizes that it co-signed, the latest last.
+    sizes: VecDeque<u64>,
+    challenge: Option<([u8; 32], Instant)>,
+    /// It refused the log; nothing is sent until it is joined anew.
+    estranged: bool,
+}
+
+impl Peer {
+    pub(super) const fn new(role: Role) -> Self {
+        Self {
+            role,
+            up: false,
+            inflight: None,
+            size: None,
+            sizes: VecDeque::new(),
+            challenge: None,
+            estranged: false,
+        }
+    }
+
+    fn idle(&self) -> bool {
+        self.up && self.inflight.is_none() && !self.estranged
+    }
+}
+
+/// A checkpoint on its way to a quorum.
+#[derive(Debug)]
+pub(super) struct Round {
+    checkpoint: SignedCheckpoint,
+    met: bool,
+}
+
+/// The latest lease.
+#[derive(Debug, Default)]
+pub(super) struct Leasing {
+    lease: Option<(Signed<Lease>, Vec<MachineId>, Instant)>,
+}
+
+/// What has been asked and answered for one payout.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) txid: Txid,
+    /// The log index of the assembled transaction.
+    pub(super) index: u64,
+    pub(super) prevs: Vec<Vec<u8>>,
+    pub(super) prevouts: Vec<TxOut>,
+    asked: BTreeMap<MachineId, Instant>,
+    released: BTreeMap<MachineId, Instant>,
+    signatures: BTreeMap<MachineId, Vec<InputSignature>>,
+    refused: BTreeMap<MachineId, (Vec<Refused>, Instant)>,
+}
+
+impl Work {
+    pub(super) const fn new(txid: Txid, index: u64, prevs: Vec<Vec<u8>>, prevouts: Vec<TxOut>) -> Self {
+        Self {
+            txid,
+            index,
+            prevs,
+            prevouts,
+            asked: BTreeMap::new(),
+            released: BTreeMap::new(),
+            signatures: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        }
+    }
+}
+
+/// Refusals that may pass by themselves: asked again a little later.
+fn passes(refused: &[Refused]) -> bool {
+    const PASSING: [&str; 6] = [
+        "lease-invalid",
+        "log-not-witnessed",
+        "log-not-included",
+        "clock-disagrees",
+        "breaker-closed",
+        "not-yet-valid",
+    ];
+    refused.iter().all(|one| PASSING.contains(&one.code.as_str()))
+}
+
+impl Coordinator {
+    pub(super) fn joined(&mut self, id: &MachineId) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            *peer = Peer { up: true, ..Peer::new(peer.role) };
+        }
+    }
+
+    pub(super) fn lost(&mut self, id: &MachineId) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            *peer = Peer::new(peer.role);
+        }
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        id: &MachineId,
+        response: Response,
+        fresh: &mut dyn FnMut() -> [u8; 32],
+    ) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        let Some(inflight) = peer.inflight.take() else { return };
+        match (inflight, response) {
+            (Inflight::Status, Response::Status { size, .. })
+            | (Inflight::Extend, Response::Behind { size }) => {
+                peer.size = Some(size);
+                // A witness that is ahead of its writer has seen a log that this writer lost.
+                peer.estranged = size > self.head.size;
+            }
+            (Inflight::Extend, Response::Cosigned { size, line, challenge }) => {
+                peer.size = Some(size);
+                peer.sizes.push_back(size);
+                if peer.sizes.len() > SIZES_MAX {
+                    peer.sizes.pop_front();
+                }
+                peer.challenge = (peer.role == Role::Signer).then_some((challenge, now));
+                self.cosigned(size, &line);
+            }
+            (Inflight::Extend, _) => peer.estranged = true,
+            (Inflight::Lease(signers), Response::Lease(lease)) => {
+                self.lease.lease = Some((*lease, signers, now));
+            }
+            (Inflight::Sign(items), Response::Receipts(answers)) => {
+                self.receipts(now, id, &items, answers, fresh)
+            }
+            (Inflight::Release(items), Response::Signatures(answers)) => {
+                self.signatures(now, id, &items, answers, fresh);
+            }
+            // Whatever else it says, the question is asked again after a while.
+            (Inflight::Status | Inflight::Lease(_) | Inflight::Sign(_) | Inflight::Release(_), _) => {}
+        }
+    }
+
+    fn cosigned(&mut self, size: u64, line: &str) {
+        let Some(round) = &mut self.round else { return };
+        if round.checkpoint.head().size != size {
+            return;
+        }
+        let quorum = self.fold.charter().roster().quorum();
+        // A line that does not verify adds nothing; the witness that sent it is simply missing from the quorum.
+        let added = round.checkpoint.add_cosignatures(line, quorum.witnesses()).unwrap_or(0);
+        if added > 0 && quorum.met(&round.checkpoint).is_ok() {
+            round.met = true;
+            self.witnessed = Some(round.checkpoint.clone());
+            let checkpoint = round.checkpoint.to_string().into_bytes();
+            self.outbox.push(Effect::Publish { size, checkpoint });
+        }
+    }
+
+    /// Gives every idle peer its next request.
+    pub(super) fn drive(&mut self, now: Instant) {
+        self.next_round();
+        let ids: Vec<MachineId> = self.peers.keys().cloned().collect();
+        for id in ids {
+            let Some(peer) = self.peers.get(&id).filter(|peer| peer.idle()) else { continue };
+            let next = match (peer.size, peer.role) {
+                (None, _) => Some((Inflight::Status, Effect::Send(id.clone(), Request::Status))),
+                (Some(size), Role::Signer) => {
+                    self.release_request(now, &id).or_else(|| self.sign_request(now, &id)).or_else(|| {
+                        self.entries_request(&id, size).or_else(|| self.refresh_request(now, &id, size))
+                    })
+                }
+                (Some(size), _) => self.lease_request(now, &id).or_else(|| self.entries_request(&id, size)),
+            };
+            if let Some((inflight, effect)) = next {
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.inflight = Some(inflight);
+                }
+                self.outbox.push(effect);
+            }
+        }
+    }
+
+    fn next_round(&mut self) {
+        let done = self.round.as_ref().is_none_or(|round| round.met);
+        let size = self.round.as_ref().map_or(0, |round| round.checkpoint.head().size);
+        if done && self.head.size > size {
+            self.round = SignedCheckpoint::sign(&self.log, self.head)
+                .ok()
+                .map(|checkpoint| Round { checkpoint, met: false });
+        }
+    }
+
+    fn entries_request(&self, id: &MachineId, size: u64) -> Option<(Inflight, Effect)> {
+        let until = self.round.as_ref()?.checkpoint.head().size;
+        // A witness that has all entries but has not co-signed this head since it joined gets none and co-signs.
+        let cosigned = self.peers.get(id).is_some_and(|peer| peer.sizes.contains(&until));
+        (size <= until && !cosigned)
+            .then(|| (Inflight::Extend, Effect::SendEntries { to: id.clone(), from: size, until }))
+    }
+
+    /// A signer whose challenge is too old to be leased is asked to co-sign the same head again, for a new one.
+    fn refresh_request(&self, now: Instant, id: &MachineId, size: u64) -> Option<(Inflight, Effect)> {
+        let peer = self.peers.get(id)?;
+        let old = peer.challenge.is_none_or(|(_, at)| now.ms_since(at) >= CHALLENGE_MS_MAX);
+        let waits = self.work.iter().any(|(payout, work)| self.wants(now, id, payout, work).is_some());
+        let known = self.round.as_ref().is_some_and(|round| round.checkpoint.head().size == size);
+        (old && waits && known)
+            .then(|| (Inflight::Extend, Effect::SendEntries { to: id.clone(), from: size, until: size }))
+    }
+
+    /// What a payout needs of a signer: the log index that checkpoint and lease must cover, and which of the two steps.
+    fn wants(&self, now: Instant, id: &MachineId, payout: &PayoutId, work: &Work) -> Option<(u64, Need)> {
+        if work.refused.contains_key(id) || work.signatures.contains_key(id) {
+            return None;
+        }
+        let record = self.fold.payout(payout)?;
+        let (vault, _) = self.fold.charter().vault(&record.payout.vault)?;
+        let asked = |times: &BTreeMap<MachineId, Instant>| {
+            times.get(id).is_some_and(|at| now.ms_since(*at) < PATIENCE_MS)
+        };
+        let own = |logged: &&crate::fold::LoggedReceipt| {
+            logged.receipt.by == *id && logged.receipt.txid == work.txid
+        };
+        match record.receipts.iter().find(own).and_then(|logged| logged.index) {
+            Some(index) => {
+                let enough = record.receipts_logged(&work.txid) >= vault.descriptor.threshold();
+                (enough && !asked(&work.released)).then_some((index, Need::Release))
+            }
+            None => (self.chosen(id, work, vault.descriptor.threshold()) && !asked(&work.asked))
+                .then_some((work.index, Need::Sign)),
+        }
+    }
+
+    /// Whether a signer is among the first so many that are there and have not refused; the order turns with the payout,
+    /// so that all signers share the work.
+    fn chosen(&self, id: &MachineId, work: &Work, need: usize) -> bool {
+        let signers: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.role == Role::Signer).collect();
+        let turn = usize::from(work.txid.as_bytes().first().copied().unwrap_or_default());
+        let count = signers.len().max(1);
+        let start = turn.checked_rem(count).unwrap_or_default();
+        let order = signers.iter().cycle().skip(start).take(count);
+        let able = order.filter(|(id, peer)| peer.up && !peer.estranged && !work.refused.contains_key(*id));
+        able.take(need).any(|(chosen, _)| *chosen == id)
+    }
+
+    /// The payouts that a signer can be asked about now: checkpoint and lease cover them and it knows both.
+    fn ready(
+        &self,
+        now: Instant,
+        id: &MachineId,
+        need: Need,
+    ) -> Option<(Vec<u8>, Signed<Lease>, Vec<PayoutId>)> {
+        let witnessed = self.witnessed.as_ref()?;
+        let (lease, signers, at) = self.lease.lease.as_ref()?;
+        let (covered, leased) = (witnessed.head().size, lease.claim_unverified().size);
+        let peer = self.peers.get(id)?;
+        let fresh = signers.contains(id) && now.ms_since(*at) < CHALLENGE_MS_MAX;
+        let epoch = lease.claim_unverified().epoch == self.fold.breaker().epoch();
+        if !(fresh && epoch && peer.sizes.contains(&covered) && peer.sizes.contains(&leased)) {
+            return None;
+        }
+        let able = |(payout, work): (&PayoutId, &Work)| {
+            let (index, wanted) = self.wants(now, id, payout, work)?;
+            (wanted == need && index < covered && index < leased).then(|| payout.clone())
+        };
+        let payouts: Vec<PayoutId> = self.work.iter().filter_map(able).take(ITEMS_MAX).collect();
+        let checkpoint = || witnessed.to_string().into_bytes();
+        (!payouts.is_empty()).then(|| (checkpoint(), lease.clone(), payouts))
+    }
+
+    fn sign_request(&mut self, now: Instant, id: &MachineId) -> Option<(Inflight, Effect)> {
+        let (checkpoint, lease, payouts) = self.ready(now, id, Need::Sign)?;
+        let (mut items, mut asked) = (Vec::new(), Vec::new());
+        for payout in payouts {
+            let work = self.work.get_mut(&payout)?;
+            work.asked.insert(id.clone(), now);
+            asked.push((payout.clone(), work.txid));
+            items.push(SignItem { payout, txid: work.txid, prevs: work.prevs.clone() });
+        }
+        let request = Request::Sign { checkpoint, lease, items };
+        Some((Inflight::Sign(asked), Effect::Send(id.clone(), request)))
+    }
+
+    fn release_request(&mut self, now: Instant, id: &MachineId) -> Option<(Inflight, Effect)> {
+        let (checkpoint, lease, payouts) = self.ready(now, id, Need::Release)?;
+        let (mut items, mut asked) = (Vec::new(), Vec::new());
+        for payout in payouts {
+            let work = self.work.get_mut(&payout)?;
+            work.released.insert(id.clone(), now);
+            asked.push((payout.clone(), work.txid));
+            items.push(ReleaseItem { payout, txid: work.txid });
+        }
+        let request = Request::Release { checkpoint, lease, items };
+        Some((Inflight::Release(asked), Effect::Send(id.clone(), request)))
+    }
+
+    /// Asks the watcher for a lease when something waits that the present one does not cover.
+    fn lease_request(&self, now: Instant, watcher: &MachineId) -> Option<(Inflight, Effect)> {
+        let covered = self.witnessed.as_ref()?.head().size;
+        let folded = self.peers.get(watcher)?.size?;
+        let mut challenges = Vec::new();
+        let mut signers = Vec::new();
+        for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.role == Role::Signer && peer.up) {
+            if let Some((challenge, at)) = peer.challenge
+                && now.ms_since(at) < CHALLENGE_MS_MAX
+            {
+                challenges.push(challenge);
+                signers.push(id.clone());
+            }
+        }
+        let waits = |id: &MachineId| {
+            let able = |(payout, work): (&PayoutId, &Work)| {
+                self.wants(now, id, payout, work).is_some_and(|(index, _)| {
+                    index < covered && index < folded && !self.leased(now, id, index)
+                })
+            };
+            self.work.iter().any(able)
+        };
+        signers
+            .iter()
+            .any(waits)
+            .then(|| (Inflight::Lease(signers), Effect::Send(watcher.clone(), Request::Lease { challenges })))
+    }
+
+    fn leased(&self, now: Instant, id: &MachineId, index: u64) -> bool {
+        self.lease.lease.as_ref().is_some_and(|(lease, signers, at)| {
+            let lease = lease.claim_unverified();
+            let young = now.ms_since(*at) < CHALLENGE_MS_MAX;
+            young && signers.contains(id) && index < lease.size && lease.epoch == self.fold.breaker().epoch()
+        })
+    }
+
+    fn receipts(
+        &mut self,
+        now: Instant,
+        id: &MachineId,
+        items: &[(PayoutId, Txid)],
+        answers: Vec<Answer<Signed<Receipt>>>,
+        fresh: &mut dyn FnMut() -> [u8; 32],
+    ) {
+        for ((payout, txid), answer) in items.iter().zip(answers) {
+            match answer {
+                Ok(receipt) => {
+                    let claim = receipt.claim_unverified();
+                    let fits = claim.by == *id && claim.payout == *payout && claim.txid == *txid;
+                    // The fold verifies the signature; a receipt that is not one is as good as a refusal.
+                    if !fits || self.append(now, Body::PayoutReceipt(receipt), fresh).is_err() {
+                        self.refuse(
+                            now,
+                            id,
+                            payout,
+                            vec![bad("receipt-invalid", "the receipt does not verify")],
+                        );
+                    }
+                }
+                Err(refused) => self.refuse(now, id, payout, refused),
+            }
+        }
+    }
+
+    fn refuse(&mut self, now: Instant, id: &MachineId, payout: &PayoutId, refused: Vec<Refused>) {
+        if let Some(work) = self.work.get_mut(payout) {
+            work.asked.remove(id);
+            work.released.remove(id);
+            work.refused.insert(id.clone(), (refused, now));
+        }
+    }
+
+    fn signatures(
+        &mut self,
+        now: Instant,
+        id: &MachineId,
+        items: &[(PayoutId, Txid)],
+        answers: Vec<Answer<Vec<InputSignature>>>,
+        fresh: &mut dyn FnMut() -> [u8; 32],
+    ) {
+        for ((payout, txid), answer) in items.iter().zip(answers) {
+            match answer {
+                Ok(signatures) if self.signatures_hold(payout, txid, &signatures) => {
+                    if let Some(work) = self.work.get_mut(payout).filter(|work| work.txid == *txid) {
+                        work.signatures.insert(id.clone(), signatures);
+                    }
+                    self.combine(now, payout, fresh);
+                }
+                Ok(_) => {
+                    self.refuse(now, id, payout, vec![bad("signature-invalid", "a signature does not hold")])
+                }
+                Err(refused) => self.refuse(now, id, payout, refused),
+            }
+        }
+    }
+
+    /// Whether there is one valid signature for every input.
+    fn signatures_hold(&self, payout: &PayoutId, txid: &Txid, signatures: &[InputSignature]) -> bool {
+        let Some((record, work)) = self.fold.payout(payout).zip(self.work.get(payout)) else { return false };
+        let Some(draft) = record.draft(txid) else { return false };
+        let Some(views) = self.fold.views(&record.payout.vault) else { return false };
+        let Ok(digests) = Digests::new(&draft.tx, &work.prevouts) else { return false };
+        let inputs = draft.tx.inputs.len();
+        let holds = |(index, signature): (usize, &InputSignature)| {
+            let digest = sighash(views, &digests, index, work.prevouts.get(index)?)?;
+            let key = PublicKey::parse(&signature.key).ok()?;
+            let parsed = EcdsaSignature::parse(&signature.signature).ok()?;
+            let same = usize::try_from(signature.input) == Ok(index);
+            (same && key.verifies(&digest, &parsed)).then_some(())
+        };
+        signatures.len() == inputs && signatures.iter().enumerate().all(|pair| holds(pair).is_some())
+    }
+
+    /// Puts the signatures in when there are enough, logs the transaction and hands it over.
+    fn combine(&mut self, now: Instant, payout: &PayoutId, fresh: &mut dyn FnMut() -> [u8; 32]) {
+        let Some((record, work)) = self.fold.payout(payout).zip(self.work.get(payout)) else { return };
+        let Some(tx) = self.combined(record, work) else { return };
+        let (network, txid, bytes) = (record.payout.network, work.txid, tx.encode());
+        let signed = Body::PayoutSigned { payout: payout.clone(), tx: bytes.clone() };
+        if self.append(now, signed, fresh).is_err() {
+            return;
+        }
+        self.work.remove(payout);
+        self.sent_at.insert(txid, now);
+        self.outbox.push(Effect::Broadcast(network, bytes));
+        let broadcast = Body::PayoutBroadcast { payout: payout.clone(), txid };
+        // It follows from the entry before it, so it can't be refused; without it the payout would be sent again.
+        let logged = self.append(now, broadcast, fresh);
+        debug_assert!(logged.is_ok(), "{logged:?}");
+    }
+
+    fn combined(&self, record: &Record, work: &Work) -> Option<Tx> {
+        let views = self.fold.views(&record.payout.vault)?;
+        let descriptor = &views.vault.descriptor;
+        if work.signatures.len() < descriptor.threshold() {
+            return None;
+        }
+        let mut tx = record.draft(&work.txid)?.tx.clone();
+        for (index, input) in tx.inputs.iter_mut().enumerate() {
+            let (branch, at) = views.scripts.place(&work.prevouts.get(index)?.script)?;
+            let of_input = |list: &Vec<InputSignature>| list.get(index).cloned();
+            let signatures: Vec<_> = work
+                .signatures
+                .values()
+                .filter_map(of_input)
+                .filter_map(|one| {
+                    Some((PublicKey::parse(&one.key).ok()?, EcdsaSignature::parse(&one.signature).ok()?))
+                })
+                .collect();
+            let satisfaction = descriptor.satisfy(branch, at, &signatures).ok()?;
+            input.script_sig = satisfaction.script_sig;
+            input.witness = satisfaction.witness;
+        }
+        Some(tx)
+    }
+
+    /// Forgets refusals that may have passed, and ends payouts that every signer refused for good.
+    pub(super) fn retry(&mut self, now: Instant) {
+        for work in self.work.values_mut() {
+            work.refused.retain(|_, (refused, at)| !passes(refused) || now.ms_since(*at) < AGAIN_MS);
+        }
+        self.restore_work();
+    }
+
+    /// After a restart, makes the work of assembled payouts anew from the log and the coins.
+    fn restore_work(&mut self) {
+        let lacking: Vec<PayoutId> = self
+            .active
+            .iter()
+            .filter(|id| !self.work.contains_key(*id))
+            .filter(|id| self.fold.payout(id).is_some_and(|record| record.signed.is_none()))
+            .cloned()
+            .collect();
+        for id in lacking {
+            if let Some(work) = self.fold.payout(&id).and_then(|record| self.work_of(record)) {
+                self.work.insert(id, work);
+            }
+        }
+    }
+
+    fn work_of(&self, record: &Record) -> Option<Work> {
+        let draft = record.drafts.last()?;
+        let coins = self.coins.get(&record.payout.vault)?;
+        let (mut prevs, mut prevouts) = (Vec::new(), Vec::new());
+        for input in &draft.tx.inputs {
+            let coin = coins.get(&input.prev)?;
+            prevouts.push(coin.output.clone());
+            prevs.push(coin.tx.as_ref().clone());
+        }
+        Some(Work::new(draft.txid, draft.index, prevs, prevouts))
+    }
+}
+
+/// Which of the two steps a payout needs of a signer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Need {
+    Sign,
+    Release,
+}
+
+fn bad(code: &str, detail: &str) -> Refused {
+    Refused { code: code.to_owned(), detail: detail.to_owned() }
+}
+
+fn sighash(views: Views<'_>, digests: &Digests<'_>, index: usize, prevout: &TxOut) -> Option<Sighash> {
+    let (branch, at) = views.scripts.place(&prevout.script)?;
+    let descriptor = &views.vault.descriptor;
+    let code = descriptor.script_code_at(branch, at).ok()?;
+    if descriptor.is_witness() {
+        digests.witness_v0(index, &code, EcdsaSighash::All).ok()
+    } else {
+        digests.legacy(index, &code, EcdsaSighash::All).ok()
+    }
+}

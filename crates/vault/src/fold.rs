@@ -1,0 +1,650 @@
+//! State as a fold over the log: payouts through their life, rolling outflows, the breaker. Writer, signers, watcher,
+//! a restart, an audit and a test all compute it the same way.
+//!
+//! An entry that could not have come about honestly is an error, and no witness co-signs a log that has one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use kuraban_base::{Amount, Digest, Instant, PayoutDigest, PayoutId, Txid, VaultId, cbor::CborError};
+use kuraban_chain::btc::{Network, OutPoint, Script, Tx};
+
+use crate::{
+    approval::{Approval, RESET},
+    body::{Alarm, Body, Evidence, reset_digest},
+    breaker::{Breaker, Cell, Service, Trip},
+    charter::Charter,
+    judge::{Standing, Views},
+    outflow::Outflows,
+    payout::{Payout, PayoutKind},
+    receipt::Receipt,
+    roster::Role,
+    scripts::ScriptTable,
+    statement::{Signed, Statement, StatementError, Verified},
+};
+
+/// Most approvals of one payout.
+const APPROVALS_MAX: usize = 32;
+/// Most transactions that are assembled for one payout.
+const DRAFTS_MAX: usize = 16;
+
+/// How far a payout has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Status {
+    /// Asked for; approvals are collected.
+    Requested,
+    /// A transaction was made for it.
+    Assembled,
+    /// A transaction has all signatures.
+    Signed,
+    /// A transaction was handed to the node.
+    Broadcast,
+    /// As deep in the chain as the vault asks.
+    Confirmed,
+    /// Refused before anything was signed.
+    Refused,
+    /// A confirmed transaction conflicts with every one of the payout's.
+    Cancelled,
+    /// Ran out before anything was signed.
+    Expired,
+}
+
+impl Status {
+    /// The word used in messages and the API.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Assembled => "assembled",
+            Self::Signed => "signed",
+            Self::Broadcast => "broadcast",
+            Self::Confirmed => "confirmed",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// The word, if the payout has ended so.
+    #[must_use]
+    pub const fn ended(self) -> Option<&'static str> {
+        match self {
+            Self::Confirmed | Self::Refused | Self::Cancelled | Self::Expired => Some(self.word()),
+            Self::Requested | Self::Assembled | Self::Signed | Self::Broadcast => None,
+        }
+    }
+}
+
+/// A transaction assembled for a payout.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Draft {
+    /// Its [`unsigned_id`].
+    pub txid: Txid,
+    /// The transaction without signatures.
+    pub tx: Tx,
+    /// The log index at which it stands.
+    pub index: u64,
+}
+
+impl Draft {
+    fn spends(&self) -> Vec<OutPoint> {
+        self.tx.inputs.iter().map(|input| input.prev).collect()
+    }
+}
+
+/// A receipt and where it stands in the log; a signer's own counts before it stands there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LoggedReceipt {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// The log index, once it has one.
+    pub index: Option<u64>,
+}
+
+/// A payout and everything the log says about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// The payout.
+    pub payout: Payout,
+    /// Its digest, recomputed.
+    pub digest: PayoutDigest,
+    /// The requester's signature, unverified.
+    pub request: Option<Approval>,
+    /// Why an evacuation is called for, unverified.
+    pub evidence: Option<Evidence>,
+    /// Approvals, unverified, at most one per key.
+    pub approvals: Vec<Approval>,
+    /// Transactions made for it, in order.
+    pub drafts: Vec<Draft>,
+    /// Receipts, verified.
+    pub receipts: Vec<LoggedReceipt>,
+    /// The transaction with all signatures.
+    pub signed: Option<(Txid, Vec<u8>)>,
+    /// How far it has come.
+    pub status: Status,
+    /// When it was requested.
+    pub at: Instant,
+}
+
+impl Record {
+    /// The draft with this id.
+    #[must_use]
+    pub fn draft(&self, txid: &Txid) -> Option<&Draft> {
+        self.drafts.iter().find(|draft| draft.txid == *txid)
+    }
+
+    /// How many different signers gave a receipt for a transaction that stands in the log.
+    #[must_use]
+    pub fn receipts_logged(&self, txid: &Txid) -> usize {
+        self.receipts.iter().filter(|logged| logged.index.is_some() && logged.receipt.txid == *txid).count()
+    }
+}
+
+/// An entry that does not follow from the entries before it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FoldError {
+    /// The first entry does not open the log, or a later one does.
+    #[error("log.opened stands at index {index}, want it at 0 and only there")]
+    Opened {
+        /// Where.
+        index: u64,
+    },
+    /// The log was opened under another roster or policy than this machine's.
+    #[error("the log was opened under another {what} than this machine has")]
+    OtherCharter {
+        /// Roster, policy or vaults.
+        what: &'static str,
+    },
+    /// A payout id that is taken.
+    #[error("payout {payout} was requested before")]
+    Repeated {
+        /// Which.
+        payout: PayoutId,
+    },
+    /// A payout that nobody requested.
+    #[error("payout {payout} was never requested")]
+    Unknown {
+        /// Which.
+        payout: PayoutId,
+    },
+    /// A payout from a vault that this machine does not know.
+    #[error("vault {vault} is not known")]
+    UnknownVault {
+        /// Which.
+        vault: VaultId,
+    },
+    /// A step that does not follow from the payout's status.
+    #[error("payout {payout} is {status}, so it cannot become {step}")]
+    Step {
+        /// Which.
+        payout: PayoutId,
+        /// How far it is.
+        status: &'static str,
+        /// What was logged.
+        step: &'static str,
+    },
+    /// More than there may be.
+    #[error("payout {payout} has more than {max} {what}")]
+    TooMany {
+        /// Which.
+        payout: PayoutId,
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// An approval by a key that approved before.
+    #[error("payout {payout} was approved by this key before")]
+    ApprovalRepeated {
+        /// Which.
+        payout: PayoutId,
+    },
+    /// Bytes that are no transaction.
+    #[error("payout {payout}: the transaction does not decode: {problem}")]
+    Transaction {
+        /// Which.
+        payout: PayoutId,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A transaction that no draft of the payout is.
+    #[error("payout {payout} has no transaction {txid}")]
+    UnknownTransaction {
+        /// Which payout.
+        payout: PayoutId,
+        /// Which transaction.
+        txid: Txid,
+    },
+    /// A receipt for another digest than this machine computes.
+    #[error("receipt of {by} for payout {payout} is over another digest")]
+    OtherDigest {
+        /// Which payout.
+        payout: PayoutId,
+        /// The signer.
+        by: String,
+    },
+    /// A statement whose signature does not hold.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// An order to loosen the breaker that a quorum did not sign for this epoch.
+    #[error("the breaker's reset is not ordered by a quorum: {problem}")]
+    Reset {
+        /// What is missing.
+        problem: String,
+    },
+    /// A body that does not decode.
+    #[error("the body does not decode")]
+    Body(#[source] CborError),
+}
+
+/// The state that the log adds up to.
+#[derive(Clone, Debug)]
+pub struct Fold {
+    charter: Arc<Charter>,
+    size: u64,
+    payouts: BTreeMap<PayoutId, Record>,
+    by_txid: BTreeMap<Txid, PayoutId>,
+    outflows: BTreeMap<VaultId, Outflows>,
+    scripts: BTreeMap<VaultId, ScriptTable>,
+    breaker: Breaker,
+    trips: BTreeSet<Digest>,
+    alarms: Vec<Alarm>,
+}
+
+impl Fold {
+    /// The state before the first entry.
+    #[must_use]
+    pub fn new(charter: Arc<Charter>) -> Self {
+        let table = |vault: &crate::Vault| ScriptTable::new(&vault.descriptor, vault.receive_count);
+        let scripts = charter.vaults().map(|(vault, _)| (vault.id.clone(), table(vault))).collect();
+        Self {
+            charter,
+            size: 0,
+            payouts: BTreeMap::new(),
+            by_txid: BTreeMap::new(),
+            outflows: BTreeMap::new(),
+            scripts,
+            breaker: Breaker::default(),
+            trips: BTreeSet::new(),
+            alarms: Vec::new(),
+        }
+    }
+
+    /// This machine's roster, policy and vaults.
+    #[must_use]
+    pub const fn charter(&self) -> &Arc<Charter> {
+        &self.charter
+    }
+
+    /// Entries folded.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The breaker.
+    #[must_use]
+    pub const fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// All payouts by id.
+    pub fn payouts(&self) -> impl Iterator<Item = &Record> {
+        self.payouts.values()
+    }
+
+    /// One payout.
+    #[must_use]
+    pub fn payout(&self, id: &PayoutId) -> Option<&Record> {
+        self.payouts.get(id)
+    }
+
+    /// The payout for which a transaction was assembled, whatever signatures it carries.
+    #[must_use]
+    pub fn payout_of(&self, tx: &Tx) -> Option<&Record> {
+        self.by_txid.get(&unsigned_id(tx)).and_then(|id| self.payouts.get(id))
+    }
+
+    /// Whether a trip stands in the log.
+    #[must_use]
+    pub fn has_trip(&self, trip: &Trip) -> bool {
+        self.trips.contains(&trip_digest(trip))
+    }
+
+    /// Alarms in the log.
+    #[must_use]
+    pub fn alarms(&self) -> &[Alarm] {
+        &self.alarms
+    }
+
+    /// A vault's own scripts.
+    #[must_use]
+    pub fn scripts(&self, vault: &VaultId) -> Option<&ScriptTable> {
+        self.scripts.get(vault)
+    }
+
+    /// What a judgement about `vault` is made from.
+    #[must_use]
+    pub fn views(&self, vault: &VaultId) -> Option<Views<'_>> {
+        let (own, policy) = self.charter.vault(vault)?;
+        Some(Views { vault: own, policy, roster: self.charter.roster(), scripts: self.scripts.get(vault)? })
+    }
+
+    /// How things stand for one payout at `now`.
+    #[must_use]
+    pub fn standing(&self, id: &PayoutId, now: Instant) -> Option<Standing> {
+        let record = self.payouts.get(id)?;
+        let receipted =
+            |draft: &&Draft| record.receipts.iter().any(|logged| logged.receipt.txid == draft.txid);
+        let earlier =
+            record.drafts.iter().filter(receipted).map(|draft| (draft.txid, draft.spends())).collect();
+        let before = match self.outflows.get(&record.payout.vault) {
+            Some(outflows) => outflows.sum_without(id, now),
+            None => Some(Amount::ZERO),
+        };
+        Some(Standing {
+            stage: self.breaker.stage((Service::Withdrawal, record.payout.asset())),
+            before,
+            ended: record.status.ended(),
+            earlier,
+            evidence: match &record.evidence {
+                Some(evidence) => crate::explain::theft(self, &record.payout.vault, evidence),
+                None => Err("none was given".to_owned()),
+            },
+            evacuation_fees: self.evacuation_fees(&record.payout.vault, id),
+        })
+    }
+
+    /// What evacuations of a vault have committed to fees, without payout `id`.
+    fn evacuation_fees(&self, vault: &VaultId, id: &PayoutId) -> Amount {
+        let other = |record: &&Record| {
+            record.payout.kind == PayoutKind::Evacuation
+                && record.payout.vault == *vault
+                && record.payout.id != *id
+        };
+        let fee = |record: &Record| {
+            let most = record.receipts.iter().map(|logged| logged.receipt.outflow).max()?;
+            most.less(record.payout.amount)
+        };
+        Amount::sum(self.payouts.values().filter(other).filter_map(fee)).unwrap_or(Amount::new(u128::MAX))
+    }
+
+    /// Folds the next entry in. On an error nothing has changed.
+    ///
+    /// # Errors
+    /// The entry does not follow from those before it.
+    pub fn apply(&mut self, at: Instant, body: Body) -> Result<(), FoldError> {
+        if (self.size == 0) != matches!(body, Body::LogOpened { .. }) {
+            return Err(FoldError::Opened { index: self.size });
+        }
+        match body {
+            Body::LogOpened { roster, policy, vaults, retention_days: _ } => {
+                self.opened(roster, policy, &vaults)?
+            }
+            Body::PayoutRequested { payout, key: _, request, evidence } => {
+                self.requested(at, payout, request, evidence)?
+            }
+            Body::PayoutApproved { payout, approval } => self.approved(&payout, approval)?,
+            Body::PayoutRefused { payout, codes: _ } => self.end(&payout, Status::Refused)?,
+            Body::PayoutExpired { payout } => self.end(&payout, Status::Expired)?,
+            Body::PayoutAssembled { payout, tx } => self.assembled(&payout, &tx)?,
+            Body::PayoutReceipt(receipt) => {
+                let receipt = self.verified(receipt, Role::Signer)?;
+                self.receipt(receipt.into_claim(), Some(self.size))?;
+            }
+            Body::PayoutSigned { payout, tx } => self.signed(&payout, tx)?,
+            Body::PayoutBroadcast { payout, txid } => self.broadcast(&payout, txid)?,
+            Body::PayoutConfirmed { payout, txid, height: _ } => self.confirmed(&payout, txid)?,
+            Body::PayoutCancelled { payout, txid: _ } => self.cancelled(&payout)?,
+            Body::AlarmRaised(alarm) => {
+                let alarm = self.verified(alarm, Role::Watcher)?;
+                self.alarms.push(alarm.into_claim());
+            }
+            Body::BreakerTripped(trip) => {
+                let trip = self.verified(trip, Role::Watcher)?.into_claim();
+                self.trips.insert(trip_digest(&trip));
+                self.breaker.tighten(trip.cells, trip.stage);
+            }
+            Body::BreakerReset { cells, epoch, approvals } => self.reset(cells, epoch, &approvals)?,
+        }
+        self.size = self.size.saturating_add(1);
+        Ok(())
+    }
+
+    /// Counts a receipt that this signer gave and the log does not show yet.
+    ///
+    /// # Errors
+    /// The payout or its transaction is not in the log.
+    pub fn count_own(&mut self, receipt: Receipt) -> Result<(), FoldError> {
+        self.receipt(receipt, None)
+    }
+
+    fn verified<T: Statement>(&self, signed: Signed<T>, role: Role) -> Result<Verified<T>, FoldError> {
+        let by = signed.claim_unverified().by().clone();
+        match self.charter.roster().statement_key(&by, role) {
+            Some(key) => Ok(signed.verify(key)?),
+            None => Err(StatementError::Stranger { by }.into()),
+        }
+    }
+
+    fn record(&mut self, id: &PayoutId) -> Result<&mut Record, FoldError> {
+        self.payouts.get_mut(id).ok_or_else(|| FoldError::Unknown { payout: id.clone() })
+    }
+
+    fn opened(
+        &self,
+        roster: kuraban_base::RosterHash,
+        policy: kuraban_base::PolicyHash,
+        vaults: &[kuraban_base::cbor::Value],
+    ) -> Result<(), FoldError> {
+        let own = self.charter.context();
+        let own_vaults: Vec<_> = self.charter.vaults().map(|(vault, _)| vault.to_value()).collect();
+        match () {
+            () if roster != own.roster => Err(FoldError::OtherCharter { what: "roster" }),
+            () if policy != own.policy => Err(FoldError::OtherCharter { what: "policy" }),
+            () if vaults != own_vaults => Err(FoldError::OtherCharter { what: "set of vaults" }),
+            () => Ok(()),
+        }
+    }
+
+    fn requested(
+        &mut self,
+        at: Instant,
+        payout: Payout,
+        request: Option<Approval>,
+        evidence: Option<Evidence>,
+    ) -> Result<(), FoldError> {
+        if self.payouts.contains_key(&payout.id) {
+            return Err(FoldError::Repeated { payout: payout.id });
+        }
+        if self.charter.vault(&payout.vault).is_none() {
+            return Err(FoldError::UnknownVault { vault: payout.vault });
+        }
+        let record = Record {
+            digest: payout.digest(&self.charter.context()),
+            request,
+            evidence,
+            approvals: Vec::new(),
+            drafts: Vec::new(),
+            receipts: Vec::new(),
+            signed: None,
+            status: Status::Requested,
+            at,
+            payout,
+        };
+        self.payouts.insert(record.payout.id.clone(), record);
+        Ok(())
+    }
+
+    fn approved(&mut self, id: &PayoutId, approval: Approval) -> Result<(), FoldError> {
+        let record = self.record(id)?;
+        step(record, "approved", record.status.ended().is_none())?;
+        if record.approvals.len() >= APPROVALS_MAX {
+            return Err(FoldError::TooMany { payout: id.clone(), what: "approvals", max: APPROVALS_MAX });
+        }
+        if record.approvals.iter().any(|other| other.key() == approval.key()) {
+            return Err(FoldError::ApprovalRepeated { payout: id.clone() });
+        }
+        record.approvals.push(approval);
+        Ok(())
+    }
+
+    /// Refusal and expiry end a payout only while no signer has given a receipt.
+    fn end(&mut self, id: &PayoutId, status: Status) -> Result<(), FoldError> {
+        let record = self.record(id)?;
+        step(record, status.word(), record.status <= Status::Assembled && record.receipts.is_empty())?;
+        record.status = status;
+        Ok(())
+    }
+
+    fn assembled(&mut self, id: &PayoutId, tx: &[u8]) -> Result<(), FoldError> {
+        let index = self.size;
+        let record = self.record(id)?;
+        step(record, "assembled", record.status.ended().is_none())?;
+        if record.drafts.len() >= DRAFTS_MAX {
+            return Err(FoldError::TooMany { payout: id.clone(), what: "transactions", max: DRAFTS_MAX });
+        }
+        let network = record.payout.network;
+        let tx = decode(network, id, tx)?;
+        let (txid, vault) = (unsigned_id(&tx), record.payout.vault.clone());
+        if record.draft(&txid).is_some() {
+            return Err(FoldError::Step {
+                payout: id.clone(),
+                status: "assembled",
+                step: "assembled so again",
+            });
+        }
+        let outputs: Vec<_> = tx.outputs.iter().map(|output| output.script.clone()).collect();
+        record.drafts.push(Draft { txid, tx, index });
+        record.status = record.status.max(Status::Assembled);
+        self.by_txid.entry(txid).or_insert_with(|| id.clone());
+        if let Some(scripts) = self.scripts.get_mut(&vault) {
+            scripts.used(&outputs);
+        }
+        Ok(())
+    }
+
+    fn receipt(&mut self, receipt: Receipt, index: Option<u64>) -> Result<(), FoldError> {
+        let record = self.record(&receipt.payout)?;
+        if receipt.digest != record.digest {
+            let (payout, by) = (receipt.payout, receipt.by.to_string());
+            return Err(FoldError::OtherDigest { payout, by });
+        }
+        if record.draft(&receipt.txid).is_none() {
+            return Err(FoldError::UnknownTransaction { payout: receipt.payout, txid: receipt.txid });
+        }
+        let vault = record.payout.vault.clone();
+        let same = |logged: &&mut LoggedReceipt| {
+            logged.receipt.by == receipt.by && logged.receipt.txid == receipt.txid
+        };
+        match record.receipts.iter_mut().find(same) {
+            Some(known) => known.index = known.index.or(index),
+            None => record.receipts.push(LoggedReceipt { receipt: receipt.clone(), index }),
+        }
+        self.outflows.entry(vault).or_default().count(&receipt.payout, receipt.outflow, receipt.at);
+        Ok(())
+    }
+
+    fn signed(&mut self, id: &PayoutId, bytes: Vec<u8>) -> Result<(), FoldError> {
+        let record = self.record(id)?;
+        step(record, "signed", record.status.ended().is_none())?;
+        let txid = unsigned_id(&decode(record.payout.network, id, &bytes)?);
+        if record.draft(&txid).is_none() {
+            return Err(FoldError::UnknownTransaction { payout: id.clone(), txid });
+        }
+        record.signed = Some((txid, bytes));
+        record.status = record.status.max(Status::Signed);
+        Ok(())
+    }
+
+    fn broadcast(&mut self, id: &PayoutId, txid: Txid) -> Result<(), FoldError> {
+        let record = self.record(id)?;
+        let signed = record.signed.as_ref().is_some_and(|(own, _)| *own == txid);
+        step(record, "broadcast", record.status.ended().is_none() && signed)?;
+        record.status = record.status.max(Status::Broadcast);
+        Ok(())
+    }
+
+    fn confirmed(&mut self, id: &PayoutId, txid: Txid) -> Result<(), FoldError> {
+        let record = self.record(id)?;
+        if record.draft(&txid).is_none() {
+            return Err(FoldError::UnknownTransaction { payout: id.clone(), txid });
+        }
+        step(record, "confirmed", record.status.ended().is_none())?;
+        record.status = Status::Confirmed;
+        Ok(())
+    }
+
+    fn cancelled(&mut self, id: &PayoutId) -> Result<(), FoldError> {
+        let record = self.record(id)?;
+        step(record, "cancelled", record.status.ended().is_none())?;
+        record.status = Status::Cancelled;
+        let vault = record.payout.vault.clone();
+        // What never left is not counted against the day's limit.
+        if let Some(outflows) = self.outflows.get_mut(&vault) {
+            outflows.forget(id);
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self, cells: Vec<Cell>, epoch: u64, approvals: &[Approval]) -> Result<(), FoldError> {
+        let refuse = |problem: String| FoldError::Reset { problem };
+        if epoch != self.breaker.epoch() {
+            return Err(refuse(format!(
+                "it is for epoch {epoch}, the breaker is at {}",
+                self.breaker.epoch()
+            )));
+        }
+        let roster = self.charter.roster();
+        let digest = reset_digest(roster.origin(), epoch, &cells);
+        let mut people = BTreeSet::new();
+        for approval in approvals {
+            let person = approval.verify(roster, RESET, digest.as_bytes());
+            people.insert(person.map_err(|problem| refuse(problem.to_string()))?);
+        }
+        for asked in self.charter.policy().reset() {
+            let have =
+                roster.members(&asked.group).map_or(0, |members| members.intersection(&people).count());
+            if have < usize::from(asked.count) {
+                return Err(refuse(format!(
+                    "{have} approvals of group {}, want {}",
+                    asked.group, asked.count
+                )));
+            }
+        }
+        self.breaker.loosen(cells);
+        Ok(())
+    }
+}
+
+/// A transaction's id without its unlocking scripts: the same before and after signing, and not changed by anybody who
+/// rewrites a signature on the way. For native segregated witness it is the transaction id.
+#[must_use]
+pub fn unsigned_id(tx: &Tx) -> Txid {
+    if tx.inputs.iter().all(|input| input.script_sig.is_empty()) {
+        return tx.txid();
+    }
+    let mut bare = tx.clone();
+    for input in &mut bare.inputs {
+        input.script_sig = Script::default();
+    }
+    bare.txid()
+}
+
+fn trip_digest(trip: &Trip) -> Digest {
+    Digest::sha256(&[&trip.to_value().encode()])
+}
+
+fn step(record: &Record, step: &'static str, allowed: bool) -> Result<(), FoldError> {
+    if allowed {
+        return Ok(());
+    }
+    Err(FoldError::Step { payout: record.payout.id.clone(), status: record.status.word(), step })
+}
+
+fn decode(network: Network, id: &PayoutId, bytes: &[u8]) -> Result<Tx, FoldError> {
+    Tx::decode(network, bytes)
+        .map_err(|problem| FoldError::Transaction { payout: id.clone(), problem: problem.to_string() })
+}
