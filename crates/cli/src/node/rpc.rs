@@ -235,14 +235,8 @@ impl Params {
         }
     }
 
-    fn tx(&self, world: &World, text: &str) -> Result<Tx, Failure> {
-        let bytes = hex::decode(text).ok();
-        let tx = bytes.and_then(|bytes| Tx::decode(world.network(), &bytes).ok());
-        tx.map_or_else(|| fail(CODE_DECODE, "TX decode failed. Make sure the tx has at least one input."), Ok)
-    }
-
     fn send(&self, world: &World) -> Result<Box<RawValue>, Failure> {
-        let tx = self.tx(world, &self.want::<String>(0, "hexstring")?)?;
+        let tx = decoded(world, &self.want::<String>(0, "hexstring")?)?;
         match world.submit(&tx, None) {
             Ok(txid) | Err(Refusal::Pooled { txid }) => say(&txid.to_string()),
             Err(Refusal::Confirmed { .. }) => fail(CODE_IN_CHAIN, "Transaction outputs already in utxo set"),
@@ -256,7 +250,7 @@ impl Params {
         let [text] = texts.as_slice() else {
             return fail(CODE_PARAMETER, "want one transaction; packages are not judged");
         };
-        let tx = self.tx(world, text)?;
+        let tx = decoded(world, text)?;
         let txid = tx.txid().to_string();
         say(&match world.chain().would_take(&tx) {
             Ok(_) => json!([{"txid": txid, "allowed": true, "vsize": tx.vsize()}]),
@@ -281,6 +275,13 @@ impl Params {
         }
         say(&hashes)
     }
+}
+
+/// The transaction of hexadecimal text.
+fn decoded(world: &World, text: &str) -> Result<Tx, Failure> {
+    let bytes = hex::decode(text).ok();
+    let tx = bytes.and_then(|bytes| Tx::decode(world.network(), &bytes).ok());
+    tx.map_or_else(|| fail(CODE_DECODE, "TX decode failed. Make sure the tx has at least one input."), Ok)
 }
 
 /// Base units as a JSON number of coins with eight decimals.
