@@ -4,7 +4,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -24,6 +24,8 @@ const HEAD_BYTES_MAX: usize = 8_192;
 const HEADERS_MAX: usize = 32;
 /// A transaction of the largest size in hexadecimal, and what stands around it.
 const BODY_BYTES_MAX: usize = 8_100_000;
+/// Most bytes of a refused request that are still taken.
+const LEFT_BYTES_MAX: u64 = 65_536;
 /// Time for a call to arrive, and for its answer to be taken, without a byte.
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -79,7 +81,10 @@ fn attend(world: &World, mut socket: TcpStream, authorization: &str) -> io::Resu
         "HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    socket.write_all(&[head.as_bytes(), body.as_bytes()].concat())
+    socket.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+    socket.shutdown(Shutdown::Write)?;
+    // What is left unread would have the system break the connection off before the answer is read.
+    io::copy(&mut socket.take(LEFT_BYTES_MAX), &mut io::sink()).map(drop)
 }
 
 /// The body of the request.

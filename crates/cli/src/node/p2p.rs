@@ -75,8 +75,13 @@ fn speak(world: &World, socket: &TcpStream) -> Result<(), Gone> {
     let (frames, queue) = mpsc::sync_channel(FRAMES_MAX);
     let out = socket.try_clone()?;
     thread::Builder::new().name("peer-out".to_owned()).spawn(move || write_all(out, &queue))?;
-    let peer =
-        Peer { frames: frames.clone(), socket: socket.try_clone()?, relay: theirs.relay, by_header: false };
+    let peer = Peer {
+        frames: frames.clone(),
+        socket: socket.try_clone()?,
+        relay: theirs.relay,
+        by_header: false,
+        has: None,
+    };
     let number = world.join(peer).ok_or(Gone::Left)?;
     let gone = wire.answer(number, &frames);
     world.leave(number);
@@ -155,10 +160,7 @@ impl Wire<'_> {
             match self.next()? {
                 Message::Ping(nonce) => say(&Message::Pong(nonce))?,
                 Message::SendHeaders => self.world.by_header(number),
-                Message::GetHeaders(locator) => {
-                    let headers = self.world.chain().headers_after(&locator.have, locator.stop);
-                    say(&Message::Headers(headers))?;
-                }
+                Message::GetHeaders(locator) => self.world.headers(number, &locator),
                 Message::GetData(wanted) => {
                     let mut missing = Vec::new();
                     for entry in wanted {

@@ -13,7 +13,7 @@ use std::{
 use kuraban_base::Txid;
 use kuraban_chain::btc::{
     BlockHash, Header, Network, Script, Tx,
-    p2p::{Inventory, InventoryKind, Message},
+    p2p::{Inventory, InventoryKind, Locator, Message},
 };
 use kuraban_sim::chain::{Chain, MineError, Refusal, Reorg, ReorgError};
 
@@ -33,6 +33,8 @@ pub(super) struct Peer {
     pub(super) relay: bool,
     /// Whether it wants to hear of blocks by header (BIP 130).
     pub(super) by_header: bool,
+    /// The best block that it surely has the header of.
+    pub(super) has: Option<BlockHash>,
 }
 
 #[derive(Default)]
@@ -74,18 +76,42 @@ impl World {
         Ok(txid)
     }
 
-    /// Makes the next block and tells everyone.
+    /// Makes the next block and tells everyone: by header those who wish it and have the one before.
     pub(super) fn mine(&self, pays: Script) -> Result<BlockHash, MineError> {
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now_s = u32::try_from(clock.as_secs()).unwrap_or(u32::MAX);
         let mut chain = self.chain();
+        let (_, before) = chain.tip();
         let hash = chain.mine(now_s, pays)?;
         let header: Vec<Header> = chain.block(hash).map(|block| block.header).into_iter().collect();
         let by_header = Message::Headers(header).encode(self.network);
         let inv = Message::Inv(vec![Inventory { kind: InventoryKind::Block, hash: *hash.as_bytes() }]);
         let by_inv = inv.encode(self.network);
-        self.tell(|_, peer| Some(if peer.by_header { by_header.clone() } else { by_inv.clone() }));
+        self.tell(|_, peer| {
+            let follows = peer.has.is_some_and(|has| descends(&chain, has, before));
+            if !peer.by_header || !follows {
+                return Some(by_inv.clone());
+            }
+            peer.has = Some(hash);
+            Some(by_header.clone())
+        });
         Ok(hash)
+    }
+
+    /// Answers a peer that asks for headers.
+    pub(super) fn headers(&self, number: PeerNumber, locator: &Locator) {
+        // As in `submit`: a block made meanwhile is announced after this answer.
+        let chain = self.chain();
+        let headers = chain.headers_after(&locator.have, locator.stop);
+        let fork = || locator.have.iter().copied().find(|hash| chain.height_of(*hash).is_some());
+        let has = headers.last().map(Header::hash).or_else(fork);
+        let frame = Message::Headers(headers).encode(self.network);
+        self.tell(|other, peer| {
+            (other == number).then(|| {
+                peer.has = has;
+                frame.clone()
+            })
+        });
     }
 
     /// Takes a block away. As with real nodes, nobody is told before another branch grows.
@@ -117,7 +143,7 @@ impl World {
     }
 
     /// Queues for each peer what `news` has for it. One that has too much waiting is cut off.
-    fn tell(&self, news: impl Fn(PeerNumber, &Peer) -> Option<Vec<u8>>) {
+    fn tell(&self, news: impl Fn(PeerNumber, &mut Peer) -> Option<Vec<u8>>) {
         locked(&self.peers).all.retain(|number, peer| {
             let kept = news(*number, peer).is_none_or(|frame| peer.frames.try_send(frame).is_ok());
             if !kept {
@@ -127,6 +153,13 @@ impl World {
             kept
         });
     }
+}
+
+/// Whether `block` is `before` or stands above it, looking back no further than any reorganisation here goes.
+fn descends(chain: &Chain, block: BlockHash, before: BlockHash) -> bool {
+    const STEPS_MAX: usize = 1_000;
+    let above = |hash: &BlockHash| chain.block(*hash).map(|block| block.header.prev);
+    core::iter::successors(Some(block), above).take(STEPS_MAX).any(|hash| hash == before)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

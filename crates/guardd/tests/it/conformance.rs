@@ -128,6 +128,10 @@ impl Vault {
         Self { network, keys, descriptor: Descriptor::parse(network, &text).unwrap() }
     }
 
+    pub(crate) const fn network(&self) -> Network {
+        self.network
+    }
+
     pub(crate) fn script(&self, index: u32) -> Script {
         self.descriptor.script_at(Branch::Receive, index).unwrap()
     }
@@ -175,7 +179,7 @@ impl Vault {
     pub(crate) fn funded(&self, node: &Node) -> (OutPoint, TxOut, u32) {
         let first = node.mine(1, &self.script(0))[0];
         node.mine(100, &self.script(1));
-        assert_eq!(self.network, node.network);
+        assert_eq!(self.network(), node.network);
         self.coin(node, first, 0)
     }
 }
