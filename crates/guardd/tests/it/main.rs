@@ -4,6 +4,8 @@
 
 mod conformance;
 mod daemon;
+mod hostile;
+mod hostile_rpc;
 
 use daemon::{Daemon, Kind};
 
