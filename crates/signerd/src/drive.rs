@@ -1,7 +1,7 @@
 //! The one thread that owns signer and store. Decides nothing: it gives the signer clocks and random bytes, writes what
 //! the signer wants kept, and only then lets the answers go.
 
-use core::convert::Infallible;
+use core::{convert::Infallible, fmt::Display};
 use std::{
     collections::BTreeMap,
     io,
@@ -12,11 +12,11 @@ use std::{
     time,
 };
 
-use kuraban_base::{Instant, MachineId};
+use kuraban_base::{Instant, MachineId, PayoutId};
 use kuraban_vault::{
     Charter, Role,
     signer::{Change, Clock, RestoreError, Secrets, Signer},
-    wire::{Request, Response},
+    wire::{Refused, Request, Response},
 };
 
 use crate::{
@@ -73,7 +73,7 @@ pub(crate) fn restore(
     let mut signer = Signer::new(machine.clone(), charter, secrets);
     store.replay(|change| signer.restore(change).map_err(DriveError::from))?;
     let fold = signer.follower().fold();
-    let fields: [(&str, &dyn core::fmt::Display); 4] = [
+    let fields: [(&str, &dyn Display); 4] = [
         ("machine", &machine),
         ("log_size", &fold.size()),
         ("receipts", &signer.seq()),
@@ -99,19 +99,16 @@ pub(crate) fn drive(
         let (mut changes, mut answers) = (Vec::new(), Vec::new());
         while let Some(Job { machine, role, request, answer }) = next {
             let fresh = secret::random().map_err(DriveError::Random)?;
+            let asked = payouts(&request);
             let step = signer.step(clocks.now()?, role, *fresh, request);
             changes.extend(step.persist);
-            answers.push((machine, answer, step.answer));
+            answers.push((machine, asked, answer, step.answer));
             next = if answers.len() < BATCH_MAX { jobs.try_recv().ok() } else { None };
         }
         store.persist(&changes)?;
         tell(&changes);
-        for (machine, to, answer) in answers {
-            if let Response::Refused(refused) = &answer {
-                let fields: [(&str, &dyn core::fmt::Display); 3] =
-                    [("machine", &machine), ("code", &refused.code), ("detail", &refused.detail)];
-                log::peer_line(Level::Warn, "refused", &fields);
-            }
+        for (machine, asked, to, answer) in answers {
+            tell_refusals(&machine, &asked, &answer);
             match to.try_send(answer) {
                 // Who asked may have gone; it will ask again.
                 Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
@@ -120,12 +117,59 @@ pub(crate) fn drive(
     }
 }
 
+/// The payouts that a request is about, in the order in which they are answered.
+fn payouts(request: &Request) -> Vec<PayoutId> {
+    match request {
+        Request::Sign { items, .. } => items.iter().map(|item| item.payout.clone()).collect(),
+        Request::Release { items, .. } => items.iter().map(|item| item.payout.clone()).collect(),
+        Request::Status
+        | Request::Extend { .. }
+        | Request::Lease { .. }
+        | Request::Trip(_)
+        | Request::Permits { .. }
+        | Request::Alarms { .. } => Vec::new(),
+    }
+}
+
+/// Tells the operator what was refused and why.
+fn tell_refusals(machine: &MachineId, asked: &[PayoutId], answer: &Response) {
+    let payout = |id: &PayoutId, reasons: &[Refused]| {
+        for Refused { code, detail } in reasons {
+            let fields: [(&str, &dyn Display); 4] =
+                [("machine", machine), ("payout", id), ("code", code), ("detail", detail)];
+            log::peer_line(Level::Warn, "payout-refused", &fields);
+        }
+    };
+    match answer {
+        Response::Refused(Refused { code, detail }) => {
+            let fields: [(&str, &dyn Display); 3] =
+                [("machine", machine), ("code", code), ("detail", detail)];
+            log::peer_line(Level::Warn, "refused", &fields);
+        }
+        Response::Receipts(answers) => {
+            let refused = asked.iter().zip(answers).filter_map(|(id, one)| Some((id, one.as_ref().err()?)));
+            refused.for_each(|(id, reasons)| payout(id, reasons));
+        }
+        Response::Signatures(answers) => {
+            let refused = asked.iter().zip(answers).filter_map(|(id, one)| Some((id, one.as_ref().err()?)));
+            refused.for_each(|(id, reasons)| payout(id, reasons));
+        }
+        Response::Status { .. }
+        | Response::Cosigned { .. }
+        | Response::Behind { .. }
+        | Response::Lease(_)
+        | Response::Tripped
+        | Response::Permit(_)
+        | Response::Alarm(..) => {}
+    }
+}
+
 /// Tells the operator what was put on disk and cannot be taken back.
 fn tell(changes: &[Change]) {
     for change in changes {
         match change {
             Change::Receipt(receipt, _) => {
-                let fields: [(&str, &dyn core::fmt::Display); 4] = [
+                let fields: [(&str, &dyn Display); 4] = [
                     ("payout", &receipt.payout),
                     ("txid", &receipt.txid),
                     ("outflow", &receipt.outflow),

@@ -138,6 +138,8 @@ pub(crate) struct Store {
     size: u64,
     /// Rows of `changes`.
     changes: u64,
+    /// The last co-signed head.
+    cosigned: Option<TreeHead>,
 }
 
 impl Store {
@@ -205,8 +207,11 @@ impl Store {
         binding.matches(row.value())?;
         let size = read.open_table(ENTRIES).map_err(failed)?.len().map_err(failed)?;
         let changes = read.open_table(CHANGES).map_err(failed)?.len().map_err(failed)?;
+        let head = meta.get(COSIGNED).map_err(failed)?;
+        let head =
+            head.map(|row| decoded("the co-signed head", TreeHead::decode(row.value()))).transpose()?;
         drop((row, meta, read));
-        Ok(Self { db, size, changes })
+        Ok(Self { db, size, changes, cosigned: head })
     }
 
     /// Hands over everything stored, in the order in which it was written: entries, and between them receipts and trips
@@ -230,11 +235,8 @@ impl Store {
             take(row.change)?;
         }
         replay_entries(&entries, &mut taken, self.size, &mut take)?;
-        let meta = read.open_table(META).map_err(failed)?;
-        match meta.get(COSIGNED).map_err(failed)? {
-            Some(row) => {
-                take(Change::Cosigned(decoded("the co-signed head", TreeHead::decode(row.value()))?))
-            }
+        match self.cosigned {
+            Some(head) => take(Change::Cosigned(head)),
             None => Ok(()),
         }
     }
@@ -244,48 +246,66 @@ impl Store {
     /// # Errors
     /// The database failed. What is on disk is then not known: the process must end.
     pub(crate) fn persist(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        // A witness that is asked again for what it has co-signed already changes nothing.
+        let news = |change: &&Change| match change {
+            Change::Entries { entries, .. } => !entries.is_empty(),
+            Change::Cosigned(head) => self.cosigned != Some(*head),
+            Change::Receipt(..) | Change::Trip(_) => true,
+        };
+        let changes: Vec<&Change> = changes.iter().filter(news).collect();
         if changes.is_empty() {
             return Ok(());
         }
-        let (mut size, mut number) = (self.size, self.changes);
+        let (mut size, mut number, mut cosigned) = (self.size, self.changes, self.cosigned);
         let write = self.db.begin_write().map_err(failed)?;
         for change in changes {
-            put(&write, change, &mut size, &mut number)?;
+            match change {
+                Change::Entries { from, entries } => put_entries(&write, *from, entries, &mut size)?,
+                Change::Cosigned(head) => {
+                    let mut table = write.open_table(META).map_err(failed)?;
+                    table.insert(COSIGNED, head.encode().as_slice()).map_err(failed)?;
+                    cosigned = Some(*head);
+                }
+                Change::Receipt(receipt, prevouts) => {
+                    let row = Value::bytes(Change::receipt_row(receipt, prevouts));
+                    put_change(&write, &mut number, size, ("receipt", row))?;
+                }
+                Change::Trip(trip) => put_change(&write, &mut number, size, ("trip", trip.to_value()))?,
+            }
         }
         write.commit().map_err(failed)?;
-        (self.size, self.changes) = (size, number);
+        (self.size, self.changes, self.cosigned) = (size, number, cosigned);
         Ok(())
     }
 }
 
-fn put(
+fn put_entries(
     write: &WriteTransaction,
-    change: &Change,
+    from: u64,
+    entries: &[LogEntry],
     size: &mut u64,
-    number: &mut u64,
 ) -> Result<(), StoreError> {
-    match change {
-        Change::Entries { from, entries } => {
-            if from != size {
-                let problem = format!("entries from {from} on were to be stored after {size}");
-                return Err(StoreError::Incomplete { problem });
-            }
-            let mut table = write.open_table(ENTRIES).map_err(failed)?;
-            for entry in entries {
-                table.insert(*size, entry.to_value().encode().as_slice()).map_err(failed)?;
-                *size = size.saturating_add(1);
-            }
-        }
-        Change::Cosigned(head) => {
-            let mut table = write.open_table(META).map_err(failed)?;
-            table.insert(COSIGNED, head.encode().as_slice()).map_err(failed)?;
-        }
-        Change::Receipt(..) | Change::Trip(_) => {
-            let mut table = write.open_table(CHANGES).map_err(failed)?;
-            table.insert(*number, encode_row(*size, change).as_slice()).map_err(failed)?;
-            *number = number.saturating_add(1);
-        }
+    if from != *size {
+        let problem = format!("entries from {from} on were to be stored after {size}");
+        return Err(StoreError::Incomplete { problem });
     }
+    let mut table = write.open_table(ENTRIES).map_err(failed)?;
+    for entry in entries {
+        table.insert(*size, entry.to_value().encode().as_slice()).map_err(failed)?;
+        *size = size.saturating_add(1);
+    }
+    Ok(())
+}
+
+fn put_change(
+    write: &WriteTransaction,
+    number: &mut u64,
+    size: u64,
+    change: (&str, Value),
+) -> Result<(), StoreError> {
+    let row = Value::map([("size", Value::uint(size)), change]).encode();
+    write.open_table(CHANGES).map_err(failed)?.insert(*number, row.as_slice()).map_err(failed)?;
+    *number = number.saturating_add(1);
     Ok(())
 }
 
@@ -325,18 +345,6 @@ fn follows(table: &str, want: u64, found: u64) -> Result<(), StoreError> {
 
 fn decoded<T>(row: &str, result: Result<T, CborError>) -> Result<T, StoreError> {
     result.map_err(|source| StoreError::Damaged { row: row.to_owned(), source })
-}
-
-/// The bytes of a receipt or trip. Entries and heads have rows of their own.
-fn encode_row(size: u64, change: &Change) -> Vec<u8> {
-    let body = match change {
-        Change::Receipt(receipt, prevouts) => {
-            ("receipt", Value::bytes(Change::receipt_row(receipt, prevouts)))
-        }
-        Change::Trip(trip) => ("trip", trip.to_value()),
-        Change::Entries { .. } | Change::Cosigned(_) => ("none", Value::Null),
-    };
-    Value::map([("size", Value::uint(size)), body]).encode()
 }
 
 impl Row {
@@ -382,4 +390,157 @@ fn same<T: PartialEq + core::fmt::Display>(what: &'static str, found: T, own: T)
         return Ok(());
     }
     Err(StoreError::Other { what, found: found.to_string(), own: own.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use kuraban_base::{Amount, Asset, Digest, Instant, PayoutDigest, TreeHash, Txid};
+    use kuraban_chain::btc::{Script, TxOut};
+    use kuraban_vault::{
+        breaker::{Service, Stage, Trip},
+        receipt::Receipt,
+        statement::StatementSecret,
+    };
+
+    use super::*;
+
+    fn binding() -> Binding {
+        let machine = "signer-1".parse().unwrap();
+        Binding { machine, roster: RosterHash::from_bytes([1; 32]), policy: PolicyHash::from_bytes([2; 32]) }
+    }
+
+    fn entries(from: u64, count: u8) -> Change {
+        let entry =
+            |n: u8| LogEntry { entry: vec![n; 40], salt: [n; 32], body: vec![n; usize::from(n) * 100] };
+        Change::Entries { from, entries: (0..count).map(entry).collect() }
+    }
+
+    fn receipt(seq: u64) -> Change {
+        let receipt = Receipt {
+            by: "signer-1".parse().unwrap(),
+            payout: format!("w-{seq}").parse().unwrap(),
+            digest: PayoutDigest::from_bytes([3; 32]),
+            txid: Txid::from_bytes([4; 32]),
+            outflow: Amount::new(u128::MAX),
+            seq,
+            at: Instant::from_ms(5),
+        };
+        let prevout = |value_sat| TxOut { value_sat, script: Script::new(vec![6; 34]) };
+        Change::Receipt(receipt, vec![prevout(0), prevout(u64::MAX)])
+    }
+
+    fn trip() -> Change {
+        let trip = Trip {
+            by: "watcher-1".parse().unwrap(),
+            cells: vec![(Service::Withdrawal, Asset::Ltc)],
+            stage: Stage::Closed,
+            rule: "unexplained-spend".to_owned(),
+            evidence: Digest::sha256(&[b"evidence"]),
+            at: Instant::from_ms(7),
+        };
+        Change::Trip(Signed::sign(trip, &StatementSecret::from_seed(&[8; 32])))
+    }
+
+    fn head(size: u64) -> Change {
+        Change::Cosigned(TreeHead { size, root: TreeHash::from_bytes([9; 32]) })
+    }
+
+    fn replayed(store: &Store) -> Vec<Change> {
+        let mut all = Vec::new();
+        store
+            .replay::<StoreError>(|change| {
+                all.push(change);
+                Ok(())
+            })
+            .unwrap();
+        all
+    }
+
+    #[test]
+    fn what_was_stored_comes_back_in_the_order_in_which_it_happened() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("s.redb");
+        Store::create(&path, &binding()).unwrap();
+        let mut store = Store::open(&path, &binding()).unwrap();
+        assert_eq!(replayed(&store), []);
+        store.persist(&[trip(), entries(0, 3), head(3)]).unwrap();
+        store.persist(&[receipt(1), receipt(2), entries(3, 0), head(3)]).unwrap();
+        store.persist(&[entries(3, 2), head(5), receipt(3), entries(5, 1), head(6)]).unwrap();
+        let want = [
+            trip(),
+            entries(0, 3),
+            receipt(1),
+            receipt(2),
+            entries(3, 2),
+            receipt(3),
+            entries(5, 1),
+            head(6),
+        ];
+        assert_eq!(replayed(&store), want);
+        drop(store);
+        assert_eq!(replayed(&Store::open(&path, &binding()).unwrap()), want);
+    }
+
+    #[test]
+    fn many_entries_come_back_in_pieces_that_join() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("s.redb");
+        Store::create(&path, &binding()).unwrap();
+        let mut store = Store::open(&path, &binding()).unwrap();
+        for round in 0..6 {
+            store.persist(&[entries(round * 100, 100)]).unwrap();
+        }
+        let mut next = 0;
+        for change in replayed(&store) {
+            let Change::Entries { from, entries } = change else { panic!("{change:?}") };
+            assert_eq!(from, next);
+            assert!(entries.len() <= CHUNK);
+            next += u64::try_from(entries.len()).unwrap();
+        }
+        assert_eq!(next, 600);
+    }
+
+    #[test]
+    fn entries_that_do_not_follow_change_nothing() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("s.redb");
+        Store::create(&path, &binding()).unwrap();
+        let mut store = Store::open(&path, &binding()).unwrap();
+        store.persist(&[entries(0, 2)]).unwrap();
+        let problem = store.persist(&[receipt(1), entries(3, 1)]).unwrap_err();
+        assert_eq!(problem.to_string(), "the store is damaged: entries from 3 on were to be stored after 2");
+        assert_eq!(replayed(&store), [entries(0, 2)]);
+    }
+
+    #[test]
+    fn rows_that_are_missing_or_malformed_are_named() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let check = |spoil: &dyn Fn(&WriteTransaction), want: &str| {
+            let path = folder.path().join("s.redb");
+            Store::create(&path, &binding()).unwrap();
+            let mut store = Store::open(&path, &binding()).unwrap();
+            store.persist(&[entries(0, 3), receipt(1), entries(3, 1), receipt(2)]).unwrap();
+            let write = store.db.begin_write().unwrap();
+            spoil(&write);
+            write.commit().unwrap();
+            drop(store);
+            let store = Store::open(&path, &binding()).unwrap();
+            let told = crate::told(&store.replay::<StoreError>(|_| Ok(())).unwrap_err());
+            assert_eq!(told, want);
+            fs::remove_file(path).unwrap();
+        };
+        let remove = |table: TableDefinition<'static, u64, &'static [u8]>, row: u64| {
+            move |write: &WriteTransaction| drop(write.open_table(table).unwrap().remove(row).unwrap())
+        };
+        let put = |table: TableDefinition<'static, u64, &'static [u8]>, row: u64| {
+            move |write: &WriteTransaction| {
+                drop(write.open_table(table).unwrap().insert(row, &[0xa0][..]).unwrap())
+            }
+        };
+        check(&remove(ENTRIES, 1), "the store is damaged: entries have row 2 where 1 is due");
+        check(&remove(ENTRIES, 3), "the store is damaged: entries end at 3, want 4");
+        check(&remove(CHANGES, 0), "the store is damaged: changes have row 1 where 0 is due");
+        check(&put(ENTRIES, 2), "the store is damaged: entry 2 does not decode: entry is missing");
+        check(&put(CHANGES, 1), "the store is damaged: change 1 does not decode: size is missing");
+    }
 }
