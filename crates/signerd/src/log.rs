@@ -45,7 +45,7 @@ pub(crate) fn line(level: Level, event: &str, fields: &[(&str, &dyn Display)]) {
     io::stderr().lock().write_all(line.as_bytes()).unwrap_or_default();
 }
 
-/// As [`line`], for what a peer can cause as often as it likes: beyond the limit lines are counted, not written, so
+/// As [`line()`], for what a peer can cause as often as it likes: beyond the limit lines are counted, not written, so
 /// that nobody fills the disk.
 pub(crate) fn peer_line(level: Level, event: &str, fields: &[(&str, &dyn Display)]) {
     static RATE: Mutex<Option<Rate>> = Mutex::new(None);

@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    process,
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -62,6 +63,11 @@ fn accept_all(listener: &Listener, peers: &Arc<Peers>, queue: &SyncSender<Job>) 
             })
         });
         if let Err(problem) = begun {
+            if matches!(problem, LinkError::Stopped) {
+                // Deaf for good: better gone, so that whoever watches the process starts it again.
+                log::line(Level::Error, "stopped", &[("problem", &problem)]);
+                process::exit(3);
+            }
             log::peer_line(Level::Warn, "not-connected", &[("problem", &told(&problem))]);
         }
     }
