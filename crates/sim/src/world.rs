@@ -68,8 +68,8 @@ pub enum Flaw {
     TripsIgnored,
     /// The watcher sees no transactions.
     WatcherBlind,
-    /// The watcher takes every spend for theft.
-    WatcherJumpy,
+    /// The watcher's copy of the log does not reach the disk.
+    WatcherForgets,
     /// Broken connections are not made again.
     NoReconnect,
 }

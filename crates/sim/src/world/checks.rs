@@ -117,7 +117,9 @@ impl World {
     pub(super) fn settled(&self) -> bool {
         match self.scenario.mode {
             Mode::Rogue | Mode::RogueAndTraitor => true,
-            Mode::Thief => self.thief.last_ms.is_some_and(|at| self.now_ms >= at.saturating_add(AFTERMATH_MS)),
+            Mode::Thief => {
+                self.thief.last_ms.is_some_and(|at| self.now_ms >= at.saturating_add(AFTERMATH_MS))
+            }
             Mode::Calm | Mode::Faults | Mode::Traitor => {
                 let told = |gist: &Gist| matches!(gist, Gist::Request { .. } | Gist::Approval { .. });
                 let heard = self.people.wishes.iter().all(|wish| wish.told || !told(&wish.gist));
@@ -156,7 +158,6 @@ impl World {
             self.count("confirmed spends");
         }
     }
-
 }
 
 /// Whether a log holds what was asked.

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use kuraban_base::Instant;
 use kuraban_vault::{
     Role,
+    breaker::Trip,
     coordinator::Event,
     signer::Clock,
+    statement::Signed,
     wire::{Request, Response},
 };
+use kuraban_watch::chain::FromNode;
 
 use super::{
     Flaw, Mode, Outcome, Rule, Scenario, Violation,
@@ -35,11 +38,22 @@ const ANSWER_MS_MAX: u64 = 10_000;
 /// Something that happens at its time.
 pub(super) enum What {
     /// A request of the writer arrives.
-    Request { to: Machine, epoch: u32, request: Box<Request> },
+    Request {
+        to: Machine,
+        epoch: u32,
+        request: Box<Request>,
+    },
     /// Its answer arrives.
-    Answer { from: Machine, epoch: u32, response: Box<Response> },
+    Answer {
+        from: Machine,
+        epoch: u32,
+        response: Box<Response>,
+    },
     /// An answer is overdue.
-    Overdue { from: Machine, asked: u64 },
+    Overdue {
+        from: Machine,
+        asked: u64,
+    },
     /// A connection is tried.
     Join(Machine),
     /// A crashed machine starts again.
@@ -52,13 +66,20 @@ pub(super) enum What {
     /// The writer's answer reaches the person.
     Told(usize),
     Block,
-    /// A machine looks at the chain and the mempool.
-    See(Machine),
+    /// The writer looks at the chain.
+    See,
     /// A transaction arrives at the node.
     Submit(Vec<u8>),
-    /// A trip or an alarm arrives, past the writer's connections.
-    Trip(u8, Box<kuraban_vault::statement::Signed<kuraban_vault::breaker::Trip>>),
-    Alarm(usize),
+    /// The watcher's trip arrives at a signer.
+    Trip(u8, Box<Signed<Trip>>),
+    /// The watcher's connection to a signer stands again.
+    Greet(u8),
+    /// The watcher's alarm arrives at the writer.
+    Alarm(Box<Response>),
+    /// The watcher's connection to its node stands; the number names it.
+    JoinNode,
+    /// The node's message arrives at the watcher.
+    Node(u64, Box<FromNode>),
     /// A foe takes his turn.
     Foe,
     /// Faults stop.
@@ -123,6 +144,8 @@ impl World {
             Mode::Traitor | Mode::RogueAndTraitor => random.pick(&super::realm::SIGNERS).copied(),
             Mode::Calm | Mode::Faults | Mode::Rogue | Mode::Thief => None,
         };
+        // Under a hostile writer the network may be hostile too.
+        let cut = if scenario.mode.rogue() { random.pick(&[1, 2, 3, 9]).copied() } else { None };
         let skew_max = if scenario.mode == Mode::Calm { 0 } else { 9000 };
         let machines = || Machine::PEERS.into_iter().chain([Machine::Writer]);
         let skews_ms = machines().map(|machine| (machine, random.within(0, skew_max))).collect();
@@ -136,7 +159,7 @@ impl World {
             links: Machine::PEERS.into_iter().map(|peer| (peer, Link::default())).collect(),
             writer: WriterSide::new(scenario.mode, traitor, &mut random),
             signers: super::realm::SIGNERS.into_iter().map(|n| (n, SignerSide::new(n, traitor))).collect(),
-            watcher: WatcherSide::new(),
+            watcher: WatcherSide::new(cut),
             node: Node::new(),
             thief: Thief::new(scenario.mode, &mut random),
             people,
@@ -169,14 +192,14 @@ impl World {
 
     fn start(&mut self) {
         self.open_log();
+        self.start_watcher();
         for peer in Machine::PEERS {
             self.join_later(peer, 10);
-            self.at(self.now_ms.saturating_add(5), What::See(peer));
         }
         for machine in [Machine::Writer, Machine::Watcher] {
             self.after(50, What::Tick(machine));
-            self.after(5, What::See(machine));
         }
+        self.after(5, What::See);
         for (index, at_ms) in self.people.times() {
             self.at(at_ms, What::Ask(index));
         }
@@ -205,10 +228,13 @@ impl World {
             What::Ask(index) => self.ask(index),
             What::Told(index) => self.people.told(index),
             What::Block => self.block(),
-            What::See(machine) => self.see(machine),
+            What::See => self.writer_looks(),
             What::Submit(bytes) => self.submit(&bytes),
             What::Trip(signer, trip) => self.trip_arrives(signer, *trip),
-            What::Alarm(index) => self.alarm_arrives(index),
+            What::Greet(signer) => self.greet(signer),
+            What::Alarm(response) => self.alarm_arrives(*response),
+            What::JoinNode => self.join_node(),
+            What::Node(number, from) => self.node_message(number, *from),
             What::Foe => self.foe(),
             What::Heal => self.heal(),
         }
@@ -376,6 +402,9 @@ impl World {
         link.up = true;
         link.epoch = link.epoch.saturating_add(1);
         self.writer_event(Event::Joined(peer.id()));
+        if peer == Machine::Watcher {
+            self.subscribe();
+        }
     }
 
     // Crashes.
@@ -411,7 +440,7 @@ impl World {
         match machine {
             Machine::Writer => self.restart_writer(),
             Machine::Signer(number) => self.restart_signer(number),
-            Machine::Watcher => self.restart_watcher(),
+            Machine::Watcher => self.start_watcher(),
         }
     }
 
@@ -429,7 +458,8 @@ impl World {
     fn block(&mut self) {
         let empty = self.random.one_in(6);
         if self.random.one_in(self.faults.reorg) {
-            let depth = u32::try_from(self.random.within(1, u64::from(super::realm::DEPTH_MIN - 1))).unwrap_or(1);
+            let depth =
+                u32::try_from(self.random.within(1, u64::from(super::realm::DEPTH_MIN - 1))).unwrap_or(1);
             self.say(|| format!("the last {depth} blocks are reorganised"));
             self.count("reorganisations");
             self.node.reorganise(self.now_ms, depth, empty);
@@ -455,17 +485,8 @@ impl World {
 
     pub(super) fn chain_changed(&mut self) {
         self.look_at_chain();
-        for machine in [Machine::Writer, Machine::Watcher] {
-            self.send(What::See(machine));
-        }
-    }
-
-    fn see(&mut self, machine: Machine) {
-        match machine {
-            Machine::Writer => self.writer_looks(),
-            Machine::Watcher => self.watcher_looks(),
-            Machine::Signer(_) => {}
-        }
+        self.send(What::See);
+        self.announce();
     }
 }
 

@@ -59,8 +59,7 @@ impl Node {
     pub(super) fn mine(&mut self, now_ms: u64, empty: bool) {
         let now_s = u32::try_from(START.plus_ms(now_ms).s()).unwrap_or(u32::MAX);
         let pays = realm::stranger("miner");
-        let mined =
-            if empty { self.chain.mine_empty(now_s, pays) } else { self.chain.mine(now_s, pays) };
+        let mined = if empty { self.chain.mine_empty(now_s, pays) } else { self.chain.mine(now_s, pays) };
         realm::sure(mined);
         let (tip, _) = self.chain.tip();
         self.note(tip);
@@ -110,7 +109,11 @@ fn own_coins(tx: &Tx) -> Vec<OwnCoin> {
     }
     let bytes = Arc::new(tx.encode());
     let coin = |(outpoint, output): (OutPoint, &TxOut)| {
-        own.contains(&outpoint.vout).then(|| OwnCoin { outpoint, output: output.clone(), tx: Arc::clone(&bytes) })
+        own.contains(&outpoint.vout).then(|| OwnCoin {
+            outpoint,
+            output: output.clone(),
+            tx: Arc::clone(&bytes),
+        })
     };
     tx.outpoints().filter_map(coin).collect()
 }
@@ -127,7 +130,8 @@ impl View {
     /// What has happened since it looked last, as the writer is told.
     pub(super) fn look(&mut self, chain: &Chain) -> Vec<Event> {
         let heights = || (realm().birthday.blocks()..).map(Height::new);
-        let same = heights().zip(&self.path).take_while(|(height, hash)| chain.hash_at(*height) == Some(**hash));
+        let same =
+            heights().zip(&self.path).take_while(|(height, hash)| chain.hash_at(*height) == Some(**hash));
         let common = same.count();
         let mut events = Vec::new();
         for hash in self.path.split_off(common).into_iter().rev() {
@@ -151,7 +155,8 @@ impl View {
         for tx in &block.txs {
             let spends: Vec<OutPoint> = self.spends(tx);
             if !spends.is_empty() {
-                events.extend(spends.iter().map(|outpoint| Event::CoinGone(realm().vault.clone(), *outpoint)));
+                events
+                    .extend(spends.iter().map(|outpoint| Event::CoinGone(realm().vault.clone(), *outpoint)));
                 events.push(Event::Mined { txid: unsigned_id(tx), spends, height });
             }
             for coin in own_coins(tx) {
@@ -174,7 +179,11 @@ impl View {
     }
 
     fn spends(&self, tx: &Tx) -> Vec<OutPoint> {
-        tx.inputs.iter().map(|input| input.prev).filter(|outpoint| self.coins.contains_key(outpoint)).collect()
+        tx.inputs
+            .iter()
+            .map(|input| input.prev)
+            .filter(|outpoint| self.coins.contains_key(outpoint))
+            .collect()
     }
 }
 

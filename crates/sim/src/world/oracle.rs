@@ -62,11 +62,8 @@ pub(super) struct Oracle {
 
 impl Oracle {
     pub(super) fn new(mode: Mode, people: &People, traitor: Option<u8>) -> Self {
-        let truth = |payout: &Payout| Truth {
-            payout: payout.clone(),
-            requested: false,
-            approved: BTreeSet::new(),
-        };
+        let truth =
+            |payout: &Payout| Truth { payout: payout.clone(), requested: false, approved: BTreeSet::new() };
         Self {
             mode,
             traitor,
@@ -133,7 +130,11 @@ impl Oracle {
         let at = usize::try_from(size).unwrap_or(usize::MAX);
         let copy = self.copies.get(&witness).cloned().unwrap_or_default();
         let Some(digest) = copy.get(at).copied() else {
-            return self.broken(Rule::Fork, now_ms, format!("{} co-signs {size} entries it has not", witness.id()));
+            return self.broken(
+                Rule::Fork,
+                now_ms,
+                format!("{} co-signs {size} entries it has not", witness.id()),
+            );
         };
         let by = self.cosigned.entry((size, digest)).or_default();
         by.insert(witness);
@@ -185,7 +186,11 @@ impl Oracle {
     /// An honest signer lets signatures out.
     pub(super) fn released(&mut self, signer: u8, id: &PayoutId, tx: &Tx, node: &Node, now_ms: u64) {
         if let Err(problem) = self.wanted(id, tx, node) {
-            return self.broken(Rule::Unapproved, now_ms, format!("signer-{signer} signs for {id}: {problem}"));
+            return self.broken(
+                Rule::Unapproved,
+                now_ms,
+                format!("signer-{signer} signs for {id}: {problem}"),
+            );
         }
         let evacuation = !self.truths.contains_key(id);
         if let (Some(at_ms), false, false) = (self.tripped_ms, evacuation, self.reset) {
@@ -201,8 +206,9 @@ impl Oracle {
         let stolen = usize::from(self.traitor.is_some());
         let payable = of_payout.values().filter(|(_, by)| by.len().saturating_add(stolen) >= THRESHOLD);
         let payable: Vec<&Tx> = payable.map(|(tx, _)| tx).collect();
-        let exclude =
-            |a: &Tx, b: &Tx| a.inputs.iter().any(|input| b.inputs.iter().any(|other| other.prev == input.prev));
+        let exclude = |a: &Tx, b: &Tx| {
+            a.inputs.iter().any(|input| b.inputs.iter().any(|other| other.prev == input.prev))
+        };
         let pair = payable.iter().enumerate().find_map(|(at, a)| {
             let other = payable.iter().skip(at.saturating_add(1)).find(|b| !exclude(a, b))?;
             Some((a.txid(), other.txid()))
@@ -218,7 +224,8 @@ impl Oracle {
     fn wanted(&self, id: &PayoutId, tx: &Tx, node: &Node) -> Result<(), String> {
         let mut spent = 0_u64;
         for input in &tx.inputs {
-            let coin = node.own(&input.prev).ok_or_else(|| format!("input {} is not the vault's", input.prev))?;
+            let coin =
+                node.own(&input.prev).ok_or_else(|| format!("input {} is not the vault's", input.prev))?;
             spent = spent.saturating_add(coin.output.value_sat);
         }
         let fee = spent.checked_sub(tx.output_sum_sat()).ok_or("it makes coins")?;
@@ -229,14 +236,19 @@ impl Oracle {
             return Err("too few people want it".to_owned());
         }
         let pays = |output: &&TxOut| {
-            output.script == truth.payout.destination && Some(output.value_sat) == truth.payout.amount.to_u64()
+            output.script == truth.payout.destination
+                && Some(output.value_sat) == truth.payout.amount.to_u64()
         };
         let (paid, rest): (Vec<&TxOut>, Vec<&TxOut>) = tx.outputs.iter().partition(pays);
         let change = |output: &&TxOut| matches!(realm().own.get(&output.script), Some((Branch::Change, _)));
         match () {
             () if paid.len() != 1 => Err(format!("{} outputs pay what was asked for", paid.len())),
-            () if rest.len() > 1 || !rest.iter().all(change) => Err("an output is neither payment nor change".to_owned()),
-            () if u128::from(fee) > truth.payout.fee_cap.units() || fee > FEE_MAX_SAT => Err(format!("the fee is {fee}")),
+            () if rest.len() > 1 || !rest.iter().all(change) => {
+                Err("an output is neither payment nor change".to_owned())
+            }
+            () if u128::from(fee) > truth.payout.fee_cap.units() || fee > FEE_MAX_SAT => {
+                Err(format!("the fee is {fee}"))
+            }
             () => Ok(()),
         }
     }

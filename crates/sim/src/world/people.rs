@@ -79,7 +79,13 @@ impl People {
             let mut other = payout.clone();
             other.amount = Amount::new(other.amount.units().saturating_add(1));
             let key = if random.one_in(2) { key } else { format!("{key}-other") };
-            self.request(Gist::Variant { payout: index }, start.saturating_add(9000), &other, requester, &key);
+            self.request(
+                Gist::Variant { payout: index },
+                start.saturating_add(9000),
+                &other,
+                requester,
+                &key,
+            );
         }
         let officers: Vec<u8> = [2, 3, 4, 5].into_iter().filter(|person| *person != requester).collect();
         let first = usize::try_from(random.below(3)).unwrap_or_default();
@@ -99,12 +105,20 @@ impl People {
 
     fn err(&mut self, index: usize, plan: &Plan, at_ms: u64, random: &mut Random) {
         let gist = Gist::Wrong { payout: index };
-        let other = self.plans.iter().find(|other| other.payout.id != plan.payout.id).map(|other| other.digest);
+        let other =
+            self.plans.iter().find(|other| other.payout.id != plan.payout.id).map(|other| other.digest);
         match random.below(4) {
             0 => self.approve(gist, at_ms, plan, plan.requester, APPROVE, plan.digest),
             1 => self.approve(gist, at_ms, plan, STRANGER, APPROVE, plan.digest),
             2 => self.approve(gist, at_ms, plan, 3, REQUEST, plan.digest),
-            _ => self.approve(gist, at_ms, plan, 4, APPROVE, other.unwrap_or(plan.payout.digest(&wrong_context()))),
+            _ => self.approve(
+                gist,
+                at_ms,
+                plan,
+                4,
+                APPROVE,
+                other.unwrap_or(plan.payout.digest(&wrong_context())),
+            ),
         }
     }
 
@@ -116,7 +130,15 @@ impl People {
         }
     }
 
-    fn approve(&mut self, gist: Gist, at_ms: u64, plan: &Plan, person: u8, namespace: &str, digest: PayoutDigest) {
+    fn approve(
+        &mut self,
+        gist: Gist,
+        at_ms: u64,
+        plan: &Plan,
+        person: u8,
+        namespace: &str,
+        digest: PayoutDigest,
+    ) {
         if let Some(approval) = realm().sign(person, namespace, digest.as_bytes()) {
             let ask = Ask::Approve { payout: plan.payout.id.clone(), approval };
             self.wishes.push(Wish { gist, ask, at_ms, told: false, logged: None });
@@ -144,7 +166,6 @@ impl People {
             wish.told = true;
         }
     }
-
 }
 
 fn wrong_context() -> kuraban_vault::DigestContext {

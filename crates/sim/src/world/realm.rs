@@ -42,9 +42,8 @@ pub(super) const QUORUM: usize = 3;
 const ORIGIN: &str = "kuraban.example/log";
 /// Change scripts that are looked for: more than any world uses.
 const CHANGE_KNOWN: u32 = 80;
-const VAULT_COINS_SAT: [u64; 9] = [
-    60_000_000, 40_000_000, 25_000_000, 16_000_000, 9_000_000, 5_000_000, 3_000_000, 1_500_000, 700_000,
-];
+const VAULT_COINS_SAT: [u64; 9] =
+    [60_000_000, 40_000_000, 25_000_000, 16_000_000, 9_000_000, 5_000_000, 3_000_000, 1_500_000, 700_000];
 
 /// A machine that takes requests, or the writer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -172,7 +171,12 @@ impl Realm {
     }
 
     /// Signatures of every input by a signer's share, whoever holds it.
-    pub(super) fn share(&self, signer: u8, tx: &Tx, spent: &[TxOut]) -> Option<Vec<kuraban_vault::wire::InputSignature>> {
+    pub(super) fn share(
+        &self,
+        signer: u8,
+        tx: &Tx,
+        spent: &[TxOut],
+    ) -> Option<Vec<kuraban_vault::wire::InputSignature>> {
         let digests = Digests::new(tx, spent).ok()?;
         let key = coin_key(signer);
         let mut signatures = Vec::new();

@@ -237,7 +237,8 @@ impl Rogue {
         let newest = |mark: &Mark| mark.challenges.last().copied();
         let mut challenges: Vec<[u8; 32]> = self.marks.values().filter_map(newest).collect();
         if random.one_in(5) {
-            let all: Vec<[u8; 32]> = self.marks.values().flat_map(|mark| mark.challenges.iter().copied()).collect();
+            let all: Vec<[u8; 32]> =
+                self.marks.values().flat_map(|mark| mark.challenges.iter().copied()).collect();
             challenges.extend(random.pick(&all));
         }
         if challenges.is_empty() {
@@ -302,7 +303,10 @@ impl Rogue {
             .receipts
             .iter()
             .map(Signed::claim_unverified)
-            .filter(|other| other.payout == receipt.payout && self.stolen.map(Machine::Signer).map(Machine::id).as_ref() != Some(&other.by))
+            .filter(|other| {
+                other.payout == receipt.payout
+                    && self.stolen.map(Machine::Signer).map(Machine::id).as_ref() != Some(&other.by)
+            })
             .map(|other| other.txid)
             .collect();
         receipted.sort_unstable();

@@ -11,7 +11,7 @@ use kuraban_vault::{
 
 use super::{
     Flaw, Mode, Rule,
-    engine::{What, World},
+    engine::World,
     realm::{self, Machine, realm},
 };
 
@@ -169,7 +169,9 @@ impl World {
             .map(|draft| draft.tx.clone());
         match draft {
             Some(tx) => self.oracle.released(number, &item.payout, &tx, &self.node, self.now_ms),
-            None => self.violate(Rule::Unapproved, format!("{} is no transaction of {}", item.txid, item.payout)),
+            None => {
+                self.violate(Rule::Unapproved, format!("{} is no transaction of {}", item.txid, item.payout))
+            }
         }
     }
 
@@ -187,20 +189,13 @@ impl World {
         if let Some(Err(problem)) = restored {
             self.violate(Rule::NotRestored, format!("signer-{number}: {problem}"));
         }
+        self.greet_later(number);
     }
 
-    /// A watcher's trip on a signer's own socket.
+    /// A watcher's trip on a signer's own socket; where it is not taken, the watcher tries again.
     pub(super) fn trip_arrives(&mut self, number: u8, trip: Signed<Trip>) {
-        let request = Request::Trip(Box::new(trip).as_ref().clone());
-        if let Some(Response::Tripped) = self.signer_request(number, Role::Watcher, request) {
-            self.watcher.told(number);
-        }
-    }
-
-    /// Sends a trip to a signer, as far as the network allows.
-    pub(super) fn tell(&mut self, number: u8, trip: Signed<Trip>) {
-        if !self.lost() {
-            self.send(What::Trip(number, Box::new(trip)));
+        if self.signer_request(number, Role::Watcher, Request::Trip(trip)).is_none() {
+            self.greet_later(number);
         }
     }
 }

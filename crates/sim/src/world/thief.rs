@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 
 use kuraban_base::Txid;
 use kuraban_chain::btc::{Mweb, Script, Tx, TxIn, TxOut};
-use kuraban_vault::{RESET, body::reset_digest, coordinator::{Ask, Coordinator, Event, Token}};
+use kuraban_vault::{
+    RESET,
+    body::reset_digest,
+    coordinator::{Ask, Coordinator, Event, Token},
+};
 
 use super::{
     Mode,

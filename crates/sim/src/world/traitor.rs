@@ -36,7 +36,11 @@ impl World {
             (_, Response::Cosigned { size, line, .. }) => {
                 // A line over another checkpoint, or a size that it has not.
                 let line = line.chars().rev().collect();
-                Response::Cosigned { size: size.wrapping_add(self.random.below(3)), line, challenge: self.random.bytes() }
+                Response::Cosigned {
+                    size: size.wrapping_add(self.random.below(3)),
+                    line,
+                    challenge: self.random.bytes(),
+                }
             }
             (_, Response::Receipts(answers)) => {
                 let twist = self.random.below(4);

@@ -1,154 +1,58 @@
-//! What runs the watcher in a simulated world. The machine in here is a stand-in until the watcher's own step machine is
-//! there: it follows the log with the real follower, leases, and holds every spend against the log by the real rule.
+//! What runs the watcher in a simulated world, as its daemon does: requests, the node's messages and ticks go in one by
+//! one, disk comes before everything that is sent, and a crash may come between.
 
 use std::collections::BTreeSet;
 
-use kuraban_base::{Asset, Digest, Txid};
-use kuraban_chain::btc::Tx;
-use kuraban_proof::TreeHead;
+use kuraban_base::Txid;
+use kuraban_chain::btc::BlockHash;
 use kuraban_vault::{
-    body::{Alarm, Evidence},
-    breaker::{Service, Stage, Trip},
-    coordinator::Event,
-    explain,
-    follow::{FollowError, Follower},
-    receipt::Lease,
-    signer::Clock,
+    Role,
+    breaker::Trip,
+    coordinator,
     statement::Signed,
-    wire::{LogEntry, Refused, Request, Response},
+    wire::{Request, Response},
+};
+use kuraban_watch::{
+    Change, Connection, Effect, Event, Watcher,
+    chain::{self, FromNode, Position, ToNode, TxRef},
+    watcher::{Secrets, Settings, UNEXPLAINED_SPEND},
 };
 
 use super::{
     Flaw, Rule,
     engine::{What, World},
-    realm::{self, Machine, SIGNERS, realm},
+    realm::{self, Machine, NETWORK, SIGNERS, realm},
 };
-
-/// What the watcher stores.
-#[derive(Clone)]
-enum Change {
-    Entries(u64, Vec<LogEntry>),
-    Cosigned(TreeHead),
-    Alarm(Box<Signed<Alarm>>, Box<Signed<Trip>>),
-}
-
-/// The watcher's state.
-struct Lookout {
-    follower: Follower,
-    alarms: Vec<(Signed<Alarm>, Signed<Trip>)>,
-    /// Spends that are judged: explained or raised.
-    judged: BTreeSet<Txid>,
-}
 
 /// The watcher and its disk.
 pub(super) struct WatcherSide {
-    state: Option<Lookout>,
-    disk: Vec<Change>,
-    /// Signers that took the latest trip.
-    told: BTreeSet<u8>,
-}
-
-impl Lookout {
-    fn new() -> Self {
-        let follower = Follower::new(realm().charter.clone(), realm::cosigner(Machine::Watcher));
-        Self { follower, alarms: Vec::new(), judged: BTreeSet::new() }
-    }
-
-    fn restore(&mut self, change: Change) -> Result<(), FollowError> {
-        match change {
-            Change::Entries(_, entries) => self.follower.restore(&entries),
-            Change::Cosigned(head) => self.follower.restore_head(head),
-            Change::Alarm(alarm, trip) => {
-                if let Ok(txid) = alarm.claim_unverified().subject.parse() {
-                    self.judged.insert(txid);
-                }
-                self.alarms.push((*alarm, *trip));
-                Ok(())
-            }
-        }
-    }
-
-    fn answer(&mut self, clock: Clock, request: Request) -> (Vec<Change>, Response) {
-        let refuse = |code: &str, detail: String| Response::Refused(Refused { code: code.to_owned(), detail });
-        let fold = self.follower.fold();
-        match request {
-            Request::Status => {
-                (Vec::new(), Response::Status { size: fold.size(), epoch: fold.breaker().epoch() })
-            }
-            Request::Extend { from, entries, checkpoint } => {
-                match self.follower.extend(from, &entries, &checkpoint, clock.wall) {
-                    Ok(followed) => {
-                        let (size, line) = (followed.head.size, followed.line);
-                        let persist = vec![Change::Entries(from, entries), Change::Cosigned(followed.head)];
-                        (persist, Response::Cosigned { size, line, challenge: [0; 32] })
-                    }
-                    Err(FollowError::Gap { size, .. }) => (Vec::new(), Response::Behind { size }),
-                    Err(problem) => (Vec::new(), refuse("log-not-followed", problem.to_string())),
-                }
-            }
-            Request::Lease { challenges } => {
-                let unlogged = self.alarms.iter().any(|(_, trip)| !fold.has_trip(trip.claim_unverified()));
-                if unlogged {
-                    return (Vec::new(), refuse("tripped", "the log does not show the trip yet".to_owned()));
-                }
-                let head = self.follower.head();
-                let lease = Lease {
-                    by: Machine::Watcher.id(),
-                    challenges,
-                    epoch: fold.breaker().epoch(),
-                    size: head.size,
-                    root: head.root,
-                    at: clock.wall,
-                };
-                (Vec::new(), Response::Lease(Box::new(Signed::sign(lease, &realm::statement(Machine::Watcher)))))
-            }
-            Request::Sign { .. }
-            | Request::Release { .. }
-            | Request::Trip(_)
-            | Request::Permits { .. }
-            | Request::Alarms { .. } => {
-                (Vec::new(), refuse("request-not-allowed", "not of a watcher".to_owned()))
-            }
-        }
-    }
-
-    /// Judges a spend; gives what to store where nothing explains it.
-    fn judge(&mut self, clock: Clock, tx: &Tx, prevs: Vec<Vec<u8>>, jumpy: bool) -> Option<Change> {
-        let txid = tx.txid();
-        if self.judged.contains(&txid) {
-            return None;
-        }
-        self.judged.insert(txid);
-        let problem = match explain::explain(self.follower.fold(), &realm().vault, tx) {
-            Ok(_) if !jumpy => return None,
-            Ok(_) => "jumpy".to_owned(),
-            Err(problem) => problem.to_string(),
-        };
-        let by = Machine::Watcher.id();
-        let evidence = Evidence { tx: tx.encode(), prevs };
-        let digest = Digest::sha256(&[&evidence.to_value().encode()]);
-        let rule = "unexplained-spend".to_owned();
-        let alarm = Alarm {
-            by: by.clone(),
-            rule: rule.clone(),
-            subject: txid.to_string(),
-            asset: Asset::Btc,
-            detail: problem,
-            evidence: Some(evidence),
-            at: clock.wall,
-        };
-        let cells = vec![(Service::Withdrawal, Asset::Btc), (Service::Deposit, Asset::Btc)];
-        let trip = Trip { by, cells, stage: Stage::Closed, rule, evidence: digest, at: clock.wall };
-        let secret = realm::statement(Machine::Watcher);
-        let (alarm, trip) = (Signed::sign(alarm, &secret), Signed::sign(trip, &secret));
-        self.alarms.push((alarm.clone(), trip.clone()));
-        Some(Change::Alarm(Box::new(alarm), Box::new(trip)))
-    }
+    state: Option<Box<Watcher>>,
+    disk: Vec<Vec<u8>>,
+    /// Connections so far; each has a number of its own.
+    connections: u64,
+    /// The writer's subscription to alarms.
+    subscription: Option<Connection>,
+    /// The connection to the node: none, or its number.
+    node: Option<u64>,
+    /// Transactions that the node announced on it.
+    announced: BTreeSet<Txid>,
+    tip: Option<BlockHash>,
+    /// A signer that it cannot reach, whatever happens.
+    pub(super) cut: Option<u8>,
 }
 
 impl WatcherSide {
-    pub(super) fn new() -> Self {
-        Self { state: Some(Lookout::new()), disk: Vec::new(), told: BTreeSet::new() }
+    pub(super) const fn new(cut: Option<u8>) -> Self {
+        Self {
+            state: None,
+            disk: Vec::new(),
+            connections: 0,
+            subscription: None,
+            node: None,
+            announced: BTreeSet::new(),
+            tip: None,
+            cut,
+        }
     }
 
     pub(super) const fn runs(&self) -> bool {
@@ -157,120 +61,278 @@ impl WatcherSide {
 
     pub(super) fn crash(&mut self) {
         self.state = None;
+        self.subscription = None;
+        self.disconnect();
     }
 
-    /// A signer took the trip.
-    pub(super) fn told(&mut self, signer: u8) {
-        self.told.insert(signer);
+    fn disconnect(&mut self) {
+        self.node = None;
+        self.announced.clear();
+        self.tip = None;
+    }
+
+    fn connect(&mut self) -> Connection {
+        self.connections = self.connections.saturating_add(1);
+        Connection(self.connections)
     }
 }
 
+fn settings() -> Settings {
+    let height = realm().birthday;
+    let hash = realm().chain.hash_at(height).unwrap_or(NETWORK.genesis_hash());
+    let birthday = Position { height, hash };
+    let chain = chain::Settings {
+        network: NETWORK,
+        birthday,
+        poll_ms: 2000,
+        stall_ms: 60_000,
+        block_ms_max: 3_600_000,
+    };
+    Settings { chains: vec![chain], log_wait_ms: 500 }
+}
+
 impl World {
-    pub(super) fn watcher_request(&mut self, request: Request) -> Option<Response> {
-        let clock = self.clock(Machine::Watcher);
-        if !self.watcher.runs() || self.crashes() {
-            if self.watcher.runs() {
-                self.crash(Machine::Watcher);
+    /// Starts the watcher from its disk.
+    pub(super) fn start_watcher(&mut self) {
+        let secrets = Secrets {
+            statement: realm::statement(Machine::Watcher),
+            cosigner: realm::cosigner(Machine::Watcher),
+        };
+        let (id, charter) = (Machine::Watcher.id(), realm().charter.clone());
+        let made = Watcher::new(id, charter, secrets, &settings(), self.clock(Machine::Watcher));
+        let mut watcher = realm::sure(made);
+        for row in &self.watcher.disk {
+            let restored = Change::decode(row).map_err(|problem| problem.to_string());
+            let restored =
+                restored.and_then(|change| watcher.restore(change).map_err(|problem| problem.to_string()));
+            if let Err(problem) = restored {
+                return self.violate(Rule::NotRestored, format!("the watcher: {problem}"));
             }
+        }
+        self.watcher.state = Some(Box::new(watcher));
+        self.join_node_later();
+        for signer in SIGNERS {
+            self.greet_later(signer);
+        }
+    }
+
+    /// One event; its answer to `connection`, if there is one.
+    fn watcher_event(&mut self, event: Event, connection: Option<Connection>) -> Option<Response> {
+        if !self.watcher.runs() {
             return None;
         }
-        let (persist, answer) = self.watcher.state.as_mut()?.answer(clock, request);
         if self.crashes() {
             self.crash(Machine::Watcher);
             return None;
         }
-        self.store_watch(persist);
-        if let Response::Cosigned { size, .. } = &answer {
-            self.oracle.cosigns(Machine::Watcher, *size, self.now_ms);
-        }
+        let clock = self.clock(Machine::Watcher);
+        let step = self.watcher.state.as_mut()?.step(clock, event);
         if self.crashes() {
             self.crash(Machine::Watcher);
             return None;
         }
-        Some(answer)
+        self.store_watch(step.persist);
+        let mut answer = None;
+        for effect in step.effects {
+            if self.crashes() {
+                self.crash(Machine::Watcher);
+                return None;
+            }
+            match effect {
+                Effect::Answer { to, response } if Some(to) == connection => answer = Some(*response),
+                Effect::Answer { to, response } if Some(to) == self.watcher.subscription => {
+                    self.send(What::Alarm(response));
+                }
+                Effect::Answer { .. } => {}
+                Effect::Trip { signer, trip } => self.tell(&signer, trip),
+                Effect::Node { message, .. } => self.node_hears(message),
+            }
+        }
+        answer
     }
 
     fn store_watch(&mut self, persist: Vec<Change>) {
         for change in persist {
             match &change {
-                Change::Entries(from, entries) => self.oracle.folds(Machine::Watcher, *from, entries),
-                Change::Cosigned(_) => {}
-                Change::Alarm(alarm, _) => {
+                Change::Entries { from, entries } => {
+                    self.oracle.folds(Machine::Watcher, *from, entries);
+                    if self.has(Flaw::WatcherForgets) {
+                        continue;
+                    }
+                }
+                Change::Alarm(raised) => {
                     self.count("alarms");
-                    let alarm = alarm.claim_unverified();
-                    self.say(|| format!("ALARM {}: {}", alarm.subject, alarm.detail));
-                    if let Ok(txid) = alarm.subject.parse() {
+                    let alarm = raised.0.claim_unverified();
+                    self.say(|| format!("ALARM {} {}: {}", alarm.rule, alarm.subject, alarm.detail));
+                    if let (UNEXPLAINED_SPEND, Ok(txid)) = (alarm.rule.as_str(), alarm.subject.parse()) {
                         self.oracle.alarmed(txid, self.now_ms);
                     }
-                    self.watcher.told.clear();
                 }
+                Change::Cosigned(_) if self.has(Flaw::WatcherForgets) => continue,
+                Change::Cosigned(_) | Change::Connected { .. } | Change::Disconnected { .. } => {}
             }
-            self.watcher.disk.push(change);
+            self.watcher.disk.push(change.encode());
         }
     }
 
-    /// Judges every spend in mempool and blocks that it has not judged yet.
-    pub(super) fn watcher_looks(&mut self) {
-        if !self.watcher.runs() || self.has(Flaw::WatcherBlind) {
+    /// A request of the writer.
+    pub(super) fn watcher_request(&mut self, request: Request) -> Option<Response> {
+        let (from, fresh) = (self.watcher.connect(), self.random.bytes());
+        let event = Event::Request { from, role: Role::Writer, fresh, request: Box::new(request) };
+        let answer = self.watcher_event(event, Some(from))?;
+        if let Response::Cosigned { size, .. } = &answer {
+            self.oracle.cosigns(Machine::Watcher, *size, self.now_ms);
+        }
+        Some(answer)
+    }
+
+    /// The writer subscribes to alarms as soon as its connection stands; what it knows already does no harm.
+    pub(super) fn subscribe(&mut self) {
+        let from = self.watcher.connect();
+        let before = self.watcher.subscription.replace(from);
+        if let Some(before) = before {
+            self.watcher_event(Event::Gone(before), None);
+        }
+        let request = Box::new(Request::Alarms { from: 0 });
+        let event = Event::Request { from, role: Role::Writer, fresh: self.random.bytes(), request };
+        self.watcher_event(event, None);
+    }
+
+    pub(super) fn alarm_arrives(&mut self, response: Response) {
+        if self.lost() {
+            return self.lose(Machine::Watcher);
+        }
+        if let Response::Alarm(alarm, trip) = response {
+            self.writer_event(coordinator::Event::Alarm(alarm, trip));
+        }
+    }
+
+    /// Sends a trip to a signer. Where it is lost, so is the connection, and the watcher greets the signer again.
+    fn tell(&mut self, signer: &kuraban_base::MachineId, trip: Signed<Trip>) {
+        let Some(Machine::Signer(number)) = Machine::of(signer) else { return };
+        if self.watcher.cut == Some(number) {
             return;
         }
-        let clock = self.clock(Machine::Watcher);
-        let jumpy = self.has(Flaw::WatcherJumpy);
-        let in_pool = self.node.chain.mempool().map(|(_, entry)| entry.tx.as_ref());
-        let in_blocks = self.node.blocks().flat_map(|(_, block)| &block.txs);
-        let mut persist = Vec::new();
-        for tx in in_pool.chain(in_blocks).filter(|tx| self.node.spends_vault(tx)) {
-            let prev = |input: &kuraban_chain::btc::TxIn| self.node.own(&input.prev).map(|coin| coin.tx.to_vec());
-            let prevs = tx.inputs.iter().filter_map(prev).collect();
-            let Some(state) = &mut self.watcher.state else { return };
-            persist.extend(state.judge(clock, tx, prevs, jumpy));
+        if self.lost() || !self.runs(Machine::Signer(number)) {
+            return self.greet_later(number);
         }
-        if self.crashes() {
-            return self.crash(Machine::Watcher);
-        }
-        if !persist.is_empty() {
-            self.store_watch(persist);
-            self.spread();
-        }
+        self.send(What::Trip(number, Box::new(trip)));
     }
 
-    /// Trips to signers and alarms to the writer, until they have them.
-    fn spread(&mut self) {
-        let Some(state) = &self.watcher.state else { return };
-        let alarms = state.alarms.clone();
-        for (index, (_, trip)) in alarms.iter().enumerate() {
-            for signer in SIGNERS.into_iter().filter(|n| !self.watcher.told.contains(n)).collect::<Vec<_>>() {
-                self.tell(signer, trip.clone());
-            }
-            let logged = |state: &Lookout| state.follower.fold().has_trip(trip.claim_unverified());
-            if !self.watcher.state.as_ref().is_some_and(logged) && !self.lost() {
-                self.send(What::Alarm(index));
-            }
+    pub(super) fn greet_later(&mut self, signer: u8) {
+        let pause = self.random.within(100, 2000);
+        self.after(pause, What::Greet(signer));
+    }
+
+    /// The watcher's connection to a signer stands again.
+    pub(super) fn greet(&mut self, signer: u8) {
+        if !self.runs(Machine::Signer(signer)) {
+            return self.greet_later(signer);
         }
+        self.watcher_event(Event::Signer(Machine::Signer(signer).id()), None);
     }
 
     pub(super) fn watcher_tick(&mut self) {
-        if self.watcher.runs() {
-            self.watcher_looks();
-            self.spread();
+        self.watcher_event(Event::Tick, None);
+    }
+
+    // The node, as the watcher's peer.
+
+    fn join_node_later(&mut self) {
+        let pause = self.random.within(5, 1000);
+        self.after(pause, What::JoinNode);
+    }
+
+    pub(super) fn join_node(&mut self) {
+        if !self.watcher.runs() || self.watcher.node.is_some() {
+            return;
+        }
+        let number = self.watcher.connect().0;
+        self.watcher.node = Some(number);
+        let (height, _) = self.node.chain.tip();
+        self.watcher_event(Event::Node(NETWORK, FromNode::Ready { height }), None);
+    }
+
+    fn lose_node(&mut self) {
+        self.say(|| "the watcher's node is lost".to_owned());
+        self.watcher.disconnect();
+        self.watcher_event(Event::Node(NETWORK, FromNode::Closed), None);
+        self.join_node_later();
+    }
+
+    /// The node says something, a little later.
+    fn node_says(&mut self, from: FromNode) {
+        if let Some(number) = self.watcher.node {
+            self.send(What::Node(number, Box::new(from)));
         }
     }
 
-    pub(super) fn alarm_arrives(&mut self, index: usize) {
-        let alarm = self.watcher.state.as_ref().and_then(|state| state.alarms.get(index)).cloned();
-        if let Some((alarm, trip)) = alarm {
-            self.writer_event(Event::Alarm(Box::new(alarm), Some(Box::new(trip))));
+    pub(super) fn node_message(&mut self, number: u64, from: FromNode) {
+        if self.watcher.node != Some(number) || self.has(Flaw::WatcherBlind) {
+            return;
         }
+        if self.lost() {
+            return self.lose_node();
+        }
+        self.watcher_event(Event::Node(NETWORK, from), None);
     }
 
-    pub(super) fn restart_watcher(&mut self) {
-        let mut state = Lookout::new();
-        for change in self.watcher.disk.clone() {
-            if let Err(problem) = state.restore(change) {
-                return self.violate(Rule::NotRestored, format!("the watcher: {problem}"));
+    fn node_hears(&mut self, message: ToNode) {
+        let node = &self.node.chain;
+        let mut says = Vec::new();
+        match message {
+            ToNode::GetHeaders(locator) => {
+                let headers = node.headers_after(&locator, BlockHash::from_bytes([0; 32]));
+                says.push(FromNode::Headers(headers));
+            }
+            ToNode::GetBlocks(hashes) => {
+                for hash in hashes {
+                    says.push(match node.block(hash) {
+                        Some(block) => FromNode::Block(Box::new(block.as_ref().clone())),
+                        None => FromNode::NotFound { blocks: vec![hash], txs: Vec::new() },
+                    });
+                }
+            }
+            ToNode::GetTxs(refs) => {
+                for one in refs {
+                    let fits = |tx: &kuraban_chain::btc::Tx| match one {
+                        TxRef::Txid(txid) => tx.txid() == txid,
+                        TxRef::Wtxid(wtxid) => tx.wtxid() == wtxid,
+                    };
+                    says.push(match node.mempool().find(|(_, entry)| fits(&entry.tx)) {
+                        Some((_, entry)) => FromNode::Tx(Box::new(entry.tx.as_ref().clone())),
+                        None => FromNode::NotFound { blocks: Vec::new(), txs: vec![one] },
+                    });
+                }
+            }
+            ToNode::AskMempool => {
+                let txs = node.mempool().map(|(_, entry)| TxRef::Wtxid(entry.tx.wtxid())).collect();
+                says.push(FromNode::Inv { blocks: Vec::new(), txs });
+            }
+            ToNode::Close(lie) => {
+                self.violate(Rule::StoppedInVain, format!("an honest node is called a liar: {lie}"));
             }
         }
-        self.watcher.state = Some(state);
-        self.after(1, What::See(Machine::Watcher));
+        for from in says {
+            self.node_says(from);
+        }
+    }
+
+    /// The node announces what is new.
+    pub(super) fn announce(&mut self) {
+        if self.watcher.node.is_none() {
+            return;
+        }
+        let (_, tip) = self.node.chain.tip();
+        let blocks = if self.watcher.tip.replace(tip) == Some(tip) { Vec::new() } else { vec![tip] };
+        let mut txs = Vec::new();
+        for (txid, entry) in self.node.chain.mempool() {
+            if self.watcher.announced.insert(*txid) {
+                txs.push(TxRef::Wtxid(entry.tx.wtxid()));
+            }
+        }
+        if !(blocks.is_empty() && txs.is_empty()) {
+            self.node_says(FromNode::Inv { blocks, txs });
+        }
     }
 }

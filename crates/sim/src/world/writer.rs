@@ -45,7 +45,13 @@ impl WriterSide {
         } else {
             Writing::Honest(Box::new(coordinator()))
         };
-        Self { state, disk: Vec::new(), checkpoints: BTreeMap::new(), view: View::default(), flush_due: false }
+        Self {
+            state,
+            disk: Vec::new(),
+            checkpoints: BTreeMap::new(),
+            view: View::default(),
+            flush_due: false,
+        }
     }
 
     pub(super) const fn runs(&self) -> bool {
@@ -140,7 +146,8 @@ impl World {
             Effect::Persist { from, entries, checkpoint } => {
                 if u64::try_from(self.writer.disk.len()) != Ok(from) {
                     let have = self.writer.disk.len();
-                    return self.violate(Rule::NotRestored, format!("entries from {from}, the disk has {have}"));
+                    return self
+                        .violate(Rule::NotRestored, format!("entries from {from}, the disk has {have}"));
                 }
                 for entry in &entries {
                     self.say(|| format!("logged: {}", kind(entry)));
@@ -156,7 +163,8 @@ impl World {
                 }
             }
             Effect::SendEntries { to, from, until } => {
-                if let (Some(machine), Some(request)) = (Machine::of(&to), self.writer.extension(from, until)) {
+                if let (Some(machine), Some(request)) = (Machine::of(&to), self.writer.extension(from, until))
+                {
                     self.request(machine, request);
                 }
             }
@@ -197,7 +205,7 @@ impl World {
         if self.writer.disk.is_empty() {
             self.open_log();
         }
-        self.after(1, What::See(Machine::Writer));
+        self.after(1, What::See);
     }
 
     pub(super) fn writer_looks(&mut self) {

@@ -78,7 +78,9 @@ fn scan() {
     let first: u64 = std::env::var("KURABAN_FIRST_SEED").ok().map_or(0, |text| text.parse().unwrap());
     let only = std::env::var("MODE").unwrap_or_default();
     for mode in Mode::ALL {
-        if !only.is_empty() && format!("{mode:?}") != only { continue; }
+        if !only.is_empty() && format!("{mode:?}") != only {
+            continue;
+        }
         let start = std::time::Instant::now();
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         let mut fails: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
@@ -87,9 +89,14 @@ fn scan() {
             match outcome {
                 Ok(outcome) => {
                     if let Some(violation) = outcome.violation {
-                        fails.entry(format!("{:?}", violation.rule)).or_default().push((seed, violation.to_string()));
+                        fails
+                            .entry(format!("{:?}", violation.rule))
+                            .or_default()
+                            .push((seed, violation.to_string()));
                     }
-                    for (what, count) in outcome.counts { *counts.entry(what).or_default() += count; }
+                    for (what, count) in outcome.counts {
+                        *counts.entry(what).or_default() += count;
+                    }
                 }
                 Err(_) => fails.entry("panic".to_owned()).or_default().push((seed, String::new())),
             }
@@ -106,9 +113,13 @@ fn show() {
     let Ok(seed) = std::env::var("SEED") else { return };
     let only = std::env::var("MODE").unwrap_or_default();
     for mode in Mode::ALL {
-        if format!("{mode:?}") != only { continue; }
+        if format!("{mode:?}") != only {
+            continue;
+        }
         let outcome = run(Scenario { trace: true, ..Scenario::new(seed.parse().unwrap(), mode) });
-        for line in outcome.trace { println!("{line}"); }
+        for line in outcome.trace {
+            println!("{line}");
+        }
         println!("{:?} {:?}", outcome.violation, outcome.counts);
     }
 }

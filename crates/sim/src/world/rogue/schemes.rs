@@ -59,7 +59,10 @@ impl Rogue {
                     Body::PayoutRequested { payout, key, request: Some(request), evidence: None }
                 }
                 Ask::Approve { payout, approval } => {
-                    let known = branch.fold.payout(&payout).is_some_and(|record| record.approvals.contains(&approval));
+                    let known = branch
+                        .fold
+                        .payout(&payout)
+                        .is_some_and(|record| record.approvals.contains(&approval));
                     // A stranger's approval spoils the payout for ever, so it is rarely of use.
                     let useless = realm().charter.roster().holder(approval.key()).is_none();
                     if known || (useless && !random.one_in(30)) {
@@ -82,9 +85,10 @@ impl Rogue {
         let Some(branch) = self.branches.get_mut(index) else { return };
         for receipt in &self.receipts {
             let claim = receipt.claim_unverified();
-            let known = branch.fold.payout(&claim.payout).is_some_and(|record| {
-                record.receipts.iter().any(|logged| logged.receipt == *claim)
-            });
+            let known = branch
+                .fold
+                .payout(&claim.payout)
+                .is_some_and(|record| record.receipts.iter().any(|logged| logged.receipt == *claim));
             let hold = held.contains(&claim.payout) && !random.one_in(40);
             if !known && !hold && !random.one_in(4) {
                 branch.append(self.now, Body::PayoutReceipt(receipt.clone()), random);
@@ -95,7 +99,8 @@ impl Rogue {
     /// A transaction for some payout: right, wrong, or a second one.
     fn plot(&mut self, index: usize, plans: &[Plan], coins: &[OwnCoin], random: &mut Random) {
         let Some(plan) = random.pick(plans) else { return };
-        let Some(record) = self.branches.get(index).and_then(|branch| branch.fold.payout(&plan.payout.id)) else {
+        let Some(record) = self.branches.get(index).and_then(|branch| branch.fold.payout(&plan.payout.id))
+        else {
             return;
         };
         let (drafts, approvals) = (record.drafts.len(), record.approvals.len());
@@ -123,7 +128,8 @@ impl Rogue {
         let branch = self.branches.get(index)?;
         let next = branch.fold.scripts(&realm().vault)?.change_next();
         let script = realm().descriptor.script_at(Chain::Change, next).ok()?;
-        let change = TxOut { value_sat: coin.output.value_sat.checked_sub(value_sat)?.checked_sub(fee_sat)?, script };
+        let change =
+            TxOut { value_sat: coin.output.value_sat.checked_sub(value_sat)?.checked_sub(fee_sat)?, script };
         let payment = TxOut { value_sat, script: payout.destination.clone() };
         let mut tx = unsigned(&[coin.outpoint], vec![payment, change]);
         let mut spent = vec![coin];
@@ -215,8 +221,12 @@ impl Rogue {
     /// A payout that nobody wants, on the strength of signatures for another.
     fn invent(&mut self, index: usize, plan: &Plan, coins: &[OwnCoin], random: &mut Random) {
         let asks = self.heard.iter().filter_map(|ask| match ask {
-            Ask::Request { payout, request, .. } if payout.id == plan.payout.id => Some((request.clone(), None)),
-            Ask::Approve { payout, approval } if *payout == plan.payout.id => Some((approval.clone(), Some(()))),
+            Ask::Request { payout, request, .. } if payout.id == plan.payout.id => {
+                Some((request.clone(), None))
+            }
+            Ask::Approve { payout, approval } if *payout == plan.payout.id => {
+                Some((approval.clone(), Some(())))
+            }
             _ => None,
         });
         let (approvals, requests): (Vec<_>, Vec<_>) = asks.partition(|(_, approval)| approval.is_some());
@@ -227,7 +237,8 @@ impl Rogue {
         payout.destination = stranger("rogue");
         let (id, now, key) = (payout.id.clone(), self.now, payout.id.to_string());
         let Some(branch) = self.branches.get_mut(index) else { return };
-        let body = Body::PayoutRequested { payout: payout.clone(), key, request: Some(request), evidence: None };
+        let body =
+            Body::PayoutRequested { payout: payout.clone(), key, request: Some(request), evidence: None };
         if branch.append(now, body, random) {
             for (approval, _) in approvals {
                 branch.append(now, Body::PayoutApproved { payout: id.clone(), approval }, random);
@@ -240,8 +251,13 @@ impl Rogue {
     fn cry_theft(&mut self, index: usize, coins: &[OwnCoin], random: &mut Random) {
         let plots: Vec<_> = self.plots.values().collect();
         let Some(plot) = random.pick(&plots) else { return };
-        let shares = self.shares.get(&unsigned_id(&plot.tx)).map(|shares| shares.values().cloned().collect::<Vec<_>>());
-        let tx = shares.and_then(|shares| realm().combine(&plot.tx, &plot.spent, &shares)).unwrap_or_else(|| plot.tx.clone());
+        let shares = self
+            .shares
+            .get(&unsigned_id(&plot.tx))
+            .map(|shares| shares.values().cloned().collect::<Vec<_>>());
+        let tx = shares
+            .and_then(|shares| realm().combine(&plot.tx, &plot.spent, &shares))
+            .unwrap_or_else(|| plot.tx.clone());
         let evidence = Evidence { tx: tx.encode(), prevs: plot.prevs.clone() };
         let Some(coin) = random.pick(coins) else { return };
         let fee_sat = random.within(1000, 50_000);
@@ -270,7 +286,6 @@ impl Rogue {
             self.plots.insert(unsigned_id(&tx), Plot { payout: id, tx, spent, prevs, right: false });
         }
     }
-
 }
 
 /// Makes a right transaction a wrong one.
@@ -305,7 +320,9 @@ fn alter<'a>(tx: &mut Tx, spent: &mut Vec<&'a OwnCoin>, coins: &'a [OwnCoin], ra
         }
         _ => {
             // One coin more, all of which goes to the fee.
-            if let Some(coin) = random.pick(coins).filter(|coin| spent.iter().all(|own| own.outpoint != coin.outpoint)) {
+            if let Some(coin) =
+                random.pick(coins).filter(|coin| spent.iter().all(|own| own.outpoint != coin.outpoint))
+            {
                 tx.inputs.extend(unsigned(&[coin.outpoint], Vec::new()).inputs);
                 spent.push(coin);
             }
