@@ -1,0 +1,137 @@
+//! The demo's people: the exchange's ledger asks for payouts and two people approve, over the writer's HTTP API, each
+//! signing a digest that they computed themselves.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use kuraban_base::{Amount, Instant};
+use kuraban_chain::btc::Address;
+use kuraban_vault::{APPROVE, Payout, PayoutKind, REQUEST};
+use serde_json::{Value, json};
+use ssh_key::{HashAlg, LineEnding, PrivateKey};
+
+use super::{front::now_us, setup::Exchange};
+
+/// How long a payout may take to be signed, in milliseconds.
+const VALID_MS: u64 = 3_600_000;
+
+/// The writer's API.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Writer {
+    pub(super) port: u16,
+}
+
+impl Writer {
+    fn url(self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub(super) fn get(self, path: &str) -> anyhow::Result<Value> {
+        let mut answer = ureq::get(self.url(path))
+            .config()
+            .timeout_global(Some(Duration::from_secs(5)))
+            .http_status_as_error(false)
+            .build()
+            .call()?;
+        read(&mut answer)
+    }
+
+    fn post(self, path: &str, key: Option<&str>, body: &Value) -> anyhow::Result<Value> {
+        let mut request = ureq::post(self.url(path))
+            .config()
+            .timeout_global(Some(Duration::from_secs(10)))
+            .http_status_as_error(false)
+            .build()
+            .header("Content-Type", "application/json");
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let mut answer = request.send(body.to_string())?;
+        read(&mut answer)
+    }
+
+    /// Every event in the log so far. The stream has no end, so it is read until it falls silent.
+    pub(super) fn events(self) -> anyhow::Result<Vec<Value>> {
+        let mut answer = ureq::get(self.url("/v1/events?from=0"))
+            .config()
+            .timeout_global(Some(Duration::from_secs(3)))
+            .build()
+            .call()?;
+        let lines = BufReader::new(answer.body_mut().as_reader()).lines();
+        let data = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("data:").map(str::to_owned));
+        Ok(data.filter_map(|text| serde_json::from_str(text.trim()).ok()).collect())
+    }
+
+    /// Opens the breaker on a quorum's order.
+    pub(super) fn reset(self, order: &Value) -> anyhow::Result<()> {
+        self.post("/v1/breaker/reset", None, order).map(|_| ())
+    }
+
+    /// How far a payout has come.
+    pub(super) fn status(self, id: &str) -> anyhow::Result<String> {
+        let view = self.get(&format!("/v1/payouts/{id}"))?;
+        Ok(view.get("status").and_then(Value::as_str).context("the writer names no status")?.to_owned())
+    }
+}
+
+fn read(answer: &mut ureq::http::Response<ureq::Body>) -> anyhow::Result<Value> {
+    let status = answer.status();
+    let text = answer.body_mut().with_config().limit(16 << 20).read_to_string()?;
+    if !status.is_success() {
+        bail!("the writer answered {status}: {text:.400}");
+    }
+    Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+/// A customer's withdrawal, asked for and approved.
+#[derive(Clone, Debug)]
+pub(super) struct Withdrawal {
+    pub(super) id: String,
+    pub(super) to: Address,
+    pub(super) amount_sat: u64,
+}
+
+impl Withdrawal {
+    /// Asks for it and has `approvers` approve it.
+    pub(super) fn submit(
+        &self,
+        writer: Writer,
+        exchange: &Exchange,
+        approvers: &[PrivateKey],
+    ) -> anyhow::Result<()> {
+        let now = Instant::from_ms(now_us() / 1000);
+        let payout = Payout {
+            id: self.id.parse()?,
+            kind: PayoutKind::CustomerWithdrawal,
+            network: self.to.network(),
+            vault: "hot".parse()?,
+            destination: self.to.script(),
+            memo: None,
+            amount: Amount::from(self.amount_sat),
+            fee_cap: Amount::from(100_000),
+            not_before: now,
+            expiry: now.plus_ms(VALID_MS),
+        };
+        let digest = payout.digest(&exchange.charter.context());
+        let sign = |key: &PrivateKey, namespace: &str| -> anyhow::Result<String> {
+            Ok(key.sign(namespace, HashAlg::Sha512, digest.as_bytes())?.to_pem(LineEnding::LF)?)
+        };
+        let body = json!({
+            "payout": {
+                "id": self.id, "kind": payout.kind.word(), "network": payout.network.name(), "vault": "hot",
+                "destination": self.to.to_string(), "amount": self.amount_sat, "fee_cap": 100_000,
+                "not_before_ms": payout.not_before.ms(), "expiry_ms": payout.expiry.ms(),
+            },
+            "request_signature": sign(&exchange.requester, REQUEST)?,
+        });
+        writer.post("/v1/payouts", Some(&format!("demo-{}", self.id)), &body)?;
+        for approver in approvers {
+            let body = json!({ "signature": sign(approver, APPROVE)? });
+            writer.post(&format!("/v1/payouts/{}/approvals", self.id), None, &body)?;
+        }
+        Ok(())
+    }
+}
