@@ -24,7 +24,10 @@ use kuraban_base::Amount;
 use kuraban_chain::btc::{Address, Branch, Descriptor, Tx, TxOut, XPriv};
 use serde_json::{Value, json};
 
-pub(crate) use self::{bench::BenchArgs, node::NodeChoice};
+pub(crate) use self::{
+    bench::{BenchArgs, run as measure},
+    node::NodeChoice,
+};
 use self::{
     front::{Customer, Gate, Service, now_us},
     node::Node,
@@ -135,7 +138,10 @@ impl Stage {
         }
         stage.ready(plan.gateway)?;
         let ids: Vec<String> = stage.processes.iter().map(|process| process.id().to_string()).collect();
-        timeline.note(&format!("writer, watcher, gate, three signers and the gateway run (pids {})", ids.join(" ")));
+        timeline.note(&format!(
+            "writer, watcher, gate, three signers and the gateway run (pids {})",
+            ids.join(" ")
+        ));
         Ok(stage)
     }
 
@@ -172,7 +178,8 @@ impl Stage {
         let whole = sum(&loot)?.to_u64().context("amounts overflow")?;
         let each = whole.saturating_sub(10_000_000).checked_div(u64::from(coins)).context("no coins")?;
         let output = |index: u32| {
-            let script = self.exchange.descriptor.script_at(Branch::Receive, index.checked_rem(COINS).unwrap_or(0))?;
+            let script =
+                self.exchange.descriptor.script_at(Branch::Receive, index.checked_rem(COINS).unwrap_or(0))?;
             Ok(TxOut { value_sat: each, script })
         };
         let outputs = (0..coins).map(output).collect::<anyhow::Result<_>>()?;
@@ -218,7 +225,9 @@ impl Stage {
             return Ok(());
         }
         let customer = Customer::start(port);
-        wait_for("a request through the gateway", Duration::from_secs(20), &mut self.processes, || Ok(service.served() > 0))?;
+        wait_for("a request through the gateway", Duration::from_secs(20), &mut self.processes, || {
+            Ok(service.served() > 0)
+        })?;
         drop(customer);
         Ok(())
     }
@@ -284,7 +293,8 @@ impl Stage {
             .filter_map(|place| Some((self.exchange.descriptor.script_at(place.0, place.1).ok()?, place)))
             .collect();
         let (mut coins, mut spent) = (Vec::new(), BTreeSet::new());
-        let tip = self.node.call("getblockcount", &json!([]))?.as_u64().context("getblockcount: want a number")?;
+        let tip =
+            self.node.call("getblockcount", &json!([]))?.as_u64().context("getblockcount: want a number")?;
         for height in 1..=tip {
             let hash = self.node.call("getblockhash", &json!([height]))?;
             let block = self.node.block(hash.as_str().context("getblockhash: want text")?)?;
@@ -317,7 +327,8 @@ impl Stage {
         let test = self.thief().test(coin, TEST_SAT, TEST_FEE_SAT)?;
         let sent_us = now_us();
         self.node.send(&test)?;
-        timeline.at(sent_us, &format!("a thief with two stolen keys pays himself a small test: {}", test.txid()));
+        timeline
+            .at(sent_us, &format!("a thief with two stolen keys pays himself a small test: {}", test.txid()));
         Ok((test, sent_us))
     }
 
@@ -339,7 +350,9 @@ impl Stage {
             let drain = self.thief().drain(&rest, fee_sat)?;
             match self.node.send(&drain) {
                 Ok(()) => timeline.note(&format!("the drain entered the mempool with a fee of {fee_sat}")),
-                Err(refusal) => timeline.note(&format!("the node refuses the drain at a fee of {fee_sat}: {refusal:#}")),
+                Err(refusal) => {
+                    timeline.note(&format!("the node refuses the drain at a fee of {fee_sat}: {refusal:#}"))
+                }
             }
         }
         Ok(())
@@ -402,12 +415,14 @@ impl Stage {
 
     fn paid_to(&self, address: &Address) -> anyhow::Result<Amount> {
         let script = address.script();
-        let tip = self.node.call("getblockcount", &json!([]))?.as_u64().context("getblockcount: want a number")?;
+        let tip =
+            self.node.call("getblockcount", &json!([]))?.as_u64().context("getblockcount: want a number")?;
         let mut paid = Amount::ZERO;
         for height in 1..=tip {
             let hash = self.node.call("getblockhash", &json!([height]))?;
             let block = self.node.block(hash.as_str().context("getblockhash: want text")?)?;
-            for output in block.txs.iter().flat_map(|tx| &tx.outputs).filter(|output| output.script == script) {
+            for output in block.txs.iter().flat_map(|tx| &tx.outputs).filter(|output| output.script == script)
+            {
                 paid = paid.plus(output.value_sat.into()).context("amounts overflow")?;
             }
         }

@@ -1,5 +1,6 @@
 //! The tool that people use. Decides which command runs and how its outcome becomes an exit status.
 
+mod demo;
 mod node;
 
 use std::{io::Write as _, process::ExitCode};
@@ -19,6 +20,11 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show a guarded exchange, a theft, and what came of it.
+    Demo(demo::Args),
+    /// Measure the demo's exchange.
+    #[command(hide = true)]
+    Bench(demo::BenchArgs),
     /// A node of the BTC family inside this program, for demos and tests.
     Node {
         #[command(subcommand)]
@@ -28,6 +34,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
+        Command::Demo(args) => demo::run(&args, &mut say).map(|score| told(&score)),
+        Command::Bench(args) => demo::measure(&args, &mut say).map(|score| told(&score)),
         Command::Node { node } => node::run(node),
     };
     match outcome {
@@ -38,4 +46,13 @@ fn main() -> ExitCode {
             ExitCode::from(COULD_NOT)
         }
     }
+}
+
+fn say(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
+
+fn told(score: &serde_json::Value) -> ExitCode {
+    drop(writeln!(std::io::stdout(), "{score}"));
+    ExitCode::SUCCESS
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use kuraban_chain::btc::p2p::{Inventory, Message};
+use kuraban_chain::btc::p2p::{Message, PeerAddress, Services, Version};
 use kuraban_vault::{RESET, body::reset_digest, breaker::Service as Cell};
 use serde_json::{Value, json};
 use ssh_key::{HashAlg, LineEnding};
@@ -24,6 +24,8 @@ use super::{
     timeline::Timeline,
 };
 
+/// The protocol version that the wallet speaks (BIP 339's).
+const PROTOCOL_VERSION: i32 = 70016;
 /// Threads that submit payouts.
 const SUBMITTERS: usize = 4;
 
@@ -51,7 +53,8 @@ pub(crate) struct BenchArgs {
 pub(crate) fn run(args: &BenchArgs, say: &mut dyn FnMut(&str)) -> anyhow::Result<Value> {
     let folder = tempfile::Builder::new().prefix("kuraban-bench-").tempdir()?;
     let demo = Args { node: NodeChoice::Embedded, node_binary: None, nginx: "nginx".into(), keep: false };
-    let plan = Plan { node: demo.node, coins: args.count.saturating_add(16), evacuation: false, gateway: false };
+    let plan =
+        Plan { node: demo.node, coins: args.count.saturating_add(16), evacuation: false, gateway: false };
     let mut timeline = Timeline::start(say);
     let mut stage = Stage::set(plan, &demo, folder.path(), &mut timeline)?;
     let outcome = match args.subject {
@@ -75,7 +78,11 @@ impl Stage {
         let customers = self.exchange.customers.clone();
         let made: Vec<Withdrawal> = (0..count)
             .zip(customers.iter().cycle())
-            .map(|(number, to)| Withdrawal { id: format!("b-{number}"), to: to.clone(), amount_sat: 10_000_000 })
+            .map(|(number, to)| Withdrawal {
+                id: format!("b-{number}"),
+                to: to.clone(),
+                amount_sat: 10_000_000,
+            })
             .collect();
         // One at a time first: the latency of a payout that has the system to itself.
         let (alone, crowd) = made.split_at(made.len().min(20));
@@ -134,7 +141,7 @@ impl Stage {
         let mut times_us = Vec::new();
         for coin in held.iter().take(usize::try_from(count)?) {
             let theft = self.thief().test(coin, TEST_SAT, TEST_FEE_SAT)?;
-            let frame = Message::Tx(theft.clone()).encode(self.node.network);
+            let frame = Message::Tx(Box::new(theft)).encode(self.node.network)?;
             let sent_us = now_us();
             port.stream.write_all(&frame)?;
             let shut_us = gate.until(403, Duration::from_secs(5))?;
@@ -169,8 +176,10 @@ impl Stage {
         };
         let approvals =
             self.exchange.approvers.iter().take(2).map(approve).collect::<anyhow::Result<Vec<String>>>()?;
-        let named: Vec<Value> =
-            cells.iter().map(|(service, asset)| json!({ "service": service.word(), "asset": asset.ticker() })).collect();
+        let named: Vec<Value> = cells
+            .iter()
+            .map(|(service, asset)| json!({ "service": service.word(), "asset": asset.ticker() }))
+            .collect();
         writer.reset(&json!({ "cells": named, "epoch": epoch, "approvals": approvals }))
     }
 }
@@ -179,11 +188,14 @@ impl Stage {
 fn figures(times: &BTreeMap<String, (u64, u64)>, payouts: &[Withdrawal]) -> anyhow::Result<Value> {
     let pairs: Vec<(u64, u64)> = payouts
         .iter()
-        .map(|payout| times.get(&payout.id).copied().with_context(|| format!("{} is not in the log", payout.id)))
+        .map(|payout| {
+            times.get(&payout.id).copied().with_context(|| format!("{} is not in the log", payout.id))
+        })
         .collect::<anyhow::Result<_>>()?;
     let first = pairs.iter().map(|(approved, _)| *approved).min().unwrap_or_default();
     let last = pairs.iter().map(|(_, signed)| *signed).max().unwrap_or_default();
-    let mut latency_ms: Vec<u64> = pairs.iter().map(|(approved, signed)| signed.saturating_sub(*approved)).collect();
+    let mut latency_ms: Vec<u64> =
+        pairs.iter().map(|(approved, signed)| signed.saturating_sub(*approved)).collect();
     latency_ms.sort_unstable();
     let took_ms = last.saturating_sub(first).max(1);
     let count = u64::try_from(pairs.len())?;
@@ -203,9 +215,26 @@ struct Peer {
 
 impl Peer {
     fn connect(stage: &Stage) -> anyhow::Result<Self> {
-        let _: Option<Inventory> = None;
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, stage.node.p2p_port))?;
+        let network = stage.node.network;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, stage.node.p2p_port))?;
         stream.set_nodelay(true)?;
+        let version = Version {
+            version: PROTOCOL_VERSION,
+            services: Services::default(),
+            time_s: i64::try_from(now_us() / 1_000_000)?,
+            receiver: PeerAddress::NOWHERE,
+            sender: PeerAddress::NOWHERE,
+            nonce: now_us(),
+            user_agent: "/a wallet/".to_owned(),
+            start_height: 0,
+            relay: false,
+        };
+        stream.write_all(&Message::Version(Box::new(version)).encode(network)?)?;
+        stream.write_all(&Message::Verack.encode(network)?)?;
+        // What the node says is not of interest, but must not fill the socket up.
+        let mut reader = stream.try_clone()?;
+        thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+        thread::sleep(Duration::from_millis(300));
         Ok(Self { stream })
     }
 }

@@ -35,7 +35,8 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn start() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("the dummy service finds no port")?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("the dummy service finds no port")?;
         let port = listener.local_addr()?.port();
         let (last_us, served) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (last, count) = (Arc::clone(&last_us), Arc::clone(&served));
@@ -231,7 +232,9 @@ fn answer(seen: &[u8]) -> Option<(u16, bool)> {
     let end = seen.windows(4).position(|window| window == b"\r\n\r\n")?.checked_add(4)?;
     let head = std::str::from_utf8(seen.get(..end)?).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let field = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length:").map(str::trim).map(str::to_owned);
+    let field = |line: &str| {
+        line.to_ascii_lowercase().strip_prefix("content-length:").map(str::trim).map(str::to_owned)
+    };
     let length: usize = head.lines().find_map(field)?.parse().ok()?;
     Some((status, seen.len() >= end.checked_add(length)?))
 }

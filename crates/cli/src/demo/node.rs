@@ -49,7 +49,7 @@ pub(super) struct Node {
     pub(super) network: Network,
     pub(super) p2p_port: u16,
     pub(super) rpc_port: u16,
-    pub(super) cookie: Option<PathBuf>,
+    pub(super) cookie: PathBuf,
     pub(super) process: Process,
 }
 
@@ -65,7 +65,8 @@ impl Node {
                 command.args(["node", "embedded", "--network", "bitcoin-regtest"]);
                 command.arg("--p2p").arg(format!("127.0.0.1:{p2p_port}"));
                 command.arg("--rpc").arg(format!("127.0.0.1:{rpc_port}"));
-                None
+                command.arg("--cookie").arg(data.join("cookie"));
+                data.join("cookie")
             }
             NodeChoice::Litecoind => {
                 common(&mut command, &data, p2p_port, rpc_port);
@@ -73,18 +74,18 @@ impl Node {
                 // activation needs a wallet.
                 command.arg(format!("-bind=127.0.0.1:{}=onion", free_port()?));
                 command.args(["-vbparams=mweb:-2:0", "-mempoolreplacement=1", "-disablewallet=1"]);
-                Some(data.join("regtest/.cookie"))
+                data.join("regtest/.cookie")
             }
             NodeChoice::Bitcoind => {
                 common(&mut command, &data, p2p_port, rpc_port);
-                Some(data.join("regtest/.cookie"))
+                data.join("regtest/.cookie")
             }
         };
         let process = Process::start(dir, "node", &mut command)?;
         let mut node = Self { network: choice.network(), p2p_port, rpc_port, cookie, process };
-        let mut none = [];
-        wait_for("the node to answer", Duration::from_secs(30), &mut none, || {
-            node.process.check()?;
+        wait_for("the node to answer", Duration::from_secs(30), &mut [], || {
+            // A node that has stopped will not answer, but its last words are worth more than the time-out.
+            node.process.check().map(|()| false)?;
             node.call("getblockcount", &json!([])).map(|_| true)
         })?;
         Ok(node)
@@ -93,16 +94,14 @@ impl Node {
     /// One RPC call.
     pub(super) fn call(&self, method: &str, params: &Value) -> anyhow::Result<Value> {
         let body = json!({ "jsonrpc": "1.0", "id": 1, "method": method, "params": params }).to_string();
-        let mut request = ureq::post(format!("http://127.0.0.1:{}/", self.rpc_port))
+        let cookie = fs::read_to_string(&self.cookie).context("the node has not written its cookie")?;
+        let request = ureq::post(format!("http://127.0.0.1:{}/", self.rpc_port))
             .config()
             .timeout_global(Some(Duration::from_secs(20)))
             .http_status_as_error(false)
             .build()
-            .header("Content-Type", "application/json");
-        if let Some(cookie) = &self.cookie {
-            let cookie = fs::read_to_string(cookie).context("the node has not written its cookie")?;
-            request = request.header("Authorization", format!("Basic {}", base64(cookie.as_bytes())));
-        }
+            .header("Content-Type", "application/json")
+            .header("Authorization", format!("Basic {}", base64(cookie.trim().as_bytes())));
         let mut answer = request.send(body).with_context(|| format!("{method}: no answer from the node"))?;
         let text = answer.body_mut().with_config().limit(64 << 20).read_to_string()?;
         let answer: Value = serde_json::from_str(&text)

@@ -61,7 +61,8 @@ impl Writer {
             .build()
             .call()?;
         let lines = BufReader::new(answer.body_mut().as_reader()).lines();
-        let data = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("data:").map(str::to_owned));
+        let data =
+            lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("data:").map(str::to_owned));
         Ok(data.filter_map(|text| serde_json::from_str(text.trim()).ok()).collect())
     }
 

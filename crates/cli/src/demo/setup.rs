@@ -89,7 +89,8 @@ fn machine(dir: &Path, id: &str, role: &str) -> anyhow::Result<Made> {
     let folder = dir.join(id);
     fs::create_dir_all(&folder)?;
     let tls = Identity::from_seed(&*secret(&folder.join("tls"))?).public();
-    let mut table = format!("[[machine]]\nid = \"{id}\"\nrole = \"{role}\"\ntls = \"{}\"\n", hex::encode(&tls));
+    let mut table =
+        format!("[[machine]]\nid = \"{id}\"\nrole = \"{role}\"\ntls = \"{}\"\n", hex::encode(&tls));
     if matches!(role, "signer" | "watcher") {
         let witness = Cosigner::from_seed(id.parse()?, &*secret(&folder.join("witness"))?);
         let statement = StatementSecret::from_seed(&*secret(&folder.join("statement"))?).public();
@@ -132,7 +133,8 @@ impl Exchange {
         let log = NoteSigner::from_seed("kuraban.demo/log".parse()?, &*secret(&writer.folder.join("log"))?);
         let (requester, approvers) = (person()?, vec![person()?, person()?, person()?]);
 
-        let mut roster = format!("[log]\nvkey = \"{}\"\nwitnesses_min = 3\nfaulty_max = 1\n\n", log.verifier());
+        let mut roster =
+            format!("[log]\nvkey = \"{}\"\nwitnesses_min = 3\nfaulty_max = 1\n\n", log.verifier());
         roster += &person_table("ledger", &requester)?;
         for (id, key) in ["aiko", "ben", "chie"].iter().zip(&approvers) {
             roster += &person_table(id, key)?;
@@ -201,35 +203,41 @@ fn policy(cold: &Address, evacuation: bool) -> String {
     )
 }
 
-/// What every daemon's file begins with.
-fn head(id: &str, listen: u16) -> String {
-    format!("machine = \"{id}\"\nlisten = \"127.0.0.1:{listen}\"\nroster = \"../roster.toml\"\n")
-}
-
-const CHARTER: &str = "policy = \"../policy.toml\"\nvaults = [\"../hot.toml\"]\nstore = \"store.redb\"\n";
+/// The charter's files, as the signers' configuration has them and as the other daemons' has them.
+const CHARTER: &str =
+    "roster = \"../roster.toml\"\npolicy = \"../policy.toml\"\nvaults = [\"../hot.toml\"]\n";
 
 fn configs(node: &Node, ports: &Ports, signers: &[Made], others: [&Made; 3]) -> anyhow::Result<Configs> {
     let [watcher, writer, gate] = others;
     let network = node.network;
-    let own = "[secrets]\ntls = \"tls\"\nwitness = \"witness\"\nstatement = \"statement\"\n";
+    let head = |id: &str, port: u16| format!("machine = \"{id}\"\nlisten = \"127.0.0.1:{port}\"\n");
+    let own = "[secrets]\ntls = \"tls\"\nwitness = \"witness\"\nstatement = \"statement\"\n\n";
+    let peer =
+        |id: &str, port: u16| format!("[[peer]]\nmachine = \"{id}\"\naddress = \"127.0.0.1:{port}\"\n\n");
     let mut paths = Vec::new();
     let mut peers = String::new();
     for (index, (made, port)) in signers.iter().zip(&ports.signers).enumerate() {
         let id = format!("signer-{}", index.saturating_add(1));
-        peers += &format!("[[signer]]\nid = \"{id}\"\naddress = \"127.0.0.1:{port}\"\n\n");
+        peers += &peer(&id, *port);
         let coin = format!(
             "[[coin]]\nvault = \"hot\"\nnetwork = \"{network}\"\npath = \"{PATH}\"\nsecret = \"coin\"\n"
         );
-        paths.push(write(made, &format!("{}{CHARTER}{own}{coin}", head(&id, *port)))?);
+        paths
+            .push(write(made, &format!("{}store = \"store.redb\"\n{CHARTER}{own}{coin}", head(&id, *port)))?);
     }
-    let watchers = format!("[[watcher]]\nid = \"watcher-1\"\naddress = \"127.0.0.1:{}\"\n\n", ports.watcher);
+    let watchers = peer("watcher-1", ports.watcher);
     let node_table = node_table(node);
-    let watch = format!("{}{CHARTER}{own}{node_table}{peers}", head("watcher-1", ports.watcher));
+    let stored = "store = \"store.redb\"\n";
+    let watch =
+        format!("{}{stored}[charter]\n{CHARTER}{own}{node_table}{peers}", head("watcher-1", ports.watcher));
     let guard = format!(
-        "{}{CHARTER}[secrets]\ntls = \"tls\"\nlog = \"log\"\n{node_table}{peers}{watchers}",
+        "{}{stored}[charter]\n{CHARTER}[secrets]\ntls = \"tls\"\nlog = \"log\"\n\n{node_table}{peers}{watchers}",
         head("writer", ports.writer)
     );
-    let gates = format!("{}[secrets]\ntls = \"tls\"\n{watchers}", head("gate-1", ports.gate));
+    let gates = format!(
+        "{}roster = \"../roster.toml\"\n[secrets]\ntls = \"tls\"\n\n{watchers}",
+        head("gate-1", ports.gate)
+    );
     Ok(Configs {
         signers: paths,
         watcher: write(watcher, &watch)?,
@@ -239,11 +247,15 @@ fn configs(node: &Node, ports: &Ports, signers: &[Made], others: [&Made; 3]) -> 
 }
 
 fn node_table(node: &Node) -> String {
-    let rpc = format!("rpc = \"127.0.0.1:{}\"\n", node.rpc_port);
-    let cookie = node.cookie.as_ref().map(|path| format!("cookie = \"{}\"\n", path.display())).unwrap_or_default();
     format!(
-        "[[node]]\nnetwork = \"{}\"\np2p = \"127.0.0.1:{}\"\n{rpc}{cookie}\n",
-        node.network, node.p2p_port
+        "[[node]]\nnetwork = \"{}\"\np2p = \"127.0.0.1:{}\"\nbirthday_height = 0\nbirthday_hash = \"{}\"\n\
+         poll_ms = 500\nstall_ms = 5000\nblock_ms_max = 600000\nrpc = \"127.0.0.1:{}\"\nrpc_auth = \"{}\"\n\
+         fee_rate = 10000\n\n",
+        node.network,
+        node.p2p_port,
+        node.network.genesis_hash(),
+        node.rpc_port,
+        node.cookie.display()
     )
 }
 

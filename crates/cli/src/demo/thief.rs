@@ -38,7 +38,8 @@ impl Thief<'_> {
     /// The drain: everything to himself.
     pub(super) fn drain(&self, loot: &[Loot], fee_sat: u64) -> anyhow::Result<Tx> {
         let sum = loot.iter().try_fold(0_u64, |sum, one| sum.checked_add(one.output.value_sat));
-        let value_sat = sum.and_then(|sum| sum.checked_sub(fee_sat)).context("the coins are worth less than the fee")?;
+        let value_sat =
+            sum.and_then(|sum| sum.checked_sub(fee_sat)).context("the coins are worth less than the fee")?;
         self.sign(loot, vec![TxOut { value_sat, script: self.own.clone() }])
     }
 

@@ -106,9 +106,20 @@ impl Score {
             String::new(),
             format!("payouts        {} requested, {} confirmed", self.requested, self.confirmed),
             format!("alarm          {} ms after the theft reached our node connection", self.alarm_ms()),
-            format!("stop           {} ms after it, to the last request let through; {} refused since", self.stop_ms(), self.refused),
-            format!("relay          {} ms from the thief's hand to our node connection", ms_between(self.sent_us, self.alarm.arrived_us)),
-            format!("lost           {} {asset} of {} {asset} that two stolen keys could have taken", coins(self.lost), coins(self.at_risk)),
+            format!(
+                "stop           {} ms after it, to the last request let through; {} refused since",
+                self.stop_ms(),
+                self.refused
+            ),
+            format!(
+                "relay          {} ms from the thief's hand to our node connection",
+                ms_between(self.sent_us, self.alarm.arrived_us)
+            ),
+            format!(
+                "lost           {} {asset} of {} {asset} that two stolen keys could have taken",
+                coins(self.lost),
+                coins(self.at_risk)
+            ),
         ]
     }
 
