@@ -135,7 +135,7 @@ fn mine(world: &World, every: Duration, pays: &Script) -> anyhow::Result<()> {
 /// Writes a fresh `user:password` that only this user can read, as real nodes do, and returns it.
 fn write_cookie(file: &Path) -> anyhow::Result<String> {
     let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    getrandom::getrandom(&mut random).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
     let secret = format!("__cookie__:{}", kuraban_base::hex::encode(&random));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);

@@ -141,7 +141,7 @@ impl Stage {
         let mut times_us = Vec::new();
         for coin in held.iter().take(usize::try_from(count)?) {
             let theft = self.thief().test(coin, TEST_SAT, TEST_FEE_SAT)?;
-            let frame = Message::Tx(Box::new(theft)).encode(self.node.network)?;
+            let frame = Message::Tx(Box::new(theft)).encode(self.node.network);
             let sent_us = now_us();
             port.stream.write_all(&frame)?;
             let shut_us = gate.until(403, Duration::from_secs(5))?;
@@ -229,8 +229,8 @@ impl Peer {
             start_height: 0,
             relay: false,
         };
-        stream.write_all(&Message::Version(Box::new(version)).encode(network)?)?;
-        stream.write_all(&Message::Verack.encode(network)?)?;
+        stream.write_all(&Message::Version(Box::new(version)).encode(network))?;
+        stream.write_all(&Message::Verack.encode(network))?;
         // What the node says is not of interest, but must not fill the socket up.
         let mut reader = stream.try_clone()?;
         thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));

@@ -66,7 +66,7 @@ pub(super) struct Configs {
 
 fn random() -> anyhow::Result<Zeroizing<[u8; 32]>> {
     let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut_slice()).context("the operating system gives no random bytes")?;
+    getrandom::getrandom(bytes.as_mut_slice()).context("the operating system gives no random bytes")?;
     Ok(bytes)
 }
 
