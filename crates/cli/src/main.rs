@@ -1,0 +1,102 @@
+//! `kuraban`, the tool that people use: to look at transactions, to judge as a signer would, to ask for payouts and
+//! approve them, to verify the log. Parses the command line and hands on; decides nothing itself.
+
+mod approve;
+mod charter;
+mod fail;
+mod http;
+mod input;
+mod ja;
+mod judge;
+mod key;
+mod log;
+mod look;
+mod payout;
+mod request;
+mod say;
+mod tx;
+mod writer;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::{
+    fail::Failure,
+    say::{Lang, Report, Say},
+};
+
+/// Guards the coins that an exchange holds.
+#[derive(Parser)]
+#[command(name = "kuraban", version, propagate_version = true, after_help = EXIT_STATUS)]
+struct Args {
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Language of the text; without it, LC_ALL, LC_MESSAGES or LANG decides
+    #[arg(long, global = true, value_enum)]
+    lang: Option<Lang>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_STATUS: &str =
+    "Exit status: 0 done, 1 refused or not verified, 2 bad usage or input, 3 could not be done.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Look at transactions
+    #[command(subcommand)]
+    Tx(tx::Command),
+    /// Judge a transaction for a payout as a signer does, from files
+    Judge(judge::Args),
+    /// Ask for a payout
+    Request(request::Args),
+    /// Show a payout and approve it
+    Approve(approve::Args),
+    /// Verify the log, prove that an entry stands in it
+    #[command(subcommand)]
+    Log(log::Command),
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  kuraban completions bash > /etc/bash_completion.d/kuraban")]
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let say = Say::new(args.json, args.lang);
+    let outcome = run(args.command, &say);
+    say.end(outcome)
+}
+
+fn run(command: Command, say: &Say) -> Result<Report, Failure> {
+    match command {
+        Command::Tx(command) => tx::run(command),
+        Command::Judge(args) => judge::run(&args, say.lang()),
+        Command::Request(args) => request::run(&args, say),
+        Command::Approve(args) => approve::run(&args, say),
+        Command::Log(command) => log::run(command, say),
+        Command::Completions { shell } => Ok(completions(shell)),
+    }
+}
+
+fn completions(shell: Shell) -> Report {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "kuraban", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    Report::done(&serde_json::json!({ "shell": shell.to_string(), "script": script }), script.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+}
