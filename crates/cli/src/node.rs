@@ -14,7 +14,6 @@ use std::{
     io::Write as _,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::ExitCode,
     sync::Arc,
     thread,
     time::Duration,
@@ -30,7 +29,7 @@ use world::World;
 
 /// Which node.
 #[derive(Subcommand)]
-pub(crate) enum Args {
+pub(crate) enum Command {
     /// A regression test chain that lives in memory and ends with this process.
     Embedded(Embedded),
 }
@@ -62,8 +61,8 @@ pub(crate) struct Embedded {
 ///
 /// # Errors
 /// What could not be set up.
-pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args::Embedded(args) = args;
+pub(crate) fn run(command: Command) -> anyhow::Result<core::convert::Infallible> {
+    let Command::Embedded(args) = command;
     let regtest = Regtest::try_from(args.network)?;
     let pays = pays(&args)?;
     let world = Arc::new(World::new(Chain::new(regtest)));
@@ -100,7 +99,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         let outcome = thread.join().map_err(|_| anyhow::anyhow!("a thread of the node failed"))?;
         outcome?;
     }
-    Ok(ExitCode::SUCCESS)
+    anyhow::bail!("every thread of the node has ended")
 }
 
 fn pays(args: &Embedded) -> anyhow::Result<Script> {

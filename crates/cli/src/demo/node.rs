@@ -95,17 +95,16 @@ impl Node {
     pub(super) fn call(&self, method: &str, params: &Value) -> anyhow::Result<Value> {
         let body = json!({ "jsonrpc": "1.0", "id": 1, "method": method, "params": params }).to_string();
         let cookie = fs::read_to_string(&self.cookie).context("the node has not written its cookie")?;
-        let request = ureq::post(format!("http://127.0.0.1:{}/", self.rpc_port))
-            .config()
-            .timeout_global(Some(Duration::from_secs(20)))
-            .http_status_as_error(false)
-            .build()
-            .header("Content-Type", "application/json")
-            .header("Authorization", format!("Basic {}", base64(cookie.trim().as_bytes())));
-        let mut answer = request.send(body).with_context(|| format!("{method}: no answer from the node"))?;
-        let text = answer.body_mut().with_config().limit(64 << 20).read_to_string()?;
-        let answer: Value = serde_json::from_str(&text)
-            .with_context(|| format!("{method}: the node answered {:.80}", text))?;
+        let answer = minreq::post(format!("http://127.0.0.1:{}/", self.rpc_port))
+            .with_header("Content-Type", "application/json")
+            .with_header("Authorization", format!("Basic {}", base64(cookie.trim().as_bytes())))
+            .with_body(body)
+            .with_timeout(20)
+            .send()
+            .with_context(|| format!("{method}: no answer from the node"))?;
+        let text = answer.as_str()?;
+        let answer: Value =
+            serde_json::from_str(text).with_context(|| format!("{method}: the node answered {text:.80}"))?;
         match answer.get("error") {
             Some(Value::Null) | None => Ok(answer.get("result").cloned().unwrap_or(Value::Null)),
             Some(error) => bail!("{method}: {error}"),

@@ -1,10 +1,7 @@
 //! The demo's people: the exchange's ledger asks for payouts and two people approve, over the writer's HTTP API, each
 //! signing a digest that they computed themselves.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    time::Duration,
-};
+use std::io::Read as _;
 
 use anyhow::{Context as _, bail};
 use kuraban_base::{Amount, Instant};
@@ -30,39 +27,26 @@ impl Writer {
     }
 
     pub(super) fn get(self, path: &str) -> anyhow::Result<Value> {
-        let mut answer = ureq::get(self.url(path))
-            .config()
-            .timeout_global(Some(Duration::from_secs(5)))
-            .http_status_as_error(false)
-            .build()
-            .call()?;
-        read(&mut answer)
+        read(minreq::get(self.url(path)))
     }
 
     fn post(self, path: &str, key: Option<&str>, body: &Value) -> anyhow::Result<Value> {
-        let mut request = ureq::post(self.url(path))
-            .config()
-            .timeout_global(Some(Duration::from_secs(10)))
-            .http_status_as_error(false)
-            .build()
-            .header("Content-Type", "application/json");
-        if let Some(key) = key {
-            request = request.header("Idempotency-Key", key);
-        }
-        let mut answer = request.send(body.to_string())?;
-        read(&mut answer)
+        let request = minreq::post(self.url(path)).with_header("Content-Type", "application/json");
+        let request = match key {
+            Some(key) => request.with_header("Idempotency-Key", key),
+            None => request,
+        };
+        read(request.with_body(body.to_string()))
     }
 
     /// Every event in the log so far. The stream has no end, so it is read until it falls silent.
     pub(super) fn events(self) -> anyhow::Result<Vec<Value>> {
-        let mut answer = ureq::get(self.url("/v1/events?from=0"))
-            .config()
-            .timeout_global(Some(Duration::from_secs(3)))
-            .build()
-            .call()?;
-        let lines = BufReader::new(answer.body_mut().as_reader()).lines();
-        let data =
-            lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("data:").map(str::to_owned));
+        let mut text = Vec::new();
+        let mut stream = minreq::get(self.url("/v1/events?from=0")).with_timeout(3).send_lazy()?;
+        // The time-out is the silence; what was read until then stays.
+        drop(stream.read_to_end(&mut text));
+        let text = String::from_utf8_lossy(&text);
+        let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
         Ok(data.filter_map(|text| serde_json::from_str(text.trim()).ok()).collect())
     }
 
@@ -78,13 +62,16 @@ impl Writer {
     }
 }
 
-fn read(answer: &mut ureq::http::Response<ureq::Body>) -> anyhow::Result<Value> {
-    let status = answer.status();
-    let text = answer.body_mut().with_config().limit(16 << 20).read_to_string()?;
-    if !status.is_success() {
-        bail!("the writer answered {status}: {text:.400}");
+/// How long the writer may take for one answer, in seconds.
+const WITHIN_S: u64 = 10;
+
+fn read(request: minreq::Request) -> anyhow::Result<Value> {
+    let answer = request.with_timeout(WITHIN_S).send()?;
+    let text = answer.as_str()?;
+    if !(200..300).contains(&answer.status_code) {
+        bail!("the writer answered {}: {text:.600}", answer.status_code);
     }
-    Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())))
 }
 
 /// A customer's withdrawal, asked for and approved.
