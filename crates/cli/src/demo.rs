@@ -124,7 +124,7 @@ impl Stage {
         let exchange = Exchange::make(dir, &node, plan.evacuation)?;
         let service = Service::start()?;
         let writer = Writer { port: exchange.ports.writer };
-        let sink = exchange.customers.last().context("no customers")?.clone();
+        let sink = *exchange.customers.last().context("no customers")?;
         let mut stage =
             Self { dir: dir.to_owned(), node, exchange, writer, service, processes: Vec::new(), sink };
         timeline.note(&format!("{} answers on 127.0.0.1:{} (P2P)", args.node.word(), stage.node.p2p_port));
@@ -255,7 +255,7 @@ impl Stage {
         for (number, to) in self.exchange.customers.iter().enumerate() {
             let number = u64::try_from(number)?;
             let amount_sat = 100_000_000 + number * 12_345_678;
-            asked.push(Withdrawal { id: format!("w-{number}"), to: to.clone(), amount_sat });
+            asked.push(Withdrawal { id: format!("w-{number}"), to: *to, amount_sat });
         }
         for withdrawal in &asked {
             let approvers = self.exchange.approvers.get(..2).unwrap_or_default();

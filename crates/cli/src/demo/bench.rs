@@ -78,11 +78,7 @@ impl Stage {
         let customers = self.exchange.customers.clone();
         let made: Vec<Withdrawal> = (0..count)
             .zip(customers.iter().cycle())
-            .map(|(number, to)| Withdrawal {
-                id: format!("b-{number}"),
-                to: to.clone(),
-                amount_sat: 10_000_000,
-            })
+            .map(|(number, to)| Withdrawal { id: format!("b-{number}"), to: *to, amount_sat: 10_000_000 })
             .collect();
         // One at a time first: the latency of a payout that has the system to itself.
         let (alone, crowd) = made.split_at(made.len().min(20));

@@ -218,11 +218,11 @@ fn attempt(port: u16, path: &str, kept: &mut Option<TcpStream>) -> std::io::Resu
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         seen.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        if let Some((status, whole)) = answer(&seen) {
-            if whole {
-                *kept = Some(stream);
-                return Ok(status);
-            }
+        if let Some((status, whole)) = answer(&seen)
+            && whole
+        {
+            *kept = Some(stream);
+            return Ok(status);
         }
     }
 }
