@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kuraban_base::{Instant, TreeHash};
-use kuraban_proof::{Cosigner, Entry, Frontier, Opening, TreeHead, Witness, witness};
+use kuraban_proof::{Cosigner, Entry, Opening, TreeHead, Witness, witness};
 
 use crate::{
     body::Body,
@@ -80,15 +80,12 @@ impl Follower {
     #[must_use]
     pub fn new(charter: Arc<Charter>, cosigner: Cosigner) -> Self {
         let log = charter.roster().log().clone();
-        let last = TreeHead::empty();
-        let leaves = witness::Fold::new(log.name().clone(), Frontier::new(), last);
-        #[expect(clippy::expect_used, reason = "an empty frontier is at the empty head")]
-        let leaves = leaves.expect("an empty frontier is at the empty head");
+        let leaves = witness::Fold::start(log.name().clone());
         Self {
             fold: Fold::new(charter),
             leaves,
             witness: Witness::new(cosigner, vec![log]),
-            last,
+            last: TreeHead::empty(),
             heads: BTreeMap::new(),
             spoilt: false,
         }

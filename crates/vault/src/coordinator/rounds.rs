@@ -231,7 +231,10 @@ impl Coordinator {
 
     fn entries_request(&self, id: &MachineId, size: u64) -> Option<(Inflight, Effect)> {
         let until = self.round.as_ref()?.checkpoint.head().size;
-        (size < until).then(|| (Inflight::Extend, Effect::SendEntries { to: id.clone(), from: size, until }))
+        // A witness that has all entries but has not co-signed this head since it joined gets none and co-signs.
+        let cosigned = self.peers.get(id).is_some_and(|peer| peer.sizes.contains(&until));
+        (size <= until && !cosigned)
+            .then(|| (Inflight::Extend, Effect::SendEntries { to: id.clone(), from: size, until }))
     }
 
     /// A signer whose challenge is too old to be leased is asked to co-sign the same head again, for a new one.

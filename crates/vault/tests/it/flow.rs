@@ -1,0 +1,353 @@
+//! Writer and signers together, message by message: a payout from request to a transaction that holds.
+
+use std::collections::BTreeMap;
+
+use kuraban_base::{Asset, Digest, Height, Instant, MachineId};
+use kuraban_chain::btc::{Branch, Tx, TxOut, verify_input};
+use kuraban_vault::{
+    APPROVE, REQUEST, RESET, Role,
+    body::{Alarm, Evidence, reset_digest},
+    breaker::{Service, Stage, Trip},
+    coordinator::{Ask, Coordinator, Effect, Event, Reply, Token},
+    fold::Status,
+    follow::Follower,
+    receipt::Lease,
+    signer::{Clock, Signer},
+    statement::Signed,
+    wire::{LogEntry, Request, Response},
+};
+
+use crate::kit;
+
+/// Writer, three signers, and a watcher that follows and leases; everything delivered in order.
+struct Exchange {
+    writer: Coordinator,
+    signers: BTreeMap<MachineId, Signer>,
+    watcher: Follower,
+    disk: Vec<LogEntry>,
+    checkpoints: BTreeMap<u64, Vec<u8>>,
+    sent: Vec<Tx>,
+    replies: BTreeMap<Token, Reply>,
+    count: u64,
+    now: Instant,
+}
+
+fn random(count: &mut u64) -> [u8; 32] {
+    *count += 1;
+    *Digest::sha256(&[&count.to_be_bytes()]).as_bytes()
+}
+
+impl Exchange {
+    fn new() -> Self {
+        let charter = kit::charter();
+        let mut writer = Coordinator::new(&kit::machine(0), charter.clone(), kit::log_key());
+        let mut count = 0;
+        writer.open(kit::NOW, 3650, &mut || random(&mut count)).unwrap();
+        let signers = (1..=3).map(|n| (kit::machine(n), kit::signer(n, &charter))).collect();
+        let watcher = Follower::new(charter, kit::cosigner(4));
+        let mut exchange = Self {
+            writer,
+            signers,
+            watcher,
+            disk: Vec::new(),
+            checkpoints: BTreeMap::new(),
+            sent: Vec::new(),
+            replies: BTreeMap::new(),
+            count,
+            now: kit::NOW,
+        };
+        for number in 1..=4 {
+            exchange.happen(Event::Joined(kit::machine(number)));
+        }
+        exchange
+    }
+
+    fn size(&self) -> u64 {
+        u64::try_from(self.disk.len()).unwrap()
+    }
+
+    /// One event, and everything that follows from it.
+    fn happen(&mut self, event: Event) {
+        let mut events = vec![event];
+        for _ in 0..1000 {
+            if events.is_empty() {
+                break;
+            }
+            for event in events.drain(..) {
+                self.writer.step(self.now, event, &mut || random(&mut self.count));
+            }
+            let effects = self.writer.flush(self.now, &mut || random(&mut self.count));
+            for effect in effects {
+                events.extend(self.execute(effect));
+            }
+        }
+        assert!(events.is_empty(), "the machines never come to rest");
+    }
+
+    fn execute(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Persist { from, entries, checkpoint } => {
+                assert_eq!(from, self.size());
+                self.disk.extend(entries);
+                self.checkpoints.insert(self.size(), checkpoint);
+                None
+            }
+            Effect::Publish { .. } => None,
+            Effect::Reply(token, reply) => {
+                self.replies.insert(token, reply);
+                None
+            }
+            Effect::Broadcast(network, bytes) => {
+                self.sent.push(Tx::decode(network, &bytes).unwrap());
+                None
+            }
+            Effect::Send(id, request) => Some(self.ask(id, request)),
+            Effect::SendEntries { to, from, until } => {
+                let place = |size| usize::try_from(size).unwrap();
+                let entries = self.disk[place(from)..place(until)].to_vec();
+                let checkpoint = self.checkpoints[&until].clone();
+                Some(self.ask(to, Request::Extend { from, entries, checkpoint }))
+            }
+        }
+    }
+
+    fn ask(&mut self, id: MachineId, request: Request) -> Event {
+        // What goes over the wire is bytes.
+        let request = Request::decode(&request.encode()).unwrap();
+        let fresh = random(&mut self.count);
+        let clock = Clock { wall: self.now, monotonic_ms: self.now.ms() };
+        let response = match self.signers.get_mut(&id) {
+            Some(signer) => signer.step(clock, Role::Writer, fresh, request).answer,
+            None => self.watch(request),
+        };
+        Event::Answer(id, Box::new(Response::decode(&response.encode()).unwrap()))
+    }
+
+    fn watch(&mut self, request: Request) -> Response {
+        match request {
+            Request::Status => Response::Status { size: self.watcher.fold().size(), epoch: 0 },
+            Request::Extend { from, entries, checkpoint } => {
+                let followed = self.watcher.extend(from, &entries, &checkpoint, self.now).unwrap();
+                Response::Cosigned { size: followed.head.size, line: followed.line, challenge: [0; 32] }
+            }
+            Request::Lease { challenges } => {
+                let head = self.watcher.head();
+                let lease = Lease {
+                    by: kit::machine(4),
+                    challenges,
+                    epoch: self.watcher.fold().breaker().epoch(),
+                    size: head.size,
+                    root: head.root,
+                    at: self.now,
+                };
+                Response::Lease(Box::new(Signed::sign(lease, &kit::statement(4))))
+            }
+            Request::Sign { .. }
+            | Request::Release { .. }
+            | Request::Trip(_)
+            | Request::Permits { .. }
+            | Request::Alarms { .. } => panic!("a watcher is not asked this here"),
+        }
+    }
+
+    fn request(&mut self, id: &str, to: u8, amount: u64) -> Reply {
+        let payout = kit::payout(id, to, amount);
+        let digest = payout.digest(&kit::charter().context());
+        let request = kit::sign(&kit::person(1), REQUEST, digest.as_bytes());
+        let token = Token(self.count);
+        self.happen(Event::Ask(token, Ask::Request { payout, request, key: format!("key-{id}") }));
+        self.replies.remove(&token).unwrap()
+    }
+
+    fn approve(&mut self, id: &str, to: u8, amount: u64, person: u8) -> Reply {
+        let digest = kit::payout(id, to, amount).digest(&kit::charter().context());
+        let approval = kit::sign(&kit::person(person), APPROVE, digest.as_bytes());
+        let token = Token(self.count);
+        self.happen(Event::Ask(token, Ask::Approve { payout: id.parse().unwrap(), approval }));
+        self.replies.remove(&token).unwrap()
+    }
+
+    fn fund(&mut self, index: u32, value_sat: u64) -> TxOut {
+        let funding = kit::funding(index, value_sat);
+        self.happen(Event::Coin(kit::hot(), kit::coin(&funding)));
+        funding.outputs[0].clone()
+    }
+
+    fn status(&self, id: &str) -> Status {
+        self.writer.fold().payout(&id.parse().unwrap()).unwrap().status
+    }
+}
+
+#[test]
+fn a_payout_goes_from_request_to_a_transaction_that_holds_and_is_confirmed() {
+    let mut exchange = Exchange::new();
+    let spent = exchange.fund(0, 300_000_000);
+    assert!(matches!(exchange.request("w-1", 9, 100_000_000), Reply::Logged { repeated: false, .. }));
+    assert!(matches!(exchange.approve("w-1", 9, 100_000_000, 2), Reply::Logged { .. }));
+    assert_eq!((exchange.status("w-1"), exchange.sent.len()), (Status::Requested, 0));
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    assert_eq!(exchange.status("w-1"), Status::Broadcast);
+    let [tx] = exchange.sent.as_slice() else { panic!("{:?}", exchange.sent) };
+    let spend = verify_input(tx, 0, &[spent]).unwrap();
+    assert_eq!(spend.signers().len(), 2);
+    let paid = TxOut { value_sat: 100_000_000, script: kit::address(9).script() };
+    assert_eq!(tx.outputs.iter().filter(|output| **output == paid).count(), 1);
+    assert_eq!(tx.outputs.len(), 2);
+
+    let spends = tx.inputs.iter().map(|input| input.prev).collect();
+    let txid = tx.txid();
+    exchange.happen(Event::Mined { txid, spends, height: Height::new(7) });
+    exchange.happen(Event::Tip(kit::NETWORK, Height::new(7)));
+    assert_eq!(exchange.status("w-1"), Status::Confirmed);
+}
+
+#[test]
+fn the_same_request_again_gets_the_same_answer_and_another_body_is_refused() {
+    let mut exchange = Exchange::new();
+    let first = exchange.request("w-1", 9, 100_000_000);
+    let Reply::Logged { digest, repeated: false } = first else { panic!("{first:?}") };
+    assert_eq!(exchange.request("w-1", 9, 100_000_000), Reply::Logged { digest, repeated: true });
+    let Reply::Conflict { code, .. } = exchange.request("w-1", 9, 100_000_001) else { panic!("taken twice") };
+    assert_eq!(code, "payout-other-body");
+}
+
+#[test]
+fn many_payouts_flow_at_once_until_the_days_limit() {
+    let mut exchange = Exchange::new();
+    for index in 0..10 {
+        exchange.fund(index, 200_000_000);
+    }
+    for number in 0..10_u8 {
+        let id = format!("w-{number}");
+        exchange.request(&id, number, 100_000_000);
+        exchange.approve(&id, number, 100_000_000, 2);
+        exchange.approve(&id, number, 100_000_000, 3);
+    }
+    // Eight payouts of one coin with their fees stay under nine coins; the ninth would not.
+    assert_eq!(exchange.sent.len(), 8);
+}
+
+#[test]
+fn a_writer_that_restarts_goes_on_where_its_log_ends() {
+    let mut exchange = Exchange::new();
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    assert_eq!(exchange.sent.len(), 0);
+    let mut writer = Coordinator::new(&kit::machine(0), kit::charter(), kit::log_key());
+    writer.restore(&exchange.disk).unwrap();
+    writer.resume();
+    exchange.writer = writer;
+    for number in 1..=4 {
+        exchange.happen(Event::Joined(kit::machine(number)));
+    }
+    exchange.fund(0, 300_000_000);
+    assert_eq!((exchange.status("w-1"), exchange.sent.len()), (Status::Broadcast, 1));
+}
+
+#[test]
+fn with_two_signers_gone_nothing_is_signed_and_with_one_gone_it_is() {
+    let mut exchange = Exchange::new();
+    exchange.fund(0, 300_000_000);
+    exchange.happen(Event::Lost(kit::machine(1)));
+    exchange.happen(Event::Lost(kit::machine(2)));
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    assert_eq!(exchange.sent.len(), 0);
+    exchange.happen(Event::Joined(kit::machine(2)));
+    assert_eq!(exchange.sent.len(), 1);
+}
+
+/// A watcher's alarm over `theft`, with the trip that closes withdrawals.
+fn alarm(theft: &Tx, prevs: &[&Tx]) -> Event {
+    let cells = vec![(Service::Withdrawal, Asset::Btc), (Service::Deposit, Asset::Btc)];
+    let evidence = Evidence { tx: theft.encode(), prevs: prevs.iter().map(|prev| prev.encode()).collect() };
+    let alarm = Alarm {
+        by: kit::machine(4),
+        rule: "unexplained-spend".to_owned(),
+        subject: theft.txid().to_string(),
+        asset: Asset::Btc,
+        detail: "no payout in the log has this transaction".to_owned(),
+        evidence: Some(evidence),
+        at: kit::NOW,
+    };
+    let trip = Trip {
+        by: kit::machine(4),
+        cells,
+        stage: Stage::Closed,
+        rule: alarm.rule.clone(),
+        evidence: Digest::sha256(&[&theft.encode()]),
+        at: kit::NOW,
+    };
+    let secret = kit::statement(4);
+    Event::Alarm(Box::new(Signed::sign(alarm, &secret)), Some(Box::new(Signed::sign(trip, &secret))))
+}
+
+fn theft(funding: &Tx, machines: &[u8]) -> Tx {
+    let loot = TxOut { value_sat: 10_000_000, script: kit::address(0xee).script() };
+    let tx = kit::tx(vec![kit::coin(funding).outpoint], vec![loot]);
+    kit::steal(tx, &[funding.outputs[0].clone()], (Branch::Receive, 0), machines)
+}
+
+#[test]
+fn after_a_proven_theft_the_rest_goes_to_the_cold_vault_and_nothing_else_is_signed() {
+    let mut exchange = Exchange::new();
+    let stolen = kit::funding(0, 50_000_000);
+    exchange.fund(0, 50_000_000);
+    exchange.fund(1, 300_000_000);
+    exchange.fund(2, 400_000_000);
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.happen(Event::CoinGone(kit::hot(), kit::coin(&stolen).outpoint));
+    exchange.happen(alarm(&theft(&stolen, &[1, 2]), &[&stolen]));
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    let [tx] = exchange.sent.as_slice() else { panic!("{} transactions", exchange.sent.len()) };
+    let paid = TxOut { value_sat: 700_000_000 - 500_000, script: kit::cold().script() };
+    assert_eq!(tx.outputs, vec![paid]);
+    assert_eq!(tx.inputs.len(), 2);
+    // The same alarm again moves nothing again.
+    exchange.happen(alarm(&theft(&stolen, &[1, 2]), &[&stolen]));
+    exchange.happen(Event::Tick);
+    assert_eq!(exchange.sent.len(), 1);
+}
+
+#[test]
+fn signers_do_not_evacuate_on_evidence_that_is_not_validly_signed() {
+    let mut exchange = Exchange::new();
+    let funding = kit::funding(0, 50_000_000);
+    exchange.fund(0, 50_000_000);
+    exchange.fund(1, 300_000_000);
+    let mut forged = theft(&funding, &[1, 2]);
+    forged.outputs[0].value_sat -= 1;
+    exchange.happen(alarm(&forged, &[&funding]));
+    assert_eq!(exchange.sent.len(), 0);
+    assert!(exchange.writer.fold().payouts().next().is_none());
+}
+
+#[test]
+fn a_quorum_opens_the_breaker_again_and_one_person_does_not() {
+    let mut exchange = Exchange::new();
+    let funding = kit::funding(0, 50_000_000);
+    exchange.fund(0, 50_000_000);
+    exchange.happen(Event::CoinGone(kit::hot(), kit::coin(&funding).outpoint));
+    exchange.happen(alarm(&theft(&funding, &[1, 2]), &[&funding]));
+    let cells = vec![(Service::Withdrawal, Asset::Btc)];
+    let epoch = exchange.writer.fold().breaker().epoch();
+    let digest = reset_digest(kit::ORIGIN, epoch, &cells);
+    let mut reset = |people: &[u8]| {
+        let approvals =
+            people.iter().map(|n| kit::sign(&kit::person(*n), RESET, digest.as_bytes())).collect();
+        exchange.happen(Event::Ask(Token(1), Ask::Reset { cells: cells.clone(), epoch, approvals }));
+        exchange.replies.remove(&Token(1)).unwrap()
+    };
+    assert!(matches!(reset(&[2]), Reply::Conflict { code: "reset-not-ordered", .. }));
+    assert!(matches!(reset(&[2, 2]), Reply::Conflict { code: "reset-not-ordered", .. }));
+    assert!(matches!(reset(&[2, 3]), Reply::Logged { .. }));
+    assert_eq!(exchange.writer.fold().breaker().stage(cells[0]), Stage::Open);
+    exchange.fund(3, 300_000_000);
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    assert_eq!(exchange.status("w-1"), Status::Broadcast);
+}
