@@ -307,7 +307,7 @@ fn read_extension(reader: &mut Reader<'_>, txs: &[Tx]) -> Result<Option<Vec<u8>>
 
 /// The root of the tree in which an odd node is paired with itself.
 #[must_use]
-pub(crate) fn merkle(mut level: Vec<[u8; 32]>) -> Merkle {
+pub fn merkle(mut level: Vec<[u8; 32]>) -> Merkle {
     let mut duplicated = false;
     while level.len() > 1 {
         duplicated |= level.as_chunks::<2>().0.iter().any(|[left, right]| left == right);
