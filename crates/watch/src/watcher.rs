@@ -200,7 +200,7 @@ impl Watcher {
         let terms = self.terms();
         let due = self.permits.due(clock, &terms, &self.me, &self.secret).into_iter();
         let permits =
-            due.map(|(to, permit)| Effect::Answer { to, response: Box::new(Response::Permit(permit)) });
+            due.map(|(to, permit)| Effect::Answer { to, response: Box::new(Response::Permit(Box::new(permit))) });
         step.effects.splice(0..0, permits);
         step
     }
@@ -302,7 +302,7 @@ impl Watcher {
         let TreeHead { size, root } = self.follower.head();
         let epoch = self.follower.fold().breaker().epoch();
         let lease = Lease { by: self.me.clone(), challenges, epoch, size, root, at: clock.wall };
-        Response::Lease(Signed::sign(lease, &self.secret))
+        Response::Lease(Box::new(Signed::sign(lease, &self.secret)))
     }
 
     fn subscribe(&mut self, to: Connection, count: u64, step: &mut Step) {
@@ -315,7 +315,7 @@ impl Watcher {
         self.subscribers.insert(to);
         let skip = usize::try_from(count).unwrap_or(usize::MAX);
         for (alarm, trip) in self.alarms.list().iter().skip(skip) {
-            let response = Response::Alarm(alarm.clone(), trip.clone());
+            let response = Response::Alarm(Box::new(alarm.clone()), trip.clone().map(Box::new));
             step.effects.push(Effect::Answer { to, response: Box::new(response) });
         }
     }
@@ -433,7 +433,7 @@ impl Watcher {
             step.effects.extend(signers.map(|(signer, _)| send(signer)));
         }
         for to in &self.subscribers {
-            let response = Response::Alarm(alarm.clone(), trip.clone());
+            let response = Response::Alarm(Box::new(alarm.clone()), trip.clone().map(Box::new));
             step.effects.push(Effect::Answer { to: *to, response: Box::new(response) });
         }
     }
