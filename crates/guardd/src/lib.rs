@@ -2,4 +2,8 @@
 //!
 //! Only executes: what may move, what is theft and what is open is decided in the crates below.
 
+pub mod bridge;
+pub mod clock;
+pub mod config;
 pub mod node;
+pub mod secrets;

@@ -372,6 +372,17 @@ impl Client {
             State::Down | State::Opening(_) | State::Ended => Err(RequestError::NotReady),
         })
     }
+
+    /// Ends the connection that stands, if one does. It is told as any other end, and another attempt follows.
+    pub fn hang_up(&self) {
+        self.line.with(|state| match state {
+            State::Opening(socket) | State::Up { socket, .. } => {
+                // A socket that is closed already needs no second closing.
+                drop(socket.shutdown(Shutdown::Both));
+            }
+            State::Down | State::Ended => {}
+        });
+    }
 }
 
 impl Drop for Client {
