@@ -203,35 +203,33 @@ fn policy(cold: &Address, evacuation: bool) -> String {
     )
 }
 
-/// The charter's files, as the signers' configuration has them and as the other daemons' has them.
-const CHARTER: &str =
-    "roster = \"../roster.toml\"\npolicy = \"../policy.toml\"\nvaults = [\"../hot.toml\"]\n";
+/// What every daemon with a store and a charter of its own has.
+const STORED: &str = "store = \"store.redb\"\nroster = \"../roster.toml\"\npolicy = \"../policy.toml\"\n\
+                      vaults = [\"../hot.toml\"]\n";
 
 fn configs(node: &Node, ports: &Ports, signers: &[Made], others: [&Made; 3]) -> anyhow::Result<Configs> {
     let [watcher, writer, gate] = others;
     let network = node.network;
     let head = |id: &str, port: u16| format!("machine = \"{id}\"\nlisten = \"127.0.0.1:{port}\"\n");
     let own = "[secrets]\ntls = \"tls\"\nwitness = \"witness\"\nstatement = \"statement\"\n\n";
-    let peer =
-        |id: &str, port: u16| format!("[[peer]]\nmachine = \"{id}\"\naddress = \"127.0.0.1:{port}\"\n\n");
+    let peer = |role: &str, id: &str, port: u16| {
+        format!("[[{role}]]\nmachine = \"{id}\"\naddress = \"127.0.0.1:{port}\"\n\n")
+    };
     let mut paths = Vec::new();
     let mut peers = String::new();
     for (index, (made, port)) in signers.iter().zip(&ports.signers).enumerate() {
         let id = format!("signer-{}", index.saturating_add(1));
-        peers += &peer(&id, *port);
+        peers += &peer("signer", &id, *port);
         let coin = format!(
             "[[coin]]\nvault = \"hot\"\nnetwork = \"{network}\"\npath = \"{PATH}\"\nsecret = \"coin\"\n"
         );
-        paths
-            .push(write(made, &format!("{}store = \"store.redb\"\n{CHARTER}{own}{coin}", head(&id, *port)))?);
+        paths.push(write(made, &format!("{}{STORED}{own}{coin}", head(&id, *port)))?);
     }
-    let watchers = peer("watcher-1", ports.watcher);
-    let node_table = node_table(node);
-    let stored = "store = \"store.redb\"\n";
-    let watch =
-        format!("{}{stored}[charter]\n{CHARTER}{own}{node_table}{peers}", head("watcher-1", ports.watcher));
+    let watchers = peer("watcher", "watcher-1", ports.watcher);
+    let (watch_node, guard_node) = (node_table(node, false), node_table(node, true));
+    let watch = format!("{}{STORED}{own}{watch_node}{peers}", head("watcher-1", ports.watcher));
     let guard = format!(
-        "{}{stored}[charter]\n{CHARTER}[secrets]\ntls = \"tls\"\nlog = \"log\"\n\n{node_table}{peers}{watchers}",
+        "{}{STORED}retention_days = 3653\n[secrets]\ntls = \"tls\"\nlog = \"log\"\n\n{guard_node}{peers}{watchers}",
         head("writer", ports.writer)
     );
     let gates = format!(
@@ -246,17 +244,22 @@ fn configs(node: &Node, ports: &Ports, signers: &[Made], others: [&Made; 3]) -> 
     })
 }
 
-fn node_table(node: &Node) -> String {
-    format!(
+/// How a daemon reaches the node: over P2P, and the writer over RPC too, for estimates and to hand transactions over.
+fn node_table(node: &Node, rpc: bool) -> String {
+    let p2p = format!(
         "[[node]]\nnetwork = \"{}\"\np2p = \"127.0.0.1:{}\"\nbirthday_height = 0\nbirthday_hash = \"{}\"\n\
-         poll_ms = 500\nstall_ms = 5000\nblock_ms_max = 600000\nrpc = \"127.0.0.1:{}\"\nrpc_auth = \"{}\"\n\
-         fee_rate = 10000\n\n",
+         poll_ms = 500\nstall_ms = 5000\nblock_ms_max = 600000\n",
         node.network,
         node.p2p_port,
-        node.network.genesis_hash(),
-        node.rpc_port,
-        node.cookie.display()
-    )
+        node.network.genesis_hash()
+    );
+    let rpc = if rpc {
+        let cookie = node.cookie.display();
+        format!("rpc = \"127.0.0.1:{}\"\nrpc_auth = \"{cookie}\"\nfee_rate = 10000\n", node.rpc_port)
+    } else {
+        String::new()
+    };
+    format!("{p2p}{rpc}\n")
 }
 
 fn write(made: &Made, text: &str) -> anyhow::Result<PathBuf> {
