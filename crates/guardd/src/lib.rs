@@ -5,5 +5,6 @@
 pub mod bridge;
 pub mod clock;
 pub mod config;
+pub mod guard;
 pub mod node;
 pub mod secrets;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use kuraban_guardd::guard;
 
 /// The daemon of Kuraban: guard, watch or gate.
 #[derive(Parser)]
@@ -42,11 +43,20 @@ enum Step {
 
 fn main() -> anyhow::Result<()> {
     let Args { role, step } = Args::parse();
-    let name = match role {
-        Role::Guard => "guard",
-        Role::Watch => "watch",
-        Role::Gate => "gate",
-    };
-    let (Step::Init { config } | Step::Run { config }) = step;
-    anyhow::bail!("role {name} is not part of this version, configuration {} was not read", config.display())
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    match (role, step) {
+        (Role::Guard, Step::Init { config }) => guard::init(&config),
+        (Role::Guard, Step::Run { config }) => guard::run(&config).map(|never| match never {}),
+        (Role::Watch | Role::Gate, Step::Init { config } | Step::Run { config }) => {
+            let name = match role {
+                Role::Guard => "guard",
+                Role::Watch => "watch",
+                Role::Gate => "gate",
+            };
+            anyhow::bail!(
+                "role {name} is not part of this version, configuration {} was not read",
+                config.display()
+            )
+        }
+    }
 }

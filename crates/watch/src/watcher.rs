@@ -199,8 +199,10 @@ impl Watcher {
     fn permit(&mut self, clock: Clock, mut step: Step) -> Step {
         let terms = self.terms();
         let due = self.permits.due(clock, &terms, &self.me, &self.secret).into_iter();
-        let permits =
-            due.map(|(to, permit)| Effect::Answer { to, response: Box::new(Response::Permit(Box::new(permit))) });
+        let permits = due.map(|(to, permit)| Effect::Answer {
+            to,
+            response: Box::new(Response::Permit(Box::new(permit))),
+        });
         step.effects.splice(0..0, permits);
         step
     }
