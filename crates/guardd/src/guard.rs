@@ -60,9 +60,8 @@ const RESTORE_BYTES: usize = 64 * 1024 * 1024;
 pub fn init(config: &Path) -> anyhow::Result<()> {
     let (Config { me, charter, retention_days, store, .. }, log) = load(config)?;
     let now = clock::wall();
-    let mut salts = [[0; 32]; 1];
-    getrandom::fill(salts.as_flattened_mut()).context("the system gives no random bytes")?;
-    let [salt] = salts;
+    let mut salt = [0; 32];
+    getrandom::getrandom(&mut salt).context("the system gives no random bytes")?;
     let mut coordinator = Coordinator::new(&me, Arc::clone(&charter), log);
     // Opening appends one entry, so one salt is all it takes.
     coordinator.open(now, retention_days, &mut || salt).context("the log cannot be opened")?;

@@ -169,6 +169,8 @@ impl Watcher {
     pub fn step(&mut self, clock: Clock, event: Event) -> Step {
         let mut step = Step::default();
         if !core::mem::replace(&mut self.started, true) {
+            // How long a restart took says nothing about the nodes.
+            self.networks.values_mut().for_each(|followed| followed.chain.begin(clock.monotonic_ms));
             self.judge_again(clock, &mut step);
         }
         match event {

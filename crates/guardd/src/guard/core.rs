@@ -82,7 +82,7 @@ struct Random(Option<getrandom::Error>);
 impl Random {
     fn fresh(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];
-        if let Err(problem) = getrandom::fill(&mut bytes) {
+        if let Err(problem) = getrandom::getrandom(&mut bytes) {
             self.0 = Some(problem);
         }
         bytes

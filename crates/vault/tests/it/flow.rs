@@ -303,7 +303,7 @@ fn after_a_proven_theft_the_rest_goes_to_the_cold_vault_and_nothing_else_is_sign
     exchange.happen(alarm(&theft(&stolen, &[1, 2]), &[&stolen]));
     exchange.approve("w-1", 9, 100_000_000, 3);
     let [tx] = exchange.sent.as_slice() else { panic!("{} transactions", exchange.sent.len()) };
-    let paid = TxOut { value_sat: 700_000_000 - 500_000, script: kit::cold().script() };
+    let paid = TxOut { value_sat: 700_000_000 - 250_000, script: kit::cold().script() };
     assert_eq!(tx.outputs, vec![paid]);
     assert_eq!(tx.inputs.len(), 2);
     // The same alarm again moves nothing again.
