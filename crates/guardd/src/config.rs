@@ -3,6 +3,7 @@
 //! Decides whether files hold together. Unknown keys are errors and nothing that guards money has a default. Paths are
 //! relative to the folder of the configuration file.
 
+use core::{fmt::Display, str::FromStr};
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -13,7 +14,7 @@ use std::{
 
 use kuraban_base::{Amount, Height, MachineId};
 use kuraban_chain::btc::Network;
-use kuraban_vault::{Charter, Policy, PolicyError, Roster, RosterError, Vault, VaultError};
+use kuraban_vault::{Charter, Policy, PolicyError, Role, Roster, RosterError, Vault, VaultError};
 use kuraban_watch::chain;
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -22,6 +23,7 @@ use crate::{
         p2p,
         rpc::{Auth, Rpc},
     },
+    own::OwnKeyError,
     secrets::SecretError,
 };
 
@@ -89,12 +91,15 @@ pub enum ConfigError {
     /// A secret cannot be had.
     #[error("a secret cannot be had")]
     Secret(#[from] SecretError),
+    /// An own key cannot be used.
+    #[error("an own key cannot be used")]
+    OwnKey(#[from] OwnKeyError),
 }
 
 impl ConfigError {
     /// A field that is not allowed.
     #[must_use]
-    pub fn field(place: &str, problem: impl core::fmt::Display) -> Self {
+    pub fn field(place: &str, problem: impl Display) -> Self {
         Self::Field { place: place.to_owned(), problem: problem.to_string() }
     }
 }
@@ -131,9 +136,12 @@ pub fn folder(config: &Path) -> &Path {
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CharterFiles {
-    roster: PathBuf,
-    policy: PathBuf,
-    vaults: Vec<PathBuf>,
+    /// Who is who.
+    pub roster: PathBuf,
+    /// What may move.
+    pub policy: PathBuf,
+    /// The vaults, one file each.
+    pub vaults: Vec<PathBuf>,
 }
 
 impl CharterFiles {
@@ -156,6 +164,46 @@ impl CharterFiles {
         let charter = policy.and_then(|policy| Charter::new(roster, policy, vaults));
         charter.map_err(|source| ConfigError::Policy { file, source })
     }
+}
+
+/// Reads a roster file.
+///
+/// # Errors
+/// It cannot be read or does not hold together.
+pub fn roster(path: &Path) -> Result<Roster, ConfigError> {
+    let file = path.to_owned();
+    Roster::from_toml(&text(path)?).map_err(|source| ConfigError::Roster { file, source })
+}
+
+/// The value of a field that is one word.
+///
+/// # Errors
+/// It is malformed.
+pub fn parse<T: FromStr<Err: Display>>(field: &str, word: &str) -> Result<T, ConfigError> {
+    word.parse().map_err(|problem| ConfigError::field(field, format_args!("{word:?}: {problem}")))
+}
+
+/// A machine of the roster: its name, where it listens, the key that it shows.
+pub type Peer = (MachineId, SocketAddr, [u8; 32]);
+
+/// Machines of one role, each with the key that the roster has for it.
+///
+/// # Errors
+/// As [`RawPeer::parse`]; a machine that is not on the roster in this role, or stands there twice.
+pub fn peers(table: &str, raw: &[RawPeer], roster: &Roster, role: Role) -> Result<Vec<Peer>, ConfigError> {
+    let mut names = BTreeSet::new();
+    let peer = |raw: &RawPeer| {
+        let (machine, address) = raw.parse()?;
+        let entry = roster.machine(&machine).filter(|entry| entry.role == role);
+        let tls = entry.map(|entry| entry.tls);
+        let tls =
+            tls.ok_or_else(|| ConfigError::field(table, format_args!("the roster has no {role} {machine}")))?;
+        if !names.insert(machine.clone()) {
+            return Err(ConfigError::field(table, format_args!("{machine} stands there twice")));
+        }
+        Ok((machine, address, tls))
+    };
+    raw.iter().map(peer).collect()
 }
 
 /// One `[[peer]]`: where a machine of the roster listens.

@@ -16,7 +16,8 @@ pub mod store;
 
 use std::{
     collections::BTreeMap,
-    net::TcpListener,
+    convert::Infallible,
+    io,
     path::Path,
     sync::{
         Arc,
@@ -26,26 +27,30 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use kuraban_base::TreeHash;
 use kuraban_chain::btc::Network;
 use kuraban_proof::NoteSigner;
 use kuraban_vault::{
-    Role,
-    coordinator::{Coordinator, Effect},
+    coordinator::{Coordinator, Effect, RestoreError},
+    fold::FoldError,
 };
-use kuraban_watch::chain::Chain;
+use kuraban_watch::chain::{Chain, SettingsError};
 use tokio::sync::watch;
 
 use self::{
     chains::Chains,
     config::Config,
-    core::{Core, Outlets},
+    core::{Core, CoreError, Outlets},
     desk::{Desk, INPUTS_MAX, Input},
     figures::Figures,
     nodes::Essential,
-    store::{Group, StoreWriter},
+    store::{Group, StoreError, StoreWriter},
 };
-use crate::clock::{self, Monotonic};
+use crate::{
+    clock::{self, Monotonic},
+    config::ConfigError,
+    http::{Bound, HttpError},
+};
 
 /// How often the coordinator is told the time.
 const TICK: Duration = Duration::from_millis(100);
@@ -53,64 +58,125 @@ const TICK: Duration = Duration::from_millis(100);
 const RESTORE_ENTRIES: usize = 4096;
 const RESTORE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Creates the store and opens the log in it.
+/// Why a writer does not run, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The configuration does not hold together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// How a chain is followed contradicts itself.
+    #[error("node of {network}")]
+    Settings {
+        /// Which.
+        network: Network,
+        /// What is wrong.
+        #[source]
+        source: SettingsError,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log cannot be opened.
+    #[error("the log cannot be opened")]
+    Open(#[source] FoldError),
+    /// The stored log does not hold together.
+    #[error("the stored log does not hold together")]
+    Restore(#[from] RestoreError),
+    /// The stored tiles are of another log than the stored entries.
+    #[error("stored tiles have root {tiles}, stored entries lead to {entries}")]
+    Apart {
+        /// By the tiles.
+        tiles: TreeHash,
+        /// By the entries.
+        entries: TreeHash,
+    },
+    /// The address for people and services cannot be listened on.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// No thread.
+    #[error("cannot start a thread")]
+    Thread(#[from] io::Error),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random(#[from] getrandom::Error),
+    /// The core has ended.
+    #[error("the writer has stopped")]
+    Core(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<CoreError> for GuardError {
+    fn from(problem: CoreError) -> Self {
+        Self::Core(Box::new(problem))
+    }
+}
+
+impl GuardError {
+    /// The exit status: 2 for what the operator gave, 3 for what the system did.
+    #[must_use]
+    pub const fn status(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Settings { .. } => 2,
+            Self::Store(problem) => problem.status(),
+            Self::Open(_)
+            | Self::Restore(_)
+            | Self::Apart { .. }
+            | Self::Http(_)
+            | Self::Thread(_)
+            | Self::Random(_)
+            | Self::Core(_) => 3,
+        }
+    }
+}
+
+/// Creates the store and opens the log in it. A store that is there is left alone, and that is an error.
 ///
 /// # Errors
-/// The configuration does not hold together, the store is there already, or the disk fails.
-pub fn init(config: &Path) -> anyhow::Result<()> {
-    let (Config { me, charter, retention_days, store, .. }, log) = load(config)?;
+/// The configuration does not hold together, or the store cannot be created.
+pub fn init(config: &Path) -> Result<String, GuardError> {
+    let (Config { me, charter, retention_days, store, .. }, log) = Config::load(config)?;
     let now = clock::wall();
     let mut salt = [0; 32];
-    getrandom::getrandom(&mut salt).context("the system gives no random bytes")?;
+    getrandom::getrandom(&mut salt)?;
     let mut coordinator = Coordinator::new(&me, Arc::clone(&charter), log);
     // Opening appends one entry, so one salt is all it takes.
-    coordinator.open(now, retention_days, &mut || salt).context("the log cannot be opened")?;
+    coordinator.open(now, retention_days, &mut || salt).map_err(GuardError::Open)?;
     for effect in coordinator.flush(now, &mut || salt) {
         if let Effect::Persist { from, entries, checkpoint } = effect {
             let first = Group { from, entries: &entries, checkpoint: &checkpoint };
             StoreWriter::create(&store, &charter, &first)?;
-            tracing::info!(store = %store.display(), origin = charter.roster().origin(), "the log is opened");
         }
     }
-    Ok(())
+    Ok(format!("created {} with log {}\n", store.display(), charter.roster().origin()))
 }
 
-/// Runs the writer.
+/// Runs the writer until it is killed.
 ///
 /// # Errors
-/// Always, in the end: the configuration does not hold together, the store is damaged, or something fails that must not.
-pub fn run(config: &Path) -> anyhow::Result<std::convert::Infallible> {
-    let (config, log) = load(config)?;
+/// The configuration does not hold together, the store cannot be used, an address cannot be listened on, or something
+/// fails that must not.
+pub fn run(config: &Path) -> Result<Infallible, GuardError> {
+    let (config, log) = Config::load(config)?;
     let clock = Monotonic::start();
     let figures = Arc::new(Figures::default());
     let mut store = StoreWriter::open(&config.store, &config.charter)?;
     let coordinator = restored(&config, log, &store)?;
     let (chains, followed) = followed(&config, &mut store, clock, &figures)?;
-    let listener = TcpListener::bind(config.listen)
-        .with_context(|| format!("http.listen {} cannot be listened on", config.listen))?;
+    let bound = Bound::bind(config.listen)?;
     let (inputs, queue) = mpsc::sync_channel(INPUTS_MAX);
     let (bridges, calls) = start_nodes(&config, followed, clock, &figures, &inputs)?;
     start_peers(&config, &store, &inputs)?;
     start_ticks(&inputs)?;
     let (size, sizes) = watch::channel(0);
-    let office = http::Office {
-        desk: Desk::new(inputs.clone()),
-        store: store.reader(),
-        sizes,
-        figures: Arc::clone(&figures),
-    };
-    http::start(listener, office, Essential { name: "the HTTP server", inputs })?;
-    tracing::info!(listen = %config.listen, size = store.size(), "the writer runs");
+    let desk = Desk::new(inputs.clone());
+    let office = http::Office { desk, store: store.reader(), sizes, figures: Arc::clone(&figures) };
+    tracing::info!(http = %bound.address(), size = store.size(), "started");
+    http::start(bound, office, Essential { name: "the HTTP server", inputs })?;
     let core = Core::new(coordinator, store, chains, Outlets { bridges, calls, size, figures });
     Ok(core.run(&queue)?)
 }
 
-fn load(path: &Path) -> anyhow::Result<(Config, NoteSigner)> {
-    Config::load(path).with_context(|| format!("configuration {}", path.display()))
-}
-
 /// The coordinator as its log says.
-fn restored(config: &Config, log: NoteSigner, store: &StoreWriter) -> anyhow::Result<Coordinator> {
+fn restored(config: &Config, log: NoteSigner, store: &StoreWriter) -> Result<Coordinator, GuardError> {
     let mut coordinator = Coordinator::new(&config.me, Arc::clone(&config.charter), log);
     let reader = store.reader();
     while coordinator.fold().size() < store.size() {
@@ -118,12 +184,9 @@ fn restored(config: &Config, log: NoteSigner, store: &StoreWriter) -> anyhow::Re
         coordinator.restore(&entries)?;
     }
     let (tiles, entries) = (store.head(), coordinator.head());
-    anyhow::ensure!(
-        tiles == entries,
-        "stored tiles have root {}, entries lead to {}",
-        tiles.root,
-        entries.root
-    );
+    if tiles != entries {
+        return Err(GuardError::Apart { tiles: tiles.root, entries: entries.root });
+    }
     coordinator.resume();
     Ok(coordinator)
 }
@@ -137,13 +200,13 @@ fn followed(
     store: &mut StoreWriter,
     clock: Monotonic,
     figures: &Arc<Figures>,
-) -> anyhow::Result<(Chains, Followed)> {
-    let begin = || -> anyhow::Result<(Chains, Followed)> {
+) -> Result<(Chains, Followed), GuardError> {
+    let begin = || -> Result<(Chains, Followed), GuardError> {
         let mut followed = Followed::new();
         for node in &config.nodes {
             let network = node.chain.network;
             let chain = Chain::new(node.chain.clone(), clock.ms());
-            followed.insert(network, chain.with_context(|| format!("node of {network}"))?);
+            followed.insert(network, chain.map_err(|source| GuardError::Settings { network, source })?);
         }
         Ok((Chains::new(followed.keys().copied(), Arc::clone(figures)), followed))
     };
@@ -152,8 +215,7 @@ fn followed(
     match restored {
         Ok(()) => Ok((chains, fresh)),
         Err(problem) => {
-            let cause = std::error::Error::source(&problem).map(ToString::to_string);
-            tracing::warn!(%problem, cause, "stored blocks do not fit; they are followed again from the birthday");
+            tracing::warn!(problem = crate::log::told(&problem), "stored-blocks-forgotten");
             store.forget_blocks()?;
             begin()
         }
@@ -169,13 +231,13 @@ fn start_nodes(
     clock: Monotonic,
     figures: &Arc<Figures>,
     inputs: &SyncSender<Input>,
-) -> anyhow::Result<(Bridges, Calls)> {
+) -> Result<(Bridges, Calls), GuardError> {
     let (mut bridges, mut calls) = (Bridges::new(), Calls::new());
     // Before anything runs that could fill the queue: nobody takes from it yet.
     for node in &config.nodes {
         if let Some(rate) = node.fee_rate {
-            let told = inputs.try_send(Input::FeeRate(node.chain.network, rate));
-            anyhow::ensure!(told.is_ok(), "there are more nodes than the core takes");
+            // There are far fewer nodes than places in the queue.
+            drop(inputs.try_send(Input::FeeRate(node.chain.network, rate)));
         }
     }
     for node in &config.nodes {
@@ -190,24 +252,23 @@ fn start_nodes(
     Ok((bridges, calls))
 }
 
-fn start_peers(config: &Config, store: &StoreWriter, inputs: &SyncSender<Input>) -> anyhow::Result<()> {
-    for (role, callee) in &config.peers {
-        let identity = Arc::clone(&config.identity);
-        peers::call(callee.clone(), Arc::clone(&identity), store.reader(), inputs.clone())?;
-        if *role == Role::Watcher {
-            peers::subscribe(callee.clone(), identity, inputs.clone())?;
-        }
+fn start_peers(config: &Config, store: &StoreWriter, inputs: &SyncSender<Input>) -> io::Result<()> {
+    let identity = || Arc::clone(&config.identity);
+    for callee in config.signers.iter().chain(&config.watchers) {
+        peers::call(callee.clone(), identity(), store.reader(), inputs.clone())?;
+    }
+    for watcher in &config.watchers {
+        peers::subscribe(watcher.clone(), identity(), inputs.clone())?;
     }
     Ok(())
 }
 
-fn start_ticks(inputs: &SyncSender<Input>) -> anyhow::Result<()> {
+fn start_ticks(inputs: &SyncSender<Input>) -> io::Result<()> {
     let essential = Essential { name: "the clock's thread", inputs: inputs.clone() };
     let run = move || {
         while essential.inputs.send(Input::Tick).is_ok() {
             thread::sleep(TICK);
         }
     };
-    thread::Builder::new().name("ticks".to_owned()).spawn(run)?;
-    Ok(())
+    thread::Builder::new().name("ticks".to_owned()).spawn(run).map(drop)
 }

@@ -5,6 +5,11 @@
 pub mod bridge;
 pub mod clock;
 pub mod config;
+pub mod gate;
 pub mod guard;
+pub mod http;
+pub mod log;
 pub mod node;
+pub mod own;
 pub mod secrets;
+pub mod watch;

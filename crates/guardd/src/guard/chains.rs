@@ -153,14 +153,14 @@ impl Chains {
                 }
             }
             Fact::CaughtUp { tip } | Fact::Resumed { tip } => {
-                tracing::info!(%network, height = %tip.height, "the chain is followed to its end");
+                tracing::info!(%network, height = %tip.height, "caught-up");
                 followed.current = true;
                 followed.tip = Some(tip.height);
                 self.figures.set(Figure::Following, &name, 1);
             }
-            Fact::Behind => tracing::warn!(%network, "blocks come in too slowly"),
+            Fact::Behind => tracing::warn!(%network, "behind"),
             Fact::Stalled { why, .. } => {
-                tracing::warn!(%network, %why, "the node cannot be relied on");
+                tracing::warn!(%network, %why, "stalled");
                 self.figures.set(Figure::Following, &name, 0);
             }
         }

@@ -1,21 +1,21 @@
 //! The writer's configuration: TOML as written, and what it means once everything in it was found to hold together.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use kuraban_base::{MachineId, hex};
+use kuraban_base::MachineId;
 use kuraban_link::Identity;
 use kuraban_proof::NoteSigner;
-use kuraban_vault::{Charter, Role};
+use kuraban_vault::{Charter, Role, Roster};
 use serde::Deserialize;
 
 use super::peers::Callee;
 use crate::{
     config::{self, CharterFiles, ConfigError, Node, RawNode, RawPeer},
+    own::Own,
     secrets,
 };
 
@@ -23,13 +23,17 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct RawConfig {
     machine: String,
+    listen: String,
+    store: PathBuf,
     retention_days: u32,
-    charter: CharterFiles,
+    roster: PathBuf,
+    policy: PathBuf,
+    vaults: Vec<PathBuf>,
     secrets: RawSecrets,
-    store: RawStore,
-    http: RawHttp,
     #[serde(default)]
-    peer: Vec<RawPeer>,
+    signer: Vec<RawPeer>,
+    #[serde(default)]
+    watcher: Vec<RawPeer>,
     #[serde(default)]
     node: Vec<RawNode>,
 }
@@ -39,18 +43,6 @@ struct RawConfig {
 struct RawSecrets {
     tls: PathBuf,
     log: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawStore {
-    file: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawHttp {
-    listen: String,
 }
 
 /// A writer's configuration that holds together.
@@ -68,8 +60,10 @@ pub(super) struct Config {
     pub(super) store: PathBuf,
     /// Where people and services reach it. Reading is not authenticated: an address inside.
     pub(super) listen: SocketAddr,
-    /// Every signer and watcher of the roster.
-    pub(super) peers: Vec<(Role, Callee)>,
+    /// Every signer of the roster.
+    pub(super) signers: Vec<Callee>,
+    /// Every watcher of the roster.
+    pub(super) watchers: Vec<Callee>,
     /// One node for each network that has a vault.
     pub(super) nodes: Vec<Node>,
 }
@@ -82,35 +76,18 @@ impl Config {
     pub(super) fn load(path: &Path) -> Result<(Self, NoteSigner), ConfigError> {
         let raw: RawConfig = config::toml(path)?;
         let folder = config::folder(path);
-        let charter = raw.charter.load(folder)?;
-        let me: MachineId = raw.machine.parse().map_err(|problem| ConfigError::field("machine", problem))?;
-        let seed = secrets::seed(&folder.join(&raw.secrets.tls))?;
-        let identity = Identity::from_seed(&seed);
-        let origin = charter.roster().log().name().clone();
-        let seed = secrets::seed(&folder.join(&raw.secrets.log))?;
-        let log = NoteSigner::from_seed(origin, &seed);
-        let own = charter.roster().machine(&me).filter(|machine| machine.role == Role::Writer);
-        match own {
-            None => return Err(ConfigError::field("machine", format!("{me} is no writer on the roster"))),
-            Some(own) if own.tls != identity.public() => {
-                let (found, want) = (hex::encode(&identity.public()), hex::encode(&own.tls));
-                let problem = format!("is the key {found}, the roster has {want} for {me}");
-                return Err(ConfigError::field("secrets.tls", problem));
-            }
-            Some(_) => {}
-        }
-        if log.verifier() != charter.roster().log() {
-            let (found, want) = (log.verifier(), charter.roster().log());
-            let problem = format!("is the key {found}, the roster has {want}");
-            return Err(ConfigError::field("secrets.log", problem));
-        }
+        let files = CharterFiles { roster: raw.roster, policy: raw.policy, vaults: raw.vaults };
+        let charter = files.load(folder)?;
+        let roster = charter.roster();
+        let me: MachineId = config::parse("machine", &raw.machine)?;
+        let own = Own { roster, machine: &me, role: Role::Writer };
+        let identity = own.identity(&folder.join(&raw.secrets.tls))?;
+        let log = log_key(roster, &folder.join(&raw.secrets.log))?;
         if raw.retention_days == 0 {
             return Err(ConfigError::field("retention_days", "is 0, want at least 1"));
         }
-        let listen = raw.http.listen.parse();
-        let listen = listen.map_err(|problem| {
-            ConfigError::field("http.listen", format!("{:?}: {problem}", raw.http.listen))
-        })?;
+        let signers = peers("signer", &raw.signer, roster, Role::Signer)?;
+        let watchers = peers("watcher", &raw.watcher, roster, Role::Watcher)?;
         let nodes = config::nodes(&raw.node, &charter, folder)?;
         for node in &nodes {
             if node.rpc.is_none() && node.fee_rate.is_none() {
@@ -119,40 +96,37 @@ impl Config {
             }
         }
         let config = Self {
-            peers: peers(&raw.peer, &charter)?,
             me,
-            charter: Arc::new(charter),
             retention_days: raw.retention_days,
             identity: Arc::new(identity),
-            store: folder.join(&raw.store.file),
-            listen,
+            store: folder.join(&raw.store),
+            listen: config::parse("listen", &raw.listen)?,
+            signers,
+            watchers,
             nodes,
+            charter: Arc::new(charter),
         };
         Ok((config, log))
     }
 }
 
-/// Every machine that co-signs stands once in the configuration, and no other.
-fn peers(raw: &[RawPeer], charter: &Charter) -> Result<Vec<(Role, Callee)>, ConfigError> {
-    let mut found: BTreeMap<MachineId, SocketAddr> = BTreeMap::new();
-    for peer in raw {
-        let (machine, address) = peer.parse()?;
-        if found.insert(machine.clone(), address).is_some() {
-            return Err(ConfigError::field(&format!("peer {machine}"), "stands there twice"));
-        }
+/// The log's key, if it is the one that the roster names.
+fn log_key(roster: &Roster, file: &Path) -> Result<NoteSigner, ConfigError> {
+    let log = NoteSigner::from_seed(roster.log().name().clone(), &*secrets::seed(file)?);
+    if log.verifier() == roster.log() {
+        return Ok(log);
     }
-    let mut peers = Vec::new();
-    for (id, machine) in charter.roster().witnesses() {
-        let address = found.remove(id).ok_or_else(|| {
-            ConfigError::field(&format!("peer {id}"), "is missing; the roster has it as a witness")
-        })?;
-        peers.push((machine.role, Callee { id: id.clone(), address, key: machine.tls }));
+    let problem = format!("is the key {}, the roster has {}", log.verifier(), roster.log());
+    Err(ConfigError::field("secrets.log", problem))
+}
+
+/// Every machine of the role stands once in the configuration, and no other.
+fn peers(table: &str, raw: &[RawPeer], roster: &Roster, role: Role) -> Result<Vec<Callee>, ConfigError> {
+    let peers = config::peers(table, raw, roster, role)?;
+    if let Some((missing, _)) =
+        roster.machines(role).find(|(id, _)| peers.iter().all(|(own, _, _)| own != *id))
+    {
+        return Err(ConfigError::field(table, format!("{missing} is on the roster and missing here")));
     }
-    match found.keys().next() {
-        None => Ok(peers),
-        Some(stranger) => {
-            let place = format!("peer {stranger}");
-            Err(ConfigError::field(&place, "is no signer or watcher on the roster"))
-        }
-    }
+    Ok(peers.into_iter().map(|(id, address, key)| Callee { id, address, key }).collect())
 }

@@ -229,21 +229,21 @@ impl Core {
     fn job(&self, to: &MachineId, job: Job) {
         let sent = self.links.get(to).map(|link| link.try_send(job));
         if !matches!(sent, Some(Ok(()))) {
-            tracing::debug!(peer = %to, "a request was not sent: the link is down");
+            tracing::debug!(peer = %to, "request-lost");
         }
     }
 
     fn broadcast(&self, network: Network, bytes: &[u8]) {
         let tx = match Tx::decode(network, bytes) {
             Ok(tx) => tx,
-            Err(problem) => return tracing::error!(%network, %problem, "own transaction does not decode"),
+            Err(problem) => return tracing::error!(%network, %problem, "own-transaction-malformed"),
         };
         self.outlets.figures.add(Figure::Broadcasts, &network.to_string(), 1);
         tracing::info!(%network, txid = %tx.txid(), "broadcast");
         if let Some(calls) = self.outlets.calls.get(&network)
             && calls.try_send(tx.clone()).is_err()
         {
-            tracing::warn!(%network, txid = %tx.txid(), "too many calls wait; it is sent again later");
+            tracing::warn!(%network, txid = %tx.txid(), "broadcast-delayed");
         }
         if let Some(bridge) = self.outlets.bridges.get(&network) {
             bridge.broadcast(tx);

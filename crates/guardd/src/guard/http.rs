@@ -10,7 +10,7 @@ mod parse;
 mod payouts;
 mod view;
 
-use std::{io, net, sync::Arc, thread, time::Duration};
+use std::{io, sync::Arc, thread, time::Duration};
 
 use axum::{
     Router,
@@ -18,10 +18,6 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{MethodRouter, get, post},
-};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
 };
 use kuraban_api::Operation;
 use tokio::{
@@ -36,15 +32,14 @@ use super::{
     nodes::Essential,
     store::Store,
 };
+use crate::http::Bound;
 
-/// Most connections at once; one more is closed at once.
-const CONNECTIONS_MAX: usize = 512;
+/// Threads that answer; what takes long is done elsewhere.
+const THREADS: usize = 1;
 /// Most requests that are worked on at once; one more is told to come again.
 const REQUESTS_MAX: usize = 128;
 /// Most event streams at once.
 const STREAMS_MAX: usize = 64;
-/// How long a request's head may take to arrive.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long a request may take, its body included.
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 /// Largest body of a request, in bytes: 32 approvals and their frame.
@@ -72,44 +67,15 @@ struct Shared {
 /// Serves on a thread of its own for as long as the process lives.
 ///
 /// # Errors
-/// The listener cannot be used, or no thread could be started.
-pub(super) fn start(listener: net::TcpListener, office: Office, essential: Essential) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+/// No thread could be started.
+pub(super) fn start(bound: Bound, office: Office, essential: Essential) -> io::Result<()> {
+    let router = router(office);
     let run = move || {
-        let served = runtime.block_on(serve(listener, office));
-        tracing::error!(?served, "the HTTP server has ended");
+        let Err(problem) = bound.serve(router, THREADS);
+        tracing::error!(problem = crate::log::told(&problem), "http-ended");
         drop(essential);
     };
     thread::Builder::new().name("http".to_owned()).spawn(run).map(drop)
-}
-
-async fn serve(listener: net::TcpListener, office: Office) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let router = router(office);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let (socket, _) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(problem) => {
-                // Too many open files, or a peer that went away: both pass.
-                tracing::warn!(%problem, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(64 * 1024);
-            let ended = http.serve_connection(TokioIo::new(socket), service).await;
-            if let Err(problem) = ended {
-                tracing::debug!(%problem, "a connection ended badly");
-            }
-            drop(place);
-        });
-    }
 }
 
 fn router(office: Office) -> Router {

@@ -147,7 +147,7 @@ fn estimate(network: Network, rpc: &Rpc) -> Option<Amount> {
         Ok(FeeEstimate::Rate { sat_per_kvb }) => Some(Amount::from(sat_per_kvb)),
         Ok(FeeEstimate::Unknown) => None,
         Err(problem) => {
-            tracing::warn!(%network, %problem, "the node gave no estimate of fees");
+            tracing::warn!(%network, %problem, "no-fee-estimate");
             None
         }
     }
@@ -155,10 +155,10 @@ fn estimate(network: Network, rpc: &Rpc) -> Option<Amount> {
 
 fn send(network: Network, rpc: &Rpc, tx: &Tx, figures: &Figures) {
     match rpc.send(tx) {
-        Ok(sent) => tracing::debug!(%network, txid = %tx.txid(), ?sent, "the node has the transaction"),
+        Ok(sent) => tracing::debug!(%network, txid = %tx.txid(), ?sent, "sent"),
         Err(problem) => {
             figures.add(Figure::BroadcastsRefused, &network.to_string(), 1);
-            tracing::warn!(%network, txid = %tx.txid(), %problem, "the node refuses the transaction");
+            tracing::warn!(%network, txid = %tx.txid(), %problem, "broadcast-refused");
         }
     }
 }

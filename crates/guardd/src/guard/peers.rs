@@ -23,6 +23,7 @@ use super::{
     desk::Input,
     store::{Store, StoreError},
 };
+use crate::log::told;
 
 /// How long connecting may take, and an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -132,14 +133,13 @@ fn keep_up(callee: &Callee, identity: &Identity, mut used: impl FnMut(Connection
         let begun = std::time::Instant::now();
         let connected = connect(callee.address, identity, &callee.key, ANSWER_WITHIN);
         let connected = connected.map_err(Broken::from).and_then(|connection| {
-            tracing::info!(peer = %callee.id, "the link stands");
+            tracing::info!(peer = %callee.id, "peer-connected");
             used(connection)
         });
         match connected {
             Err(Broken::Ended) => return,
             Err(problem) => {
-                let cause = std::error::Error::source(&problem).map(ToString::to_string);
-                tracing::warn!(peer = %callee.id, %problem, cause, "no link");
+                tracing::warn!(peer = %callee.id, problem = told(&problem), "peer-gone");
             }
             Ok(()) => {}
         }
@@ -205,7 +205,7 @@ fn alarms(mut connection: Connection, count: &mut u64, inputs: &SyncSender<Input
     loop {
         let answer = Response::decode(&connection.recv()?)?;
         let Response::Alarm(alarm, trip) = answer else {
-            tracing::warn!(?answer, "a watcher sent something else than alarms");
+            tracing::warn!(?answer, "no-alarm");
             return Ok(());
         };
         *count = count.saturating_add(1);

@@ -94,6 +94,17 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// The exit status: 2 for what the operator gave, 3 for what the system did.
+    #[must_use]
+    pub const fn status(&self) -> u8 {
+        match self {
+            Self::Create { .. } | Self::Other { .. } => 2,
+            Self::File { .. } | Self::Disk(_) | Self::Missing { .. } | Self::Tile(_) | Self::Gap { .. } => 3,
+        }
+    }
+}
+
 /// Any failure of the database is a failure of the disk.
 fn disk(source: impl Into<redb::Error>) -> StoreError {
     StoreError::Disk(source.into())

@@ -89,8 +89,7 @@ impl From<Busy> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(problem: StoreError) -> Self {
-        let cause = std::error::Error::source(&problem).map(ToString::to_string);
-        tracing::error!(%problem, cause, "the store failed a reader");
+        tracing::error!(problem = crate::log::told(&problem), "store-failed");
         Self::internal()
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn stream(
     let (pieces, receiver) = mpsc::channel(WAITING_MAX);
     tokio::spawn(async move {
         let told = tell(&shared, from, &pieces).await;
-        tracing::debug!(?told, "an event stream ended");
+        tracing::debug!(?told, "event-stream-ended");
         drop(place);
     });
     let pieces = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
