@@ -56,7 +56,7 @@ const MINUTE_MS: u64 = 60_000;
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("want the folder to write to")?);
     let mut secret = [0; 32];
-    getrandom::fill(&mut secret)?;
+    getrandom::getrandom(&mut secret)?;
     let world = World { secret, origin: "kuraban.example/dmm" };
     let roster = world.roster_toml();
     let payout = payout()?;

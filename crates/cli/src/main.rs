@@ -1,5 +1,5 @@
 //! `kuraban`, the tool that people use: to look at transactions, to judge as a signer would, to ask for payouts and
-//! approve them, to verify the log. Parses the command line and hands on; decides nothing itself.
+//! approve them, to verify the log, to run an embedded node. Parses the command line and hands on; decides nothing itself.
 
 mod approve;
 mod charter;
@@ -11,6 +11,7 @@ mod judge;
 mod key;
 mod log;
 mod look;
+mod node;
 mod payout;
 mod request;
 mod say;
@@ -58,6 +59,11 @@ enum Command {
     /// Verify the log, prove that an entry stands in it
     #[command(subcommand)]
     Log(log::Command),
+    /// A node of the BTC family inside this program, for demos and tests
+    Node {
+        #[command(subcommand)]
+        node: node::Args,
+    },
     /// Print completions for a shell
     #[command(after_help = "Example:\n  kuraban completions bash > /etc/bash_completion.d/kuraban")]
     Completions {
@@ -80,6 +86,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Request(args) => request::run(&args, say),
         Command::Approve(args) => approve::run(&args, say),
         Command::Log(command) => log::run(command, say),
+        Command::Node { node } => node::run(node, say),
         Command::Completions { shell } => Ok(completions(shell)),
     }
 }

@@ -16,6 +16,7 @@ pub mod follow;
 pub mod judge;
 mod outflow;
 mod payout;
+pub mod permit;
 mod policy;
 mod reason;
 pub mod receipt;

@@ -307,7 +307,7 @@ fn read_extension(reader: &mut Reader<'_>, txs: &[Tx]) -> Result<Option<Vec<u8>>
 
 /// The root of the tree in which an odd node is paired with itself.
 #[must_use]
-pub(crate) fn merkle(mut level: Vec<[u8; 32]>) -> Merkle {
+pub fn merkle(mut level: Vec<[u8; 32]>) -> Merkle {
     let mut duplicated = false;
     while level.len() > 1 {
         duplicated |= level.as_chunks::<2>().0.iter().any(|[left, right]| left == right);
@@ -346,5 +346,141 @@ mod tests {
             let theirs = bitcoin::merkle_tree::calculate_root(theirs).unwrap();
             assert_eq!(merkle(leaves).root.as_bytes(), theirs.as_byte_array(), "{count} leaves");
         }
+    }
+
+    fn tx(text: &str) -> Tx {
+        Tx::decode(Network::BtcMain, &kuraban_base::hex::decode(&text.replace(' ', "")).unwrap()).unwrap()
+    }
+
+    /// A block whose coinbase commits to the witness of its second transaction.
+    fn committed() -> Block {
+        const NULL: &str = "0000000000000000000000000000000000000000000000000000000000000000 ffffffff";
+        let zeros = "00".repeat(32);
+        let coinbase = tx(&format!(
+            "02000000 00 01 01 {NULL} 03 510101 ffffffff 01 0000000000000000 26 6a24aa21a9ed {zeros} 01 20 {zeros} 00000000"
+        ));
+        let spend = tx(&format!(
+            "02000000 00 01 01 {} 00000000 00 ffffffff 01 e803000000000000 01 51 01 01 aa 00000000",
+            "11".repeat(32)
+        ));
+        let header = Header {
+            version: 4,
+            prev: BlockHash::ZERO,
+            merkle_root: MerkleRoot::from_bytes([0; 32]),
+            time_s: 0,
+            bits: 0,
+            nonce: 0,
+        };
+        let mut block = Block { header, txs: vec![coinbase, spend], extension: None };
+        let root = sha256d_pair(&[0; 32], block.txs[1].wtxid().as_bytes());
+        let said = sha256d_pair(&root, &[0; 32]);
+        let script = [&[0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed][..], &said].concat();
+        block.txs[0].outputs[0].script = super::super::script::Script::new(script);
+        block.header.merkle_root = block.merkle().root;
+        block
+    }
+
+    #[test]
+    fn a_block_matches_its_header_or_says_what_does_not() {
+        let check = |change: &dyn Fn(&mut Block), want: &str| {
+            let mut block = committed();
+            change(&mut block);
+            let got = block.matched().map_or_else(|error| error.to_string(), |_| "ok".into());
+            assert!(got.starts_with(want), "{got}, want {want}");
+        };
+        check(&|_| {}, "ok");
+        check(&|block| block.txs[1].lock_time = 1, "transactions have the Merkle root ");
+        check(&|block| block.txs[1].inputs[0].witness[0][0] = 0xab, "witnesses do not match");
+        check(&|block| block.txs[0].inputs[0].witness.clear(), "witnesses do not match");
+        check(
+            &|block| {
+                let again = block.txs[1].clone();
+                block.txs.extend([again.clone()]);
+                block.header.merkle_root = block.merkle().root;
+                block.txs.push(again);
+            },
+            "transactions repeat",
+        );
+        check(
+            &|block| {
+                block.txs[0].outputs[0].script = super::super::script::Script::default();
+                block.header.merkle_root = block.merkle().root;
+            },
+            "witnesses do not match",
+        );
+        let commitment = |change: &dyn Fn(&mut Block)| {
+            let mut block = committed();
+            change(&mut block);
+            block.witness_commitment()
+        };
+        assert_eq!(commitment(&|_| {}), Commitment::Holds);
+        assert_eq!(commitment(&|block| block.txs.clear()), Commitment::Absent);
+    }
+
+    #[test]
+    fn heights_are_read_as_script_numbers() {
+        let check = |script: &[u8], version, want: Option<u32>| {
+            let mut block = committed();
+            block.header.version = version;
+            block.txs[0].inputs[0].script_sig = super::super::script::Script::new(script.to_vec());
+            assert_eq!(block.stated_height(), want.map(Height::new), "{script:02x?}");
+        };
+        check(&[0x51, 0], 4, Some(1));
+        check(&[0x60, 0], 4, Some(16));
+        check(&[0, 0], 4, Some(0));
+        check(&[1, 17], 4, Some(17));
+        check(&[2, 0x80, 0], 4, Some(128));
+        check(&[1, 0x80], 4, None);
+        check(&[3, 0x64, 0x85, 0x0e], 4, Some(951_652));
+        check(&[3, 0x64, 0x85, 0x0e], 1, None);
+        check(&[5, 1, 2, 3, 4, 5], 4, None);
+        check(&[0x76, 0], 4, None);
+        check(&[3, 1], 4, None);
+    }
+
+    #[test]
+    fn extension_blocks_follow_only_an_integrating_transaction() {
+        let encoded = |hogex: bool, tail: &[u8]| {
+            let mut block = committed();
+            if hogex {
+                block.txs[1].mweb = Mweb::HogEx;
+            }
+            [block.encode().as_slice(), tail].concat()
+        };
+        let check = |bytes: &[u8], want: &str| {
+            let got = Block::decode(Network::LtcMain, bytes);
+            let got = got.map_or_else(|error| error.to_string(), |block| format!("{:?}", block.extension));
+            assert!(got.starts_with(want), "{got}, want {want}");
+        };
+        check(&encoded(false, &[]), "None");
+        check(&encoded(false, &[1, 2]), "2 bytes follow the end of block");
+        check(&encoded(true, &[1, 2]), "Some([1, 2])");
+        check(&encoded(true, &[]), "extension block at offset ");
+        check(&encoded(true, &[1]), "extension block at offset ");
+        check(&encoded(true, &[2, 2]), "extension data at offset ");
+        let mut alone = committed();
+        alone.txs.remove(0);
+        alone.txs[0].mweb = Mweb::HogEx;
+        check(&alone.encode(), "None");
+        let mut carrying = committed();
+        carrying.txs[1].mweb = Mweb::Carried(vec![1, 2, 3]);
+        check(&carrying.encode(), "extension data at offset ");
+    }
+
+    #[test]
+    fn blocks_need_a_transaction_and_stop_at_their_limit() {
+        let header = committed().header.encode();
+        let check = |bytes: &[u8], want: &str| {
+            let error = Block::decode(Network::BtcMain, bytes).unwrap_err().to_string();
+            assert!(error.starts_with(want), "{error}");
+        };
+        check(
+            &[header.as_slice(), &[0]].concat(),
+            "number of transactions at offset 80 is 0, want a coinbase",
+        );
+        check(&[header.as_slice(), &[1]].concat(), "number of transactions at offset 80 is 1, limit 0");
+        let long = |length| [header.clone(), vec![0; length]].concat();
+        check(&long(BTC_BLOCK_BYTES_MAX - 80), "number of transactions");
+        check(&long(BTC_BLOCK_BYTES_MAX - 79), "block at offset 0 is 4000001, limit 4000000");
     }
 }

@@ -77,7 +77,8 @@ pub(crate) fn sha256d(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// SHA-256 twice over two halves: a node of a block's Merkle tree.
-pub(crate) fn sha256d_pair(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+#[must_use]
+pub fn sha256d_pair(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     let once = Sha256::new().chain_update(left).chain_update(right).finalize();
     Sha256::digest(once).into()
 }

@@ -218,3 +218,53 @@ impl EcdsaSignature {
         low == self.signature
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_signatures_have_one_spelling() {
+        let x = "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+        let y = "483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8";
+        let check = |text: String, want: Result<bool, KeyError>| {
+            assert_eq!(text.parse().map(PublicKey::is_compressed), want, "{text}");
+        };
+        check(format!("02{x}"), Ok(true));
+        check(format!("03{x}"), Ok(true));
+        check(format!("04{x}{y}"), Ok(false));
+        check(format!("06{x}{y}"), Err(KeyError::Form { got: 65, first: 6 }));
+        check(format!("04{x}"), Err(KeyError::Form { got: 33, first: 4 }));
+        check(format!("02{x}00"), Err(KeyError::Form { got: 34, first: 2 }));
+        check(String::new(), Err(KeyError::Form { got: 0, first: 0 }));
+        check(format!("04{x}{x}"), Err(KeyError::Point));
+        check(format!("02{}", "ff".repeat(32)), Err(KeyError::Point));
+        assert!(XOnlyKey::parse(&[0xff; 32]).is_err());
+        assert_eq!(XOnlyKey::parse(&hex::decode_array(x).unwrap()).map(|key| key.to_string()), Ok(x.into()));
+    }
+
+    #[test]
+    fn signatures_are_strict_der() {
+        let half = "7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0";
+        let good = format!("3044 0220 {half} 0220 {half} 01");
+        let check = |text: &str, want: Result<(), &str>| {
+            let bytes = hex::decode(&text.replace(' ', "")).unwrap();
+            let got = EcdsaSignature::parse(&bytes).map(|signature| {
+                assert_eq!(signature.to_bytes(), bytes);
+            });
+            assert_eq!(got.map_err(|error| error.to_string()), want.map_err(str::to_owned), "{text}");
+        };
+        check(&good, Ok(()));
+        check("", Err("signature is empty"));
+        check(&good.replace(" 01", " 00"), Err("signature type 0x00 is not known"));
+        check(&good.replace("3044", "3045"), Err("signature of 70 bytes is not strict DER"));
+        check(&format!("3044 0220 {half} 0220 {half} 00 01"), Err("signature of 71 bytes is not strict DER"));
+        check(&format!("3045 022100 {half} 0220 {half} 01"), Err("signature of 71 bytes is not strict DER"));
+        check(&format!("308144 0220 {half} 0220 {half} 01"), Err("signature of 71 bytes is not strict DER"));
+        let negative = half.replacen("7f", "ff", 1);
+        check(
+            &format!("3044 0220 {negative} 0220 {half} 01"),
+            Err("signature of 70 bytes is not strict DER"),
+        );
+    }
+}

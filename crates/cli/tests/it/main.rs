@@ -1,13 +1,21 @@
-//! The tool as people run it: the program itself, on files, a log and a writer made here, and on real data where there
-//! is some.
+//! The tool as people run it: the program itself, on files, a log, a writer and a chain made here, and on real data
+//! where there is some.
 #![cfg(test)]
 
 mod approve;
 mod case;
+#[path = "../../../guardd/tests/it/conformance.rs"]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
+mod conformance;
+#[path = "../../../guardd/tests/it/daemon.rs"]
+mod daemon;
 mod decode;
 mod dmm;
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
+mod embedded;
 mod judge;
 mod log;
+mod real_peer;
 mod run;
 mod server;
 mod ssh;

@@ -87,10 +87,11 @@ impl Coordinator {
         let order = policy.evacuation.clone()?;
         let fees = earlier.iter().filter(|record| record.status != Status::Expired);
         let committed = Amount::sum(fees.map(|record| record.payout.fee_cap))?;
-        let budget = order.fee_max.less(committed)?;
+        // Half of what is left goes into each race: a thief with the same keys bids against us until a block decides, and
+        // coins that are still to come, such as his change, must be raced for too.
+        let budget = Amount::new(order.fee_max.less(committed)?.units() / 2);
         let coins = self.movable(vault);
         let sum = Amount::sum(coins.iter().map(|coin| Amount::from(coin.output.value_sat)))?;
-        // The whole budget goes into the first race: a thief with the same keys bids against us until a block decides.
         let amount = sum.less(budget).filter(|amount| *amount >= dust_min(own.network))?;
         if budget == Amount::ZERO {
             return None;

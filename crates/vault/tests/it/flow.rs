@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use kuraban_base::{Height, Instant, MachineId};
-use kuraban_chain::btc::{Tx, TxOut, verify_input};
+use kuraban_base::{Asset, Digest, Height, Instant, MachineId};
+use kuraban_chain::btc::{Branch, Tx, TxOut, verify_input};
 use kuraban_vault::{
-    APPROVE, REQUEST, Role,
+    APPROVE, REQUEST, RESET, Role,
+    body::{Alarm, Evidence, reset_digest},
+    breaker::{Service, Stage, Trip},
     coordinator::{Ask, Coordinator, Effect, Event, Reply, Token},
     fold::Status,
     follow::Follower,
@@ -32,7 +34,7 @@ struct Exchange {
 
 fn random(count: &mut u64) -> [u8; 32] {
     *count += 1;
-    *kuraban_base::Digest::sha256(&[&count.to_be_bytes()]).as_bytes()
+    *Digest::sha256(&[&count.to_be_bytes()]).as_bytes()
 }
 
 impl Exchange {
@@ -60,6 +62,10 @@ impl Exchange {
         exchange
     }
 
+    fn size(&self) -> u64 {
+        u64::try_from(self.disk.len()).unwrap()
+    }
+
     /// One event, and everything that follows from it.
     fn happen(&mut self, event: Event) {
         let mut events = vec![event];
@@ -81,9 +87,9 @@ impl Exchange {
     fn execute(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Persist { from, entries, checkpoint } => {
-                assert_eq!(from, self.disk.len() as u64);
+                assert_eq!(from, self.size());
                 self.disk.extend(entries);
-                self.checkpoints.insert(self.disk.len() as u64, checkpoint);
+                self.checkpoints.insert(self.size(), checkpoint);
                 None
             }
             Effect::Publish { .. } => None,
@@ -97,7 +103,8 @@ impl Exchange {
             }
             Effect::Send(id, request) => Some(self.ask(id, request)),
             Effect::SendEntries { to, from, until } => {
-                let entries = self.disk[from as usize..until as usize].to_vec();
+                let place = |size| usize::try_from(size).unwrap();
+                let entries = self.disk[place(from)..place(until)].to_vec();
                 let checkpoint = self.checkpoints[&until].clone();
                 Some(self.ask(to, Request::Extend { from, entries, checkpoint }))
             }
@@ -135,7 +142,11 @@ impl Exchange {
                 };
                 Response::Lease(Box::new(Signed::sign(lease, &kit::statement(4))))
             }
-            other => panic!("a watcher is not asked {other:?}"),
+            Request::Sign { .. }
+            | Request::Release { .. }
+            | Request::Trip(_)
+            | Request::Permits { .. }
+            | Request::Alarms { .. } => panic!("a watcher is not asked this here"),
         }
     }
 
@@ -246,4 +257,97 @@ fn with_two_signers_gone_nothing_is_signed_and_with_one_gone_it_is() {
     assert_eq!(exchange.sent.len(), 0);
     exchange.happen(Event::Joined(kit::machine(2)));
     assert_eq!(exchange.sent.len(), 1);
+}
+
+/// A watcher's alarm over `theft`, with the trip that closes withdrawals.
+fn alarm(theft: &Tx, prevs: &[&Tx]) -> Event {
+    let cells = vec![(Service::Withdrawal, Asset::Btc), (Service::Deposit, Asset::Btc)];
+    let evidence = Evidence { tx: theft.encode(), prevs: prevs.iter().map(|prev| prev.encode()).collect() };
+    let alarm = Alarm {
+        by: kit::machine(4),
+        rule: "unexplained-spend".to_owned(),
+        subject: theft.txid().to_string(),
+        asset: Asset::Btc,
+        detail: "no payout in the log has this transaction".to_owned(),
+        evidence: Some(evidence),
+        at: kit::NOW,
+    };
+    let trip = Trip {
+        by: kit::machine(4),
+        cells,
+        stage: Stage::Closed,
+        rule: alarm.rule.clone(),
+        evidence: Digest::sha256(&[&theft.encode()]),
+        at: kit::NOW,
+    };
+    let secret = kit::statement(4);
+    Event::Alarm(Box::new(Signed::sign(alarm, &secret)), Some(Box::new(Signed::sign(trip, &secret))))
+}
+
+fn theft(funding: &Tx, machines: &[u8]) -> Tx {
+    let loot = TxOut { value_sat: 10_000_000, script: kit::address(0xee).script() };
+    let tx = kit::tx(vec![kit::coin(funding).outpoint], vec![loot]);
+    kit::steal(tx, &[funding.outputs[0].clone()], (Branch::Receive, 0), machines)
+}
+
+#[test]
+fn after_a_proven_theft_the_rest_goes_to_the_cold_vault_and_nothing_else_is_signed() {
+    let mut exchange = Exchange::new();
+    let stolen = kit::funding(0, 50_000_000);
+    exchange.fund(0, 50_000_000);
+    exchange.fund(1, 300_000_000);
+    exchange.fund(2, 400_000_000);
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.happen(Event::CoinGone(kit::hot(), kit::coin(&stolen).outpoint));
+    exchange.happen(alarm(&theft(&stolen, &[1, 2]), &[&stolen]));
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    let [tx] = exchange.sent.as_slice() else { panic!("{} transactions", exchange.sent.len()) };
+    let paid = TxOut { value_sat: 700_000_000 - 250_000, script: kit::cold().script() };
+    assert_eq!(tx.outputs, vec![paid]);
+    assert_eq!(tx.inputs.len(), 2);
+    // The same alarm again moves nothing again.
+    exchange.happen(alarm(&theft(&stolen, &[1, 2]), &[&stolen]));
+    exchange.happen(Event::Tick);
+    assert_eq!(exchange.sent.len(), 1);
+}
+
+#[test]
+fn signers_do_not_evacuate_on_evidence_that_is_not_validly_signed() {
+    let mut exchange = Exchange::new();
+    let funding = kit::funding(0, 50_000_000);
+    exchange.fund(0, 50_000_000);
+    exchange.fund(1, 300_000_000);
+    let mut forged = theft(&funding, &[1, 2]);
+    forged.outputs[0].value_sat -= 1;
+    exchange.happen(alarm(&forged, &[&funding]));
+    assert_eq!(exchange.sent.len(), 0);
+    assert!(exchange.writer.fold().payouts().next().is_none());
+}
+
+#[test]
+fn a_quorum_opens_the_breaker_again_and_one_person_does_not() {
+    let mut exchange = Exchange::new();
+    let funding = kit::funding(0, 50_000_000);
+    exchange.fund(0, 50_000_000);
+    exchange.happen(Event::CoinGone(kit::hot(), kit::coin(&funding).outpoint));
+    exchange.happen(alarm(&theft(&funding, &[1, 2]), &[&funding]));
+    let cells = vec![(Service::Withdrawal, Asset::Btc)];
+    let epoch = exchange.writer.fold().breaker().epoch();
+    let digest = reset_digest(kit::ORIGIN, epoch, &cells);
+    let mut reset = |people: &[u8]| {
+        let approvals =
+            people.iter().map(|n| kit::sign(&kit::person(*n), RESET, digest.as_bytes())).collect();
+        exchange.happen(Event::Ask(Token(1), Ask::Reset { cells: cells.clone(), epoch, approvals }));
+        exchange.replies.remove(&Token(1)).unwrap()
+    };
+    assert!(matches!(reset(&[2]), Reply::Conflict { code: "reset-not-ordered", .. }));
+    assert!(matches!(reset(&[2, 2]), Reply::Conflict { code: "reset-not-ordered", .. }));
+    assert!(matches!(reset(&[2, 3]), Reply::Logged { .. }));
+    assert_eq!(exchange.writer.fold().breaker().stage(cells[0]), Stage::Open);
+    exchange.fund(3, 300_000_000);
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    assert_eq!(exchange.status("w-1"), Status::Broadcast);
 }

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use kuraban_base::{Amount, Instant, MachineId, VaultId, hex};
 use kuraban_chain::btc::{
-    Address, Branch, Descriptor, Mweb, Network, OutPoint, Script, Tx, TxIn, TxOut, XPriv,
+    Address, Branch, Descriptor, Digests, EcdsaSighash, Mweb, Network, OutPoint, Script, Tx, TxIn, TxOut,
+    XPriv,
 };
 use kuraban_proof::{Cosigner, NoteSigner};
 use kuraban_vault::{
@@ -178,4 +179,22 @@ pub(crate) fn tx(inputs: Vec<OutPoint>, outputs: Vec<TxOut>) -> Tx {
 pub(crate) fn coin(funding: &Tx) -> Coin {
     let outpoint = OutPoint { txid: funding.txid(), vout: 0 };
     Coin { outpoint, output: funding.outputs[0].clone(), tx: Arc::new(funding.encode()) }
+}
+
+/// Signs every input of `tx` with the vault's keys of these machines, as a thief who holds them would.
+pub(crate) fn steal(mut tx: Tx, spent: &[TxOut], place: (Branch, u32), machines: &[u8]) -> Tx {
+    let descriptor = descriptor();
+    let code = descriptor.script_code_at(place.0, place.1).unwrap();
+    let unsigned = tx.clone();
+    let digests = Digests::new(&unsigned, spent).unwrap();
+    for (index, input) in tx.inputs.iter_mut().enumerate() {
+        let digest = digests.witness_v0(index, &code, EcdsaSighash::All).unwrap();
+        let sign = |machine: &u8| {
+            let child = coin_key(*machine).child(place.0, place.1).unwrap();
+            (child.public(), child.sign(&digest, EcdsaSighash::All).unwrap())
+        };
+        let signatures: Vec<_> = machines.iter().map(sign).collect();
+        input.witness = descriptor.satisfy(place.0, place.1, &signatures).unwrap().witness;
+    }
+    tx
 }

@@ -1,0 +1,14 @@
+//! Holds `kuraban-chain` against published vectors, real blocks and other people's code.
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod real;
+#[cfg(test)]
+mod sighash;
+#[cfg(test)]
+mod vectors;
+#[cfg(test)]
+mod verify;

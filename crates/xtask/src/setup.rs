@@ -1,0 +1,189 @@
+//! Brings what the automation needs onto a Debian-like machine: looks first, installs only what is missing, and
+//! says the exact command where it may not install. Never upgrades or removes anything.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{cargo, find, output, run, works};
+use crate::say;
+
+/// What is built when a machine has none: the tool, its version, and what it can do without.
+const NEXTEST: [&str; 6] =
+    ["cargo-nextest", "--version", "0.9.143", "--no-default-features", "--features", "default-no-update"];
+const CARGO_DENY: [&str; 3] = ["cargo-deny", "--version", "0.20.2"];
+
+/// Something a Debian package brings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Need {
+    package: &'static str,
+    /// A program that proves presence however it came here; without one, only dpkg's word counts.
+    program: Option<&'static str>,
+}
+
+impl Need {
+    pub(crate) const fn program(package: &'static str, program: &'static str) -> Self {
+        Self { package, program: Some(program) }
+    }
+
+    pub(crate) const fn package(package: &'static str) -> Self {
+        Self { package, program: None }
+    }
+
+    fn is_met(self) -> bool {
+        self.program.is_some_and(|program| find(program).is_some()) || is_installed(self.package)
+    }
+}
+
+/// What runs the tests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Runner {
+    Nextest,
+    /// Cargo's own runner, where nextest could not be had.
+    CargoTest,
+}
+
+/// The programs that `cargo xtask setup` can be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Tool {
+    Litecoind,
+    Bitcoind,
+    Nginx,
+    Nextest,
+    CargoDeny,
+}
+
+/// Sees that one tool is here.
+pub(crate) fn ensure(tool: Tool) -> Result<String> {
+    Ok(match tool {
+        Tool::Litecoind => ensure_litecoind()?.display().to_string(),
+        Tool::Bitcoind => crate::bitcoind::ensure_bitcoind()?.display().to_string(),
+        Tool::Nginx => ensure_nginx()?.display().to_string(),
+        Tool::Nextest => match ensure_nextest() {
+            Runner::Nextest => "cargo nextest".to_owned(),
+            Runner::CargoTest => "cargo test, because cargo nextest could not be had".to_owned(),
+        },
+        Tool::CargoDeny => ensure_cargo_deny().map(|()| "cargo deny".to_owned())?,
+    })
+}
+
+/// The Litecoin daemon.
+pub(crate) fn ensure_litecoind() -> Result<PathBuf> {
+    ensure_program(Need::program("litecoind", "litecoind"))
+}
+
+/// The web server that stands before the exchange's services.
+pub(crate) fn ensure_nginx() -> Result<PathBuf> {
+    ensure_program(Need::program("nginx", "nginx"))
+}
+
+/// The test runner; where it is missing and cannot be built, cargo's own.
+pub(crate) fn ensure_nextest() -> Runner {
+    if works(cargo().args(["nextest", "--version"])) {
+        return Runner::Nextest;
+    }
+    match install(&NEXTEST) {
+        Ok(()) => Runner::Nextest,
+        Err(error) => {
+            say::note(&format!("{error:#}; the tests run under plain `cargo test`"));
+            Runner::CargoTest
+        }
+    }
+}
+
+/// The judge of licences, sources and banned crates.
+pub(crate) fn ensure_cargo_deny() -> Result<()> {
+    if works(cargo().args(["deny", "--version"])) { Ok(()) } else { install(&CARGO_DENY) }
+}
+
+/// Sees that all packages are there, and installs those that are not.
+///
+/// # Errors
+/// Names the command to run where this user may not install, and the packages where there is no apt-get.
+pub(crate) fn ensure_debian(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&str> = needs.iter().filter(|need| !need.is_met()).map(|need| need.package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    if find("apt-get").is_none() {
+        bail!("{names} missing, and there is no apt-get here: install what these Debian packages bring");
+    }
+    let Some(prefix) = privilege() else {
+        bail!("{names} missing, and neither root nor `sudo -n` is to be had. Run: {}", by_hand(&missing));
+    };
+    say::step(&format!("installing Debian packages: {names}"));
+    run(&mut apt(prefix, &["update"]))?;
+    run(&mut apt(prefix, &[&INSTALL, missing.as_slice()].concat()))
+}
+
+const INSTALL: [&str; 3] = ["install", "-y", "--no-install-recommends"];
+
+fn ensure_program(need: Need) -> Result<PathBuf> {
+    ensure_debian(&[need])?;
+    let program = need.program.unwrap_or(need.package);
+    find(program)
+        .with_context(|| format!("package {} is installed but there is no program {program}", need.package))
+}
+
+/// Builds a tool of cargo's without optimisation: it is ready in a third of the time, and neither tool computes much.
+fn install(tool: &[&str]) -> Result<()> {
+    say::step(&format!("building {}, once for this user; about 2 min", tool.first().unwrap_or(&"a tool")));
+    run(cargo().args(["install", "--locked", "--debug"]).args(tool).env("CARGO_PROFILE_DEV_DEBUG", "0"))
+}
+
+fn is_installed(package: &str) -> bool {
+    let asked = output(Command::new("dpkg-query").args(["-W", "-f=${Status}", package]));
+    asked.is_ok_and(|status| status == "install ok installed")
+}
+
+/// What stands before apt-get so that it may install, or nothing if it may not.
+fn privilege() -> Option<&'static [&'static str]> {
+    if output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0") {
+        return Some(&[]);
+    }
+    works(Command::new("sudo").args(["-n", "true"])).then_some(&["sudo", "-n"])
+}
+
+fn apt(prefix: &[&str], args: &[&str]) -> Command {
+    // Through `env`, because sudo does not pass the variable on.
+    let words = [prefix, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"], args].concat();
+    let mut words = words.into_iter();
+    let mut command = Command::new(words.next().unwrap_or("env"));
+    command.args(words);
+    command
+}
+
+fn by_hand(missing: &[&str]) -> String {
+    format!("sudo apt-get update && sudo apt-get {} {}", INSTALL.join(" "), missing.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::line;
+
+    #[test]
+    fn what_is_here_is_not_missing() {
+        assert!(Need::program("no-such-package", "sh").is_met());
+        assert!(!Need::program("no-such-package", "no-such-program").is_met());
+        assert!(!Need::package("no-such-package").is_met());
+        assert!(ensure_debian(&[Need::program("no-such-package", "sh")]).is_ok());
+    }
+
+    #[test]
+    fn apt_is_asked_without_questions() {
+        let args = [&INSTALL[..], &["litecoind"]].concat();
+        let want =
+            "env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends litecoind";
+        assert_eq!(line(&apt(&[], &args)), want);
+        assert_eq!(line(&apt(&["sudo", "-n"], &args)), format!("sudo -n {want}"));
+    }
+
+    #[test]
+    fn the_command_to_run_by_hand_is_whole() {
+        let want = "sudo apt-get update && sudo apt-get install -y --no-install-recommends cmake g++";
+        assert_eq!(by_hand(&["cmake", "g++"]), want);
+    }
+}
