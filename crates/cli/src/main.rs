@@ -33,10 +33,10 @@ use crate::{
 #[command(name = "kuraban", version, propagate_version = true, after_help = EXIT_STATUS)]
 struct Args {
     /// Print one JSON document instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     json: bool,
     /// Language of the text; without it, LC_ALL, LC_MESSAGES or LANG decides
-    #[arg(long, global = true, value_enum)]
+    #[arg(long, global = true, value_enum, display_order = 901)]
     lang: Option<Lang>,
     #[command(subcommand)]
     command: Command,
