@@ -6,7 +6,7 @@ use kuraban_vault::Reason;
 #[expect(clippy::too_many_lines, reason = "one arm per reason")]
 pub(crate) fn japanese(reason: &Reason) -> String {
     match reason {
-        Reason::NotJudged { what } => format!("判断に必要なもの（{what}）が渡されていません"),
+        Reason::NotJudged { what } => format!("判断に必要な{}が渡されていません", missing(what)),
         Reason::OtherNetwork { found, want } => {
             format!("送金のチェーンは {found} ですが、金庫は {want} です")
         }
@@ -86,6 +86,17 @@ pub(crate) fn japanese(reason: &Reason) -> String {
             format!("自分の時計 {own} と証人の時計 {witnesses} が30秒を超えて食い違っています")
         }
         Reason::LeaseInvalid { problem } => format!("監視機の有効なリースがありません（{problem}）"),
+    }
+}
+
+/// What was not given; in the judge's own words where there is no Japanese for it.
+fn missing(what: &str) -> &str {
+    match what {
+        "the approvals" => "承認",
+        "the log's proof" => "ログの証明",
+        "the time" => "現在時刻",
+        "the vault's state" => "金庫の状態",
+        other => other,
     }
 }
 

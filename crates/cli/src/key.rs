@@ -29,10 +29,11 @@ impl Key {
     pub(crate) fn read(path: &Path, say: &Say) -> Result<Self, Failure> {
         guarded(path).or_input(path.display())?;
         let file = Zeroizing::new(bytes(path, KEY_FILE_MAX)?);
-        let mut private = PrivateKey::from_openssh(file.as_slice()).or_input(path.display())?;
+        let unusable = |problem: ssh_key::Error| Failure::input(format!("{}: {problem}", path.display()));
+        let mut private = PrivateKey::from_openssh(file.as_slice()).map_err(unusable)?;
         if private.is_encrypted() {
             let passphrase = say.ask_secret(&format!("passphrase of {}:", path.display()))?;
-            private = private.decrypt(passphrase.as_bytes()).or_input(path.display())?;
+            private = private.decrypt(passphrase.as_bytes()).map_err(unusable)?;
         }
         let Some(public) = private.public_key().key_data().ed25519().map(|key| key.0) else {
             let found = private.algorithm();
@@ -52,7 +53,8 @@ impl Key {
     /// An armoured SSH signature over the digest (OpenSSH PROTOCOL.sshsig, SHA-512).
     pub(crate) fn sign(&self, namespace: &'static str, digest: PayoutDigest) -> Result<Approval, Failure> {
         let signed = self.private.sign(namespace, HashAlg::Sha512, digest.as_bytes());
-        let pem = signed.and_then(|signature| signature.to_pem(LineEnding::LF)).or_undone("signing")?;
+        let pem = signed.and_then(|signature| signature.to_pem(LineEnding::LF));
+        let pem = pem.map_err(|problem| Failure::undone(format!("signing: {problem}")))?;
         Approval::parse(&pem).or_undone("signing")
     }
 }

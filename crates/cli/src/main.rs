@@ -1,5 +1,5 @@
 //! `kuraban`, the tool that people use: to look at transactions, to judge as a signer would, to ask for payouts and
-//! approve them, to verify the log. Parses the command line and hands on; decides nothing itself.
+//! approve them, to verify the log, to run an embedded node. Parses the command line and hands on; decides nothing itself.
 
 mod approve;
 mod charter;
@@ -34,10 +34,10 @@ use crate::{
 #[command(name = "kuraban", version, propagate_version = true, after_help = EXIT_STATUS)]
 struct Args {
     /// Print one JSON document instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     json: bool,
     /// Language of the text; without it, LC_ALL, LC_MESSAGES or LANG decides
-    #[arg(long, global = true, value_enum)]
+    #[arg(long, global = true, value_enum, display_order = 901)]
     lang: Option<Lang>,
     #[command(subcommand)]
     command: Command,
@@ -66,9 +66,11 @@ enum Command {
     /// Measure the demo's exchange
     #[command(hide = true)]
     Bench(demo::BenchArgs),
-    /// Run a node of the BTC family inside this program, for demos and tests
-    #[command(subcommand)]
-    Node(node::Command),
+    /// A node of the BTC family inside this program, for demos and tests
+    Node {
+        #[command(subcommand)]
+        node: node::Args,
+    },
     /// Print completions for a shell
     #[command(after_help = "Example:\n  kuraban completions bash > /etc/bash_completion.d/kuraban")]
     Completions {
@@ -94,14 +96,14 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         // A timeline that nobody reads is no reason to stop.
         Command::Demo(args) => staged(demo::run(&args, &mut |line| drop(say.show(line)))),
         Command::Bench(args) => staged(demo::measure(&args, &mut |line| drop(say.show(line)))),
-        Command::Node(args) => match node::run(args).or_undone("the node")? {},
+        Command::Node { node } => node::run(node, say),
         Command::Completions { shell } => Ok(completions(shell)),
     }
 }
 
 /// What a demo or a measurement found.
 fn staged(score: anyhow::Result<serde_json::Value>) -> Result<Report, Failure> {
-    let score = score.or_undone("the demo could not be played to its end")?;
+    let score = score.or_undone("it could not be played to its end")?;
     let text = score.to_string();
     Ok(Report::done(&score, text))
 }

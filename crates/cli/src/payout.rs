@@ -132,7 +132,7 @@ mod tests {
         check("5000000000", "-1", "invalid value: integer `-1`");
         check("5000000000", "1.5", "invalid type: floating point `1.5`");
         check("5000000000", "18446744073709551616", "expected u64");
-        check("\"p-1\"", "\"p 1\"", "payout id has ' ' at character 3");
+        check("\"p-1\"", "\"p 1\"", "payout id has ' ' at character 2");
         check("rebalance", "gift", "\"gift\" is not known");
         check("bitcoin-main", "litecoin-main", "destination: ");
         check("7P\"", "7Q\"", "destination: checksum");

@@ -54,12 +54,18 @@ pub(crate) struct Report {
     answer: Answer,
     json: Result<String, serde_json::Error>,
     text: String,
+    silent: bool,
 }
 
 impl Report {
+    /// The end of a command that said everything while it ran.
+    pub(crate) fn silent() -> Self {
+        Self { silent: true, ..Self::done(&(), "") }
+    }
+
     /// An answer.
     pub(crate) fn new(answer: Answer, json: &impl Serialize, text: impl Into<String>) -> Self {
-        Self { answer, json: serde_json::to_string(json), text: text.into() }
+        Self { answer, json: serde_json::to_string(json), text: text.into(), silent: false }
     }
 
     /// The answer of a command that is done.
@@ -99,7 +105,17 @@ impl Say {
         ExitCode::from(printed.unwrap_or(3))
     }
 
+    /// One JSON document on standard output while a command runs on: where a server listens.
+    pub(crate) fn announce(&self, document: &impl Serialize) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", serde_json::to_string(document)?)?;
+        Ok(out.flush()?)
+    }
+
     fn print(&self, report: &Report) -> io::Result<()> {
+        if report.silent {
+            return Ok(());
+        }
         let mut out = io::stdout().lock();
         match (&report.json, self.json) {
             (Ok(json), true) => writeln!(out, "{json}")?,

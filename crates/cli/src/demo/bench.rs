@@ -14,12 +14,11 @@ use anyhow::Context as _;
 use kuraban_chain::btc::p2p::{Message, PeerAddress, Services, Version};
 use kuraban_vault::{RESET, body::reset_digest, breaker::Service as Cell};
 use serde_json::{Value, json};
-use ssh_key::{HashAlg, LineEnding};
 
 use super::{
     Args, NodeChoice, Plan, Stage, TEST_FEE_SAT, TEST_SAT,
     front::{Gate, now_us},
-    people::Withdrawal,
+    people::{Withdrawal, sshsig},
     process::wait_for,
     timeline::Timeline,
 };
@@ -167,9 +166,8 @@ impl Stage {
         let asset = self.node.network.asset();
         let cells = [(Cell::Withdrawal, asset), (Cell::Deposit, asset)];
         let digest = reset_digest(self.exchange.charter.roster().origin(), epoch, &cells);
-        let approve = |key: &ssh_key::PrivateKey| -> anyhow::Result<String> {
-            Ok(key.sign(RESET, HashAlg::Sha512, digest.as_bytes())?.to_pem(LineEnding::LF)?)
-        };
+        let approve =
+            |key: &ssh_key::PrivateKey| -> anyhow::Result<String> { sshsig(key, RESET, digest.as_bytes()) };
         let approvals =
             self.exchange.approvers.iter().take(2).map(approve).collect::<anyhow::Result<Vec<String>>>()?;
         let named: Vec<Value> = cells

@@ -74,6 +74,12 @@ fn read(request: minreq::Request) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())))
 }
 
+/// A person's signature, armoured. The SSH library's error is no `std` error in the form in which it is used here.
+pub(super) fn sshsig(key: &PrivateKey, namespace: &str, digest: &[u8; 32]) -> anyhow::Result<String> {
+    let signature = key.sign(namespace, HashAlg::Sha512, digest).map_err(anyhow::Error::msg)?;
+    signature.to_pem(LineEnding::LF).map_err(anyhow::Error::msg)
+}
+
 /// A customer's withdrawal, asked for and approved.
 #[derive(Clone, Debug)]
 pub(super) struct Withdrawal {
@@ -105,7 +111,7 @@ impl Withdrawal {
         };
         let digest = payout.digest(&exchange.charter.context());
         let sign = |key: &PrivateKey, namespace: &str| -> anyhow::Result<String> {
-            Ok(key.sign(namespace, HashAlg::Sha512, digest.as_bytes())?.to_pem(LineEnding::LF)?)
+            sshsig(key, namespace, digest.as_bytes())
         };
         let body = json!({
             "payout": {

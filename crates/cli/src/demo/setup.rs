@@ -105,7 +105,10 @@ fn person() -> anyhow::Result<PrivateKey> {
 }
 
 fn person_table(id: &str, key: &PrivateKey) -> anyhow::Result<String> {
-    Ok(format!("[[person]]\nid = \"{id}\"\nkeys = [\"{}\"]\n\n", key.public_key().to_openssh()?))
+    Ok(format!(
+        "[[person]]\nid = \"{id}\"\nkeys = [\"{}\"]\n\n",
+        key.public_key().to_openssh().map_err(anyhow::Error::msg)?
+    ))
 }
 
 fn own_address(network: Network) -> anyhow::Result<Address> {
