@@ -584,7 +584,7 @@ impl Coordinator {
         }
         self.rebroadcast(now);
         self.evacuate_all(now, fresh);
-        self.retry(now);
+        self.retry(now, fresh);
     }
 
     /// Hands signed transactions to the node again, after a restart and every half minute until they are mined.

@@ -353,8 +353,22 @@ impl Fold {
                 Some(evidence) => crate::explain::theft(self, &record.payout.vault, evidence),
                 None => Err("none was given".to_owned()),
             },
-            evacuation_fees: self.evacuation_fees(&record.payout.vault, id),
+            evacuation_fees: match record.payout.kind {
+                PayoutKind::Evacuation => self.evacuation_fees(&record.payout.vault, id),
+                PayoutKind::CustomerWithdrawal
+                | PayoutKind::Rebalance
+                | PayoutKind::Sweep
+                | PayoutKind::Consolidation
+                | PayoutKind::Fee
+                | PayoutKind::Migration
+                | PayoutKind::Compensation => Amount::ZERO,
+            },
         })
+    }
+
+    /// Drops outflows that no clock at or after `now` counts any more. For a machine's own clock, never another's.
+    pub fn prune(&mut self, now: Instant) {
+        self.outflows.values_mut().for_each(|outflows| outflows.prune(now));
     }
 
     /// What evacuations of a vault have committed to fees, without payout `id`.

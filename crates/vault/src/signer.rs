@@ -328,6 +328,7 @@ impl Signer {
         let leased = self.lease(clock, lease);
         let now = Now { own: clock.wall, witnesses: median };
         let moment = Moment { witnessed, leased, log, now };
+        self.follower.fold_mut().prune(now.earliest());
         let mut persist = Vec::new();
         let mut answers = Vec::with_capacity(items.len());
         for item in items {

@@ -1,7 +1,7 @@
 //! Rounds: every group of entries is co-signed by a quorum before anything follows from it; then a watcher leases the
 //! moment, signers give receipts, and a round later signatures. One request is under way per peer at a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kuraban_base::{Instant, MachineId, PayoutId, Txid};
 use kuraban_chain::btc::{Digests, EcdsaSighash, EcdsaSignature, PublicKey, Sighash, Tx, TxOut};
@@ -23,6 +23,8 @@ use crate::{
 const PATIENCE_MS: u64 = 3000;
 /// How long after a refusal that may pass by itself the question is asked again, in milliseconds.
 const AGAIN_MS: u64 = 1000;
+/// How long a peer without a useful answer is left alone, in milliseconds.
+const QUIET_MS: u64 = 200;
 /// How old a challenge may be when a lease is asked for it: it must still be good when the signer gets it back.
 const CHALLENGE_MS_MAX: u64 = LEASE_MS_MAX - 2000;
 /// How many sizes of a peer are remembered.
@@ -51,6 +53,8 @@ pub(super) struct Peer {
     challenge: Option<([u8; 32], Instant)>,
     /// It refused the log; nothing is sent until it is joined anew.
     estranged: bool,
+    /// It gave no useful answer; nothing is sent before.
+    quiet_until: Instant,
 }
 
 impl Peer {
@@ -63,11 +67,12 @@ impl Peer {
             sizes: VecDeque::new(),
             challenge: None,
             estranged: false,
+            quiet_until: Instant::from_ms(0),
         }
     }
 
-    fn idle(&self) -> bool {
-        self.up && self.inflight.is_none() && !self.estranged
+    fn idle(&self, now: Instant) -> bool {
+        self.up && self.inflight.is_none() && !self.estranged && now >= self.quiet_until
     }
 }
 
@@ -131,11 +136,21 @@ impl Coordinator {
         if let Some(peer) = self.peers.get_mut(id) {
             *peer = Peer { up: true, ..Peer::new(peer.role) };
         }
+        self.ask_anew(id);
     }
 
     pub(super) fn lost(&mut self, id: &MachineId) {
         if let Some(peer) = self.peers.get_mut(id) {
             *peer = Peer::new(peer.role);
+        }
+        self.ask_anew(id);
+    }
+
+    /// What was asked on a connection that is gone is asked again at once.
+    fn ask_anew(&mut self, id: &MachineId) {
+        for work in self.work.values_mut() {
+            work.asked.remove(id);
+            work.released.remove(id);
         }
     }
 
@@ -174,8 +189,10 @@ impl Coordinator {
             (Inflight::Release(items), Response::Signatures(answers)) => {
                 self.signatures(now, id, &items, answers, fresh);
             }
-            // Whatever else it says, the question is asked again after a while.
-            (Inflight::Status | Inflight::Lease(_) | Inflight::Sign(_) | Inflight::Release(_), _) => {}
+            // Whatever else it says, it is asked again after a while.
+            (Inflight::Status | Inflight::Lease(_) | Inflight::Sign(_) | Inflight::Release(_), _) => {
+                peer.quiet_until = now.plus_ms(QUIET_MS);
+            }
         }
     }
 
@@ -200,7 +217,7 @@ impl Coordinator {
         self.next_round();
         let ids: Vec<MachineId> = self.peers.keys().cloned().collect();
         for id in ids {
-            let Some(peer) = self.peers.get(&id).filter(|peer| peer.idle()) else { continue };
+            let Some(peer) = self.peers.get(&id).filter(|peer| peer.idle(now)) else { continue };
             let next = match (peer.size, peer.role) {
                 (None, _) => Some((Inflight::Status, Effect::Send(id.clone(), Request::Status))),
                 (Some(size), Role::Signer) => {
@@ -490,9 +507,24 @@ impl Coordinator {
     }
 
     /// Forgets refusals that may have passed, and ends payouts that every signer refused for good.
-    pub(super) fn retry(&mut self, now: Instant) {
+    pub(super) fn retry(&mut self, now: Instant, fresh: &mut dyn FnMut() -> [u8; 32]) {
         for work in self.work.values_mut() {
             work.refused.retain(|_, (refused, at)| !passes(refused) || now.ms_since(*at) < AGAIN_MS);
+        }
+        let signers = self.peers.values().filter(|peer| peer.role == Role::Signer).count();
+        let hopeless = |(id, work): (&PayoutId, &Work)| {
+            let record = self.fold.payout(id)?;
+            let for_good = work.refused.values().filter(|(refused, _)| !passes(refused)).count();
+            let codes = work.refused.values().flat_map(|(refused, _)| refused).map(|one| one.code.clone());
+            let codes: BTreeSet<String> = codes.collect();
+            (for_good == signers && record.receipts.is_empty()).then(|| (id.clone(), codes))
+        };
+        let ended: Vec<_> = self.work.iter().filter_map(hopeless).collect();
+        for (payout, codes) in ended {
+            let refused = Body::PayoutRefused { payout: payout.clone(), codes: codes.into_iter().collect() };
+            if self.append(now, refused, fresh).is_ok() {
+                self.ended(&payout);
+            }
         }
         self.restore_work();
     }
