@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 /// Deepest nesting that the decoder follows.
 const DEPTH_MAX: usize = 16;
+/// Most values that the decoder makes of one message: a value takes more memory than the byte that may stand for it.
+const VALUES_MAX: usize = 1 << 20;
 
 /// A value of the subset that Kuraban writes: no floats, no negative numbers, no indefinite lengths.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -92,6 +94,12 @@ pub enum CborError {
         /// Where.
         at: usize,
     },
+    /// More values than the limit.
+    #[error("byte {at}: more than 1048576 values")]
+    Many {
+        /// Where.
+        at: usize,
+    },
     /// Nested deeper than the limit.
     #[error("byte {at}: nested deeper than 16")]
     Deep {
@@ -144,7 +152,7 @@ impl Value {
     /// # Errors
     /// Anything but its one deterministic encoding, with the offset.
     pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
-        let mut reader = Reader { bytes, at: 0 };
+        let mut reader = Reader { bytes, at: 0, left: VALUES_MAX };
         let value = reader.value(0)?;
         match bytes.len().saturating_sub(reader.at) {
             0 => Ok(value),
@@ -258,6 +266,8 @@ fn write(value: &Value, out: &mut Vec<u8>) {
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Values that may still be made.
+    left: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -307,6 +317,7 @@ impl<'a> Reader<'a> {
         if depth >= DEPTH_MAX {
             return Err(CborError::Deep { at });
         }
+        self.left = self.left.checked_sub(1).ok_or(CborError::Many { at })?;
         let byte = self.bytes.get(at).copied().unwrap_or_default();
         match byte {
             0xf4 => return self.byte().map(|_| Value::Bool(false)),
@@ -555,6 +566,18 @@ mod tests {
         check("5bffffffffffffffff", "ends at byte 9 inside a value, want 18446744073709551615 more bytes");
         check("9bffffffffffffffff", "ends at byte 9 inside a value, want 1 more bytes");
         check(&"81".repeat(17), "byte 16: nested deeper than 16");
+    }
+
+    #[test]
+    fn a_message_has_at_most_so_many_values() {
+        let check = |count: usize| {
+            let mut bytes = Vec::new();
+            head(4, length(count), &mut bytes);
+            bytes.resize(bytes.len() + count, 0);
+            Value::decode(&bytes).map(|_| ())
+        };
+        assert_eq!(check(VALUES_MAX - 1), Ok(()));
+        assert_eq!(check(VALUES_MAX), Err(CborError::Many { at: VALUES_MAX + 4 }));
     }
 
     #[test]

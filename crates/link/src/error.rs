@@ -94,6 +94,9 @@ pub enum LinkError {
         /// Where the peer is.
         peer: SocketAddr,
     },
+    /// The listener's thread has ended; nobody will be accepted any more.
+    #[error("the listening thread has ended")]
+    Stopped,
     /// The system failed.
     #[error("cannot {what}")]
     Io {

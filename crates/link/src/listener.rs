@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    io,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -81,14 +80,15 @@ impl Listener {
     /// Waits for the next peer. The connection has no time limit yet.
     ///
     /// # Errors
-    /// Somebody was turned away; the listener goes on. Worth a line in the log, and then the next call.
+    /// Somebody was turned away; the listener goes on. Worth a line in the log, and then the next call. Only after
+    /// [`LinkError::Stopped`] nobody comes any more.
     pub fn accept(&self) -> Result<(Connection, [u8; 32]), LinkError> {
         match self.arrived.recv() {
             Ok(outcome) => outcome.map(|connection| {
                 let peer = *connection.peer();
                 (connection, peer)
             }),
-            Err(_) => Err(stopped()),
+            Err(_) => Err(LinkError::Stopped),
         }
     }
 }
@@ -98,13 +98,6 @@ impl Drop for Listener {
         self.shared.stopped.store(true, Ordering::Release);
         // Wakes the thread, which then closes the socket. If nobody answers, it is closed already.
         drop(TcpStream::connect_timeout(&self.addr, REST));
-    }
-}
-
-fn stopped() -> LinkError {
-    LinkError::Io {
-        what: "accept connections: the accepting thread has ended",
-        source: io::ErrorKind::NotConnected.into(),
     }
 }
 

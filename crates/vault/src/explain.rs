@@ -66,6 +66,11 @@ pub fn explain<'a>(fold: &'a Fold, vault: &VaultId, tx: &Tx) -> Result<&'a Recor
         if let Err(problem) = evidence.and_then(|evidence| theft(fold, vault, evidence)) {
             reasons.push(Reason::EvacuationNoEvidence { problem });
         }
+        if views.policy.evacuation.as_ref().is_none_or(|order| order.destination != record.payout.destination)
+        {
+            let problem = "the destination is not the one of the standing order";
+            reasons.push(Reason::EvacuationNotOrdered { problem });
+        }
     } else {
         match views.policy.rule(record.payout.kind, record.payout.amount) {
             Some(rule) => people(

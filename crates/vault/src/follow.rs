@@ -108,6 +108,12 @@ impl Follower {
         self.last
     }
 
+    /// Whether an entry did not follow, so that the state is worth nothing until a restart.
+    #[must_use]
+    pub const fn is_spoilt(&self) -> bool {
+        self.spoilt
+    }
+
     /// Whether this witness co-signed that head, as far back as it remembers.
     #[must_use]
     pub fn knows(&self, size: u64, root: &TreeHash) -> bool {

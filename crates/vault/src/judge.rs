@@ -263,17 +263,21 @@ fn identity(views: Views<'_>, payout: &Payout, reasons: &mut Vec<Reason>) {
 
 fn time(facts: Facts<'_>, payout: &Payout, reasons: &mut Vec<Reason>) {
     let Some(now) = facts.now else { return reasons.push(Reason::NotJudged { what: "the time" }) };
-    if let Some(witnesses) = now.witnesses
-        && now.latest().ms_since(now.earliest()) > CLOCKS_APART_MAX_MS
-    {
-        reasons.push(Reason::ClockDisagrees { own: now.own, witnesses });
-    }
-    if now.earliest() < payout.not_before {
+    reasons.extend(clocks(now));
+    // Witnesses state whole seconds, so this bound is held to the second.
+    if now.earliest().s() < payout.not_before.s() {
         reasons.push(Reason::NotYetValid { now: now.earliest(), not_before: payout.not_before });
     }
     if now.latest() >= payout.expiry {
         reasons.push(Reason::Expired { now: now.latest(), expiry: payout.expiry });
     }
+}
+
+/// Whether own clock and the witnesses' are too far apart to judge by either.
+pub(crate) fn clocks(now: Now) -> Option<Reason> {
+    let witnesses = now.witnesses?;
+    let apart = now.latest().ms_since(now.earliest()) > CLOCKS_APART_MAX_MS;
+    apart.then_some(Reason::ClockDisagrees { own: now.own, witnesses })
 }
 
 fn log(facts: Facts<'_>, reasons: &mut Vec<Reason>) {

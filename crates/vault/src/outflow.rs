@@ -36,8 +36,7 @@ impl Outflows {
         self.sum = self.sum.and_then(|sum| sum.plus(amount));
     }
 
-    /// A payout that was cancelled on chain took nothing out.
-    pub(crate) fn forget(&mut self, payout: &PayoutId) {
+    fn forget(&mut self, payout: &PayoutId) {
         if let Some((amount, at)) = self.by_payout.remove(payout) {
             self.by_time.remove(&(at, payout.clone()));
             self.take_away(amount);

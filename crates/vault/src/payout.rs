@@ -52,7 +52,7 @@ pub struct Payout {
     pub amount: Amount,
     /// Most base units that may go to fees.
     pub fee_cap: Amount,
-    /// Not to be signed before.
+    /// Not to be signed before; held to the second.
     pub not_before: Instant,
     /// Not to be signed at or after.
     pub expiry: Instant,

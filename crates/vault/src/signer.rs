@@ -18,7 +18,7 @@ use crate::{
     charter::Charter,
     fold::Record,
     follow::{FollowError, Follower},
-    judge::{Ask, Facts, Judged, LogStanding, Now, judge, output_of},
+    judge::{Ask, Facts, Judged, LogStanding, Now, clocks, judge, output_of},
     payout::PayoutKind,
     reason::{Reason, Verdict},
     receipt::{Lease, Receipt},
@@ -278,6 +278,9 @@ impl Signer {
 
     /// Opens a cosigned checkpoint: its head if this signer knows it, the witnesses' time, and the log's standing.
     fn checkpoint(&self, bytes: &[u8]) -> (u64, Option<Instant>, LogStanding) {
+        if self.follower.is_spoilt() {
+            return (0, None, LogStanding::NotIncluded(FollowError::Spoilt.to_string()));
+        }
         let roster = self.follower.fold().charter().roster();
         let logs = std::slice::from_ref(roster.log());
         let quorum = roster.quorum();
@@ -435,6 +438,7 @@ impl Signer {
                 reasons.extend(moment.leases(index).err());
             }
         }
+        reasons.extend(clocks(moment.now));
         self.still_allowed(record, &mut reasons);
         if !reasons.is_empty() {
             return Err(reasons);

@@ -124,6 +124,11 @@ impl Chain {
         Ok(())
     }
 
+    /// Begins to count time from now, after everything stored was taken up.
+    pub const fn begin(&mut self, now_ms: u64) {
+        self.times = Times { progress: now_ms, current: now_ms, block: now_ms, poll: now_ms };
+    }
+
     /// Which network.
     #[must_use]
     pub const fn network(&self) -> Network {

@@ -169,6 +169,8 @@ impl Watcher {
     pub fn step(&mut self, clock: Clock, event: Event) -> Step {
         let mut step = Step::default();
         if !core::mem::replace(&mut self.started, true) {
+            // How long a restart took says nothing about the nodes.
+            self.networks.values_mut().for_each(|followed| followed.chain.begin(clock.monotonic_ms));
             self.judge_again(clock, &mut step);
         }
         match event {
@@ -199,8 +201,10 @@ impl Watcher {
     fn permit(&mut self, clock: Clock, mut step: Step) -> Step {
         let terms = self.terms();
         let due = self.permits.due(clock, &terms, &self.me, &self.secret).into_iter();
-        let permits =
-            due.map(|(to, permit)| Effect::Answer { to, response: Box::new(Response::Permit(Box::new(permit))) });
+        let permits = due.map(|(to, permit)| Effect::Answer {
+            to,
+            response: Box::new(Response::Permit(Box::new(permit))),
+        });
         step.effects.splice(0..0, permits);
         step
     }

@@ -96,7 +96,8 @@ pub struct Arrived {
 /// What a node said, or what became of the connection.
 #[derive(Debug)]
 pub enum Event {
-    /// A connection stands and both sides have introduced themselves.
+    /// A connection stands and both sides have introduced themselves. What reaches the node's mempool from
+    /// now on is announced; what was there before is to be asked for.
     Ready(Ready),
     /// Headers, asked for or announced; none where the node has none beyond the locator.
     Headers(Vec<Header>),
@@ -206,7 +207,7 @@ pub enum Closed {
     /// The node asks for answers and takes none.
     #[error("node takes none of {REQUESTS_MAX} waiting messages")]
     Stuck,
-    /// [`Client`] was dropped.
+    /// [`Client::hang_up`] was called, or [`Client`] or the receiver of its events dropped.
     #[error("this side closed the connection")]
     ByUs,
 }
@@ -325,6 +326,17 @@ impl Line {
             }
         })
     }
+
+    /// Takes the connection down, unless this side did that before.
+    fn down(&self) -> Result<(), Closed> {
+        self.with(|state| match state {
+            State::Ended | State::Down => Err(Closed::ByUs),
+            State::Opening(_) | State::Up { .. } => {
+                *state = State::Down;
+                Ok(())
+            }
+        })
+    }
 }
 
 impl Client {
@@ -371,6 +383,19 @@ impl Client {
             }),
             State::Down | State::Opening(_) | State::Ended => Err(RequestError::NotReady),
         })
+    }
+
+    /// Ends the connection that stands, as for a node that was caught lying. Another attempt follows by
+    /// itself, after the shortest pause.
+    pub fn hang_up(&self) {
+        self.line.with(|state| match state {
+            State::Up { socket, .. } => {
+                // The reader sees the end and tells; a socket that is closed already needs no second closing.
+                drop(socket.shutdown(Shutdown::Both));
+                *state = State::Down;
+            }
+            State::Down | State::Opening(_) | State::Ended => {}
+        });
     }
 }
 

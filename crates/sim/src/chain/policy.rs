@@ -1,7 +1,7 @@
 //! What nodes relay at all: the rules that look at one transaction alone.
 //!
-//! Decides form, sizes, kinds of outputs and dust. Source: Bitcoin Core, `policy.cpp`, with its defaults of
-//! 2024; where the defaults of Bitcoin Core and Litecoin Core differ, each network has its own.
+//! Decides form, sizes, kinds of outputs and dust. Source: Bitcoin Core and Litecoin Core, `policy.h` and
+//! `policy.cpp`, with their defaults; what only one of several releases relays is refused.
 
 use std::ops::Deref;
 
@@ -15,8 +15,6 @@ pub const RELAY_SAT_PER_VB: u64 = 1;
 /// Heaviest transaction that is relayed (`MAX_STANDARD_TX_WEIGHT`).
 pub const TX_WEIGHT_MAX: usize = 400_000;
 
-/// Smallest transaction that is relayed, without witness (`MIN_STANDARD_TX_NONWITNESS_SIZE`).
-const TX_BYTES_MIN: usize = 65;
 /// Longest script of a data output (`MAX_OP_RETURN_RELAY`).
 const DATA_BYTES_MAX: usize = 83;
 /// Bytes that spending an output of a witness program takes, the witness at its discount.
@@ -55,8 +53,9 @@ impl Standard {
         if weight > TX_WEIGHT_MAX {
             return Err(Refusal::Weight { found: weight, limit: TX_WEIGHT_MAX });
         }
-        if bytes < TX_BYTES_MIN {
-            return Err(Refusal::Small { found: bytes, limit: TX_BYTES_MIN });
+        let limit = tx_bytes_min(regtest);
+        if bytes < limit {
+            return Err(Refusal::Small { found: bytes, limit });
         }
         if let Some(input) = tx.inputs.iter().position(|input| tx.version >= 2 && relative(input.sequence)) {
             return Err(Refusal::RelativeLock { input });
@@ -67,6 +66,14 @@ impl Standard {
 
     pub(super) fn into_tx(self) -> Tx {
         self.0
+    }
+}
+
+/// Smallest transaction that is relayed, without witness (`MIN_STANDARD_TX_NONWITNESS_SIZE`).
+const fn tx_bytes_min(regtest: Regtest) -> usize {
+    match regtest {
+        Regtest::Btc => 65,
+        Regtest::Ltc => 82,
     }
 }
 

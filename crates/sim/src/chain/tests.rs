@@ -235,6 +235,23 @@ fn one_transaction_alone_is_held_to_the_relay_rules() {
 }
 
 #[test]
+fn transactions_have_a_least_size() {
+    let check = |regtest: Regtest, script_bytes: u8, found: usize, want: Option<usize>| {
+        let (chain, purse, coins) = funded(regtest, 1);
+        let filler = vec![0; usize::from(script_bytes) - 2];
+        let script = Script::new([&[0x6a, script_bytes - 2][..], &filler].concat());
+        let tx = purse.spend(&coins, vec![TxOut { value_sat: 0, script }]);
+        assert_eq!(tx.size_stripped(), found);
+        let refusal = want.map(|limit| Refusal::Small { found, limit });
+        assert_eq!(chain.would_take(&tx).err(), refusal, "{regtest:?}");
+    };
+    check(Regtest::Btc, 5, 65, None);
+    check(Regtest::Btc, 4, 64, Some(65));
+    check(Regtest::Ltc, 22, 82, None);
+    check(Regtest::Ltc, 21, 81, Some(82));
+}
+
+#[test]
 fn transactions_put_together_by_hand_are_held_to_the_decoders_rules() {
     let (mut chain, purse, coins) = funded(Regtest::Btc, 1);
     let twice = [coins[0].clone(), coins[0].clone()];

@@ -3,16 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use kuraban_base::{Txid, VaultId};
+use kuraban_base::{Amount, Txid, VaultId};
 use kuraban_chain::btc::{Network, Script, Tx};
 use kuraban_vault::{
+    Payout, Reason,
     body::Evidence,
     explain::{self, Unexplained},
     fold::Fold,
 };
 
 use super::{UNEXPLAINED_SPEND, alarms::Raise};
-use crate::coins::Coins;
+use crate::coins::{Coin, Coins};
 
 /// Most bytes of evidence that go with an alarm.
 const EVIDENCE_BYTES_MAX: usize = 1024 * 1024;
@@ -75,11 +76,26 @@ pub(super) fn find(fold: &Fold, coins: &Coins, network: Network, tx: &Tx, place:
         return Finding::Invalid;
     }
     let vaults: BTreeSet<&VaultId> = spent.iter().map(|coin| &coin.vault).collect();
-    let unexplained = |vault: &VaultId| explain::explain(fold, vault, tx).err();
+    let unexplained = |vault: &VaultId| match explain::explain(fold, vault, tx) {
+        Ok(record) => too_dear(&record.payout, tx, &spent),
+        Err(why) => Some(why),
+    };
     match vaults.into_iter().find_map(|vault| Some((vault.clone(), unexplained(vault)?))) {
         Some((vault, why)) => Finding::Theft { vault, why, prevs },
         None => Finding::Explained,
     }
+}
+
+/// A fee above what was approved takes coins out as well as an output does. It is known where all inputs are the vaults'.
+fn too_dear(payout: &Payout, tx: &Tx, spent: &[&Coin]) -> Option<Unexplained> {
+    if spent.len() != tx.inputs.len() {
+        return None;
+    }
+    let paid_in = Amount::sum(spent.iter().map(|coin| coin.output.value_sat.into()))?;
+    let paid_out = Amount::sum(tx.outputs.iter().map(|output| output.value_sat.into()))?;
+    let (fee, max) = (paid_in.less(paid_out)?, payout.fee_cap);
+    let reasons = vec![Reason::FeeAboveCap { fee, max }];
+    (fee > max).then(|| Unexplained::NotApproved { payout: payout.id.clone(), reasons })
 }
 
 /// The alarm that a theft raises.

@@ -26,6 +26,10 @@ use super::{
 const LOOK_EVERY_MAX: Duration = Duration::from_millis(250);
 /// Shortest; a socket takes no time-out of zero.
 const LOOK_EVERY_MIN: Duration = Duration::from_millis(1);
+/// The number of the ping that ends the introduction; no later ping has it.
+const FIRST_PING: u64 = u64::MAX;
+/// Most messages that a node may send before it answers that ping.
+const EARLY_MAX: usize = 256;
 
 /// Speaks to the node until the connection ends, and says why it did.
 pub(super) fn run(settings: &Settings, line: &Line, deliver: impl FnMut(Arrived) -> bool) -> Closed {
@@ -45,8 +49,8 @@ fn open(settings: &Settings, line: &Line, mut deliver: impl FnMut(Arrived) -> bo
     let peer = socket.peer_addr().map_err(Closed::Socket)?;
     line.turn(State::Opening(copy()?))?;
     let mut wire = Wire::new(copy()?, network);
-    let Version { version, services, user_agent, start_height, .. } =
-        introduce(settings, &socket, &mut wire)?;
+    let (theirs, early) = introduce(settings, &socket, &mut wire)?;
+    let Version { version, services, user_agent, start_height, .. } = theirs;
     let (frames, queue) = mpsc::sync_channel(REQUESTS_MAX);
     line.turn(State::Up { socket: copy()?, frames: frames.clone() })?;
     let start = Instant::now();
@@ -57,16 +61,16 @@ fn open(settings: &Settings, line: &Line, mut deliver: impl FnMut(Arrived) -> bo
     };
     let event = Event::Ready(Ready { peer, version, services, user_agent, start_height });
     let ended = if deliver(Arrived { at: start, event }) {
-        listen(settings, &mut wire, &frames, start, deliver)
+        listen(settings, &mut wire, early, &frames, start, deliver)
     } else {
         Err(Closed::ByUs)
     };
     // The writer ends when its queue or its socket does; both do here.
-    let turned = line.turn(State::Down);
+    let down = line.down();
     drop(frames);
     drop(socket.shutdown(Shutdown::Both));
     drop(writer.join());
-    turned.and(ended)
+    down.and(ended)
 }
 
 fn connect(settings: &Settings) -> Result<TcpStream, Closed> {
@@ -88,31 +92,50 @@ fn connect(settings: &Settings) -> Result<TcpStream, Closed> {
     Err(failed(last))
 }
 
-/// Both sides say who they are and agree; blocks are to be announced by header.
-fn introduce(settings: &Settings, socket: &TcpStream, wire: &mut Wire) -> Result<Version, Closed> {
+/// What came before the connection was of use, to be handed on once it is.
+type Early = Vec<(Instant, Read)>;
+
+/// Both sides say who they are and agree; blocks are to be announced by header. Ends with an answered ping:
+/// only then is it certain that the node has read our agreement and announces from now on whatever is new.
+fn introduce(settings: &Settings, socket: &TcpStream, wire: &mut Wire) -> Result<(Version, Early), Closed> {
     let network = settings.network;
     let within = settings.handshake_within;
     let start = Instant::now();
+    let (mut theirs, mut agreed, mut early) = (None, false, Early::new());
     send(socket, network, &Message::Version(Box::new(ours(settings))))?;
-    let mut theirs = None;
     loop {
-        theirs = match (wire.next()?.1, theirs) {
+        let (at, read) = wire.next()?;
+        theirs = match (read, theirs) {
+            (Read::Nothing, theirs) => theirs,
             (Read::Message(Message::Version(version)), None) => {
                 let version = usable(*version)?;
                 send(socket, network, &Message::Verack)?;
                 Some(version)
             }
-            (Read::Message(Message::Verack), Some(version)) => {
-                send(socket, network, &Message::SendHeaders)?;
-                return Ok(version);
-            }
-            // How a node would like to be spoken to (`wtxidrelay`, `sendaddrv2`) comes between the two.
-            (Read::Message(_) | Read::Unreadable { .. }, Some(version)) => Some(version),
             (Read::Message(message), None) => return Err(Closed::Order { found: message.command() }),
             (Read::Unreadable { error, .. }, None) => return Err(Closed::Introduction(error)),
-            (Read::Nothing, theirs) => theirs,
+            (Read::Message(Message::Verack), Some(version)) if !agreed => {
+                agreed = true;
+                send(socket, network, &Message::SendHeaders)?;
+                send(socket, network, &Message::Ping(FIRST_PING))?;
+                Some(version)
+            }
+            (Read::Message(Message::Ping(number)), Some(version)) => {
+                send(socket, network, &Message::Pong(number))?;
+                Some(version)
+            }
+            (Read::Message(Message::Pong(FIRST_PING)), Some(version)) if agreed => {
+                return Ok((version, early));
+            }
+            // How a node would like to be spoken to (`wtxidrelay`, `sendaddrv2`) comes before it agrees.
+            (read, Some(version)) => {
+                if agreed {
+                    early.push((at, read));
+                }
+                Some(version)
+            }
         };
-        if start.elapsed() > within {
+        if start.elapsed() > within || early.len() > EARLY_MAX {
             return Err(Closed::Handshake { within });
         }
     }
@@ -180,14 +203,16 @@ fn write_all(mut socket: TcpStream, network: Network, queue: &Receiver<Vec<u8>>,
 fn listen(
     settings: &Settings,
     wire: &mut Wire,
+    early: Early,
     frames: &SyncSender<Vec<u8>>,
     start: Instant,
     mut deliver: impl FnMut(Arrived) -> bool,
 ) -> Result<Never, Closed> {
+    let mut early = early.into_iter();
     let mut heard = Instant::now();
     let mut told: Option<Instant> = None;
     loop {
-        let (at, read) = wire.next()?;
+        let (at, read) = early.next().map_or_else(|| wire.next(), Ok)?;
         let mut hand_on = |event| if deliver(Arrived { at, event }) { Ok(()) } else { Err(Closed::ByUs) };
         match read {
             Read::Nothing => {
