@@ -43,7 +43,7 @@ impl Bridge {
             ToNode::GetTxs(refs) => Request::Txs(refs.iter().filter_map(txid).collect()),
             ToNode::AskMempool => Request::Mempool,
             ToNode::Close(lie) => {
-                tracing::warn!(%lie, "the connection to the node is ended");
+                tracing::warn!(%lie, "node-hung-up");
                 return self.client.hang_up();
             }
         };
@@ -57,7 +57,7 @@ impl Bridge {
 
     fn pass_on(&self, request: Request) -> bool {
         let told = self.client.tell(request);
-        told.inspect_err(|problem| tracing::debug!(%problem, "the node was not told")).is_ok()
+        told.inspect_err(|problem| tracing::debug!(%problem, "node-not-told")).is_ok()
     }
 }
 
@@ -73,15 +73,14 @@ const fn txid(tx: &TxRef) -> Option<kuraban_base::Txid> {
 fn tell_apart(event: &Event, network: kuraban_chain::btc::Network) {
     match event {
         Event::Ready(ready) => {
-            tracing::info!(%network, peer = %ready.peer, software = ready.user_agent, "the node is there");
+            tracing::info!(%network, peer = %ready.peer, software = ready.user_agent, "node-connected");
         }
         Event::Closed(closed) => {
-            let cause = std::error::Error::source(closed).map(ToString::to_string);
-            tracing::warn!(%network, %closed, cause, "no connection to the node");
+            tracing::warn!(%network, problem = crate::log::told(closed), "node-gone");
         }
-        Event::Rejected(reject) => tracing::warn!(%network, ?reject, "the node refused something"),
+        Event::Rejected(reject) => tracing::warn!(%network, ?reject, "node-refused"),
         Event::Unreadable { command, error } => {
-            tracing::warn!(%network, %command, %error, "the node sent what could not be read");
+            tracing::warn!(%network, %command, %error, "node-unreadable");
         }
         Event::Headers(_)
         | Event::Block(_)

@@ -6,6 +6,7 @@ pub mod bridge;
 pub mod clock;
 pub mod config;
 pub mod gate;
+pub mod guard;
 pub mod http;
 pub mod log;
 pub mod node;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
-use kuraban_guardd::{gate, log, watch};
+use kuraban_guardd::{gate, guard, log, watch};
 
 /// The daemon of Kuraban: guard, watch or gate.
 ///
@@ -68,6 +68,7 @@ fn main() -> ExitCode {
 }
 
 fn execute(role: Role, step: Step) -> Result<String, Failure> {
+    let guard = |problem: guard::GuardError| Failure(problem.status(), Box::new(problem));
     let watch = |problem: watch::WatchError| Failure(problem.status(), Box::new(problem));
     let gate = |problem: gate::GateError| Failure(problem.status(), Box::new(problem));
     match (role, step) {
@@ -75,9 +76,8 @@ fn execute(role: Role, step: Step) -> Result<String, Failure> {
         (Role::Gate, Step::Init { config }) => gate::init(&config).map_err(gate),
         (Role::Watch, Step::Run { config }) => runs(|| watch::run(&config).map_err(watch)),
         (Role::Gate, Step::Run { config }) => runs(|| gate::run(&config).map_err(gate)),
-        (Role::Guard, Step::Init { .. } | Step::Run { .. }) => {
-            Err(Failure(3, "role guard is not part of this version".into()))
-        }
+        (Role::Guard, Step::Init { config }) => guard::init(&config).map_err(guard),
+        (Role::Guard, Step::Run { config }) => runs(|| guard::run(&config).map_err(guard)),
     }
 }
 

@@ -67,7 +67,7 @@ fn stream(
 ) -> Result<Infallible, Ended> {
     let mut connection = connect(watcher.address, identity, &watcher.tls, SILENT_WITHIN)?;
     let mut stream = [0; 32];
-    getrandom::fill(&mut stream).map_err(Ended::Random)?;
+    getrandom::getrandom(&mut stream).map_err(Ended::Random)?;
     passages.joined(&watcher.machine, stream);
     connection.send(&Request::Permits { stream }.encode())?;
     let mut last = None;

@@ -139,7 +139,7 @@ impl Driver {
             }
             Input::Asked(from, role, request) => {
                 let mut fresh = [0; 32];
-                getrandom::fill(&mut fresh).map_err(WatchError::Random)?;
+                getrandom::getrandom(&mut fresh).map_err(WatchError::Random)?;
                 self.step(None, Event::Request { from, role, fresh, request })
             }
             Input::Gone(connection) => {

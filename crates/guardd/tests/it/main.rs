@@ -4,7 +4,9 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 
 mod conformance;
+mod crash;
 mod daemon;
+mod exchange;
 mod front;
 mod gate;
 mod hostile;
@@ -15,6 +17,7 @@ mod kit;
 mod place;
 mod process;
 mod watch;
+mod writer;
 
 use daemon::{Daemon, Kind};
 

@@ -124,15 +124,20 @@ pub(crate) fn ended(arguments: &[&str], config: &Path) -> (Option<i32>, String) 
     (status.code(), String::from_utf8(text).unwrap())
 }
 
-/// The program `kuraban`, which stands beside the daemon; it is built if it is not there.
+/// The program `kuraban`.
 pub(crate) fn kuraban() -> PathBuf {
+    beside("kuraban", "kuraban-cli")
+}
+
+/// A program of another package, which stands beside the daemon; it is built if it is not there.
+pub(crate) fn beside(name: &str, package: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_kuraban-guardd")).parent().unwrap();
-    let program = folder.join("kuraban");
+    let program = folder.join(name);
     if !program.is_file() {
         println!("{} is not there, so it is built", program.display());
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
-        build.args(["build", "--package", "kuraban-cli", "--target-dir"]).arg(folder.parent().unwrap());
+        build.args(["build", "--package", package, "--target-dir"]).arg(folder.parent().unwrap());
         assert!(build.status().unwrap().success(), "{build:?}");
     }
     program
@@ -167,15 +172,30 @@ impl Answer {
 
 /// One request on a connection of its own; nothing where nobody answers.
 pub(crate) fn ask(address: SocketAddr, method: &str, path: &str) -> Option<Answer> {
+    let (head, body) = request(address, &format!("{method} {path}"), "", b"")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { status, head, body: String::from_utf8(body).ok()? })
+}
+
+/// One request with further header lines and a body, on a connection of its own: the answer's head and body.
+pub(crate) fn request(
+    address: SocketAddr,
+    what: &str,
+    lines: &str,
+    body: &[u8],
+) -> Option<(String, Vec<u8>)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(LONG)).unwrap();
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let head = format!("{what} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{length}{lines}\r\n");
+    stream.write_all(head.as_bytes()).ok()?;
+    // Whoever refuses a body may close before it has all of it.
+    drop(stream.write_all(body));
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let body = bytes.split_off(end + 4);
+    Some((String::from_utf8(bytes).ok()?, body))
 }
 
 /// Asks again and again until `good` holds; how long that took.
