@@ -145,12 +145,16 @@ fn what_the_document_describes_is_what_is_served() {
     let served: Value = writer.read("/openapi.json");
     assert_eq!(served, api::openapi());
     for operation in api::Operation::ALL {
-        let path = operation.path().replace("{id}", "w").replace("{index}", "0").replace("{*path}", "0/000.p/1");
+        let path =
+            operation.path().replace("{id}", "w").replace("{index}", "0").replace("{*path}", "0/000.p/1");
         match operation.method() {
             api::Method::Get if *operation == api::Operation::Events => {}
             api::Method::Get => {
                 let code = writer.get(&path).unwrap().status;
-                assert!(code == 200 || path == "/v1/payouts/w" || path == "/log/checkpoint", "{path}: {code}");
+                assert!(
+                    code == 200 || path == "/v1/payouts/w" || path == "/log/checkpoint",
+                    "{path}: {code}"
+                );
             }
             api::Method::Post => {
                 let answer = writer.post(&path, "Idempotency-Key: a\r\n", "{}").unwrap();
@@ -348,7 +352,11 @@ fn a_writer_does_not_start_on_what_does_not_hold_together() {
         assert!(!place.path("guard.redb").exists());
     };
     check("run", 3, "guard.redb");
-    with("machine = \"writer\"", "machine = \"signer-1\"", "the roster has no tls key of a writer named signer-1");
+    with(
+        "machine = \"writer\"",
+        "machine = \"signer-1\"",
+        "the roster has no tls key of a writer named signer-1",
+    );
     with("retention_days = 3650", "retention_days = 0", "want at least 1");
     with("retention_days = 3650\n", "", "missing field `retention_days`");
     with("listen", "comment = 1\nlisten", "unknown field `comment`");
