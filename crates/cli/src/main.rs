@@ -1,41 +1,126 @@
-//! The tool that people use. Decides which command runs and how its outcome becomes an exit status.
+//! `kuraban`, the tool that people use: to look at transactions, to judge as a signer would, to ask for payouts and
+//! approve them, to verify the log, to run an embedded node. Parses the command line and hands on; decides nothing itself.
 
+mod approve;
+mod charter;
+mod demo;
+mod fail;
+mod http;
+mod input;
+mod ja;
+mod judge;
+mod key;
+mod log;
+mod look;
 mod node;
+mod payout;
+mod request;
+mod say;
+mod tx;
+mod writer;
 
-use std::{io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
-/// Exit status of what could not be done. Refusals exit with 1, bad usage with 2.
-const COULD_NOT: u8 = 3;
+use crate::{
+    fail::{Failure, OrFail as _},
+    say::{Lang, Report, Say},
+};
 
-/// Guard for the coins that an exchange holds.
+/// Guards the coins that an exchange holds.
 #[derive(Parser)]
-#[command(name = "kuraban", version)]
+#[command(name = "kuraban", version, propagate_version = true, after_help = EXIT_STATUS)]
 struct Args {
+    /// Print one JSON document instead of text
+    #[arg(long, global = true, display_order = 900)]
+    json: bool,
+    /// Language of the text; without it, LC_ALL, LC_MESSAGES or LANG decides
+    #[arg(long, global = true, value_enum, display_order = 901)]
+    lang: Option<Lang>,
     #[command(subcommand)]
     command: Command,
 }
 
+const EXIT_STATUS: &str =
+    "Exit status: 0 done, 1 refused or not verified, 2 bad usage or input, 3 could not be done.";
+
 #[derive(Subcommand)]
 enum Command {
-    /// A node of the BTC family inside this program, for demos and tests.
+    /// Look at transactions
+    #[command(subcommand)]
+    Tx(tx::Command),
+    /// Judge a transaction for a payout as a signer does, from files
+    Judge(judge::Args),
+    /// Ask for a payout
+    Request(request::Args),
+    /// Show a payout and approve it
+    Approve(approve::Args),
+    /// Verify the log, prove that an entry stands in it
+    #[command(subcommand)]
+    Log(log::Command),
+    /// Show a guarded exchange on a real node, a theft, and what came of it
+    #[command(after_help = "Example:\n  kuraban demo --node litecoind")]
+    Demo(demo::Args),
+    /// Measure the demo's exchange
+    #[command(hide = true)]
+    Bench(demo::BenchArgs),
+    /// A node of the BTC family inside this program, for demos and tests
     Node {
         #[command(subcommand)]
         node: node::Args,
     },
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  kuraban completions bash > /etc/bash_completion.d/kuraban")]
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
 }
 
 fn main() -> ExitCode {
-    let outcome = match Args::parse().command {
-        Command::Node { node } => node::run(node),
-    };
-    match outcome {
-        Ok(status) => status,
-        Err(error) => {
-            // Without standard error nobody can be told.
-            drop(writeln!(std::io::stderr(), "kuraban: {error:#}"));
-            ExitCode::from(COULD_NOT)
-        }
+    let args = Args::parse();
+    let say = Say::new(args.json, args.lang);
+    let outcome = run(args.command, &say);
+    say.end(outcome)
+}
+
+fn run(command: Command, say: &Say) -> Result<Report, Failure> {
+    match command {
+        Command::Tx(command) => tx::run(command),
+        Command::Judge(args) => judge::run(&args, say.lang()),
+        Command::Request(args) => request::run(&args, say),
+        Command::Approve(args) => approve::run(&args, say),
+        Command::Log(command) => log::run(command, say),
+        // A timeline that nobody reads is no reason to stop.
+        Command::Demo(args) => staged(demo::run(&args, &mut |line| drop(say.show(line)))),
+        Command::Bench(args) => staged(demo::measure(&args, &mut |line| drop(say.show(line)))),
+        Command::Node { node } => node::run(node, say),
+        Command::Completions { shell } => Ok(completions(shell)),
+    }
+}
+
+/// What a demo or a measurement found.
+fn staged(score: anyhow::Result<serde_json::Value>) -> Result<Report, Failure> {
+    let score = score.or_undone("it could not be played to its end")?;
+    let text = score.to_string();
+    Ok(Report::done(&score, text))
+}
+
+fn completions(shell: Shell) -> Report {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "kuraban", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    Report::done(&serde_json::json!({ "shell": shell.to_string(), "script": script }), script.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
     }
 }

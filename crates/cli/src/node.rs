@@ -14,7 +14,6 @@ use std::{
     io::Write as _,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::ExitCode,
     sync::Arc,
     thread,
     time::Duration,
@@ -27,6 +26,11 @@ use kuraban_sim::chain::{Chain, Regtest};
 use serde_json::json;
 
 use world::World;
+
+use crate::{
+    fail::Failure,
+    say::{Report, Say},
+};
 
 /// Which node.
 #[derive(Subcommand)]
@@ -62,10 +66,14 @@ pub(crate) struct Embedded {
 ///
 /// # Errors
 /// What could not be set up.
-pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: Args, say: &Say) -> Result<Report, Failure> {
     let Args::Embedded(args) = args;
+    serve(&args, say).map_err(Failure::Undone)
+}
+
+fn serve(args: &Embedded, say: &Say) -> anyhow::Result<Report> {
     let regtest = Regtest::try_from(args.network)?;
-    let pays = pays(&args)?;
+    let pays = pays(args)?;
     let world = Arc::new(World::new(Chain::new(regtest)));
     let p2p = listen(args.p2p).context("peers")?;
     let mut said = json!({
@@ -91,16 +99,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         let world = Arc::clone(&world);
         threads.push(spawn("miner", move || mine(&world, every, &pays))?);
     }
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{said}")?;
-    out.flush()?;
-    drop(out);
+    say.announce(&said)?;
     // None of them ends but by an error, after which there is no node any more.
     for thread in threads {
         let outcome = thread.join().map_err(|_| anyhow::anyhow!("a thread of the node failed"))?;
         outcome?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Report::silent())
 }
 
 fn pays(args: &Embedded) -> anyhow::Result<Script> {

@@ -1,10 +1,20 @@
 //! The command line of the daemon. Decides which role is set up or run, and nothing else.
 
-use std::path::PathBuf;
+use std::{
+    convert::Infallible,
+    error::Error,
+    io::{self, Write as _},
+    panic,
+    path::PathBuf,
+    process::{self, ExitCode},
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use kuraban_guardd::{gate, guard, log, watch};
 
 /// The daemon of Kuraban: guard, watch or gate.
+///
+/// Exit status: 0 done, 2 bad usage or input, 3 could not be done.
 #[derive(Parser)]
 #[command(name = "kuraban-guardd", version)]
 struct Args {
@@ -40,13 +50,60 @@ enum Step {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+/// An exit status and why.
+struct Failure(u8, Box<dyn Error>);
+
+fn main() -> ExitCode {
     let Args { role, step } = Args::parse();
-    let name = match role {
-        Role::Guard => "guard",
-        Role::Watch => "watch",
-        Role::Gate => "gate",
+    let log = match log::start() {
+        Ok(log) => log,
+        Err(problem) => return ended(&Failure(3, Box::new(problem))),
     };
-    let (Step::Init { config } | Step::Run { config }) = step;
-    anyhow::bail!("role {name} is not part of this version, configuration {} was not read", config.display())
+    let failure = match execute(role, step) {
+        Ok(text) => return print(&text),
+        Err(failure) => failure,
+    };
+    log.flush();
+    ended(&failure)
+}
+
+fn execute(role: Role, step: Step) -> Result<String, Failure> {
+    let guard = |problem: guard::GuardError| Failure(problem.status(), Box::new(problem));
+    let watch = |problem: watch::WatchError| Failure(problem.status(), Box::new(problem));
+    let gate = |problem: gate::GateError| Failure(problem.status(), Box::new(problem));
+    match (role, step) {
+        (Role::Watch, Step::Init { config }) => watch::init(&config).map_err(watch),
+        (Role::Gate, Step::Init { config }) => gate::init(&config).map_err(gate),
+        (Role::Watch, Step::Run { config }) => runs(|| watch::run(&config).map_err(watch)),
+        (Role::Gate, Step::Run { config }) => runs(|| gate::run(&config).map_err(gate)),
+        (Role::Guard, Step::Init { config }) => guard::init(&config).map_err(guard),
+        (Role::Guard, Step::Run { config }) => runs(|| guard::run(&config).map_err(guard)),
+    }
+}
+
+/// Runs a role. A thread that panics has broken what the others rely on, so it ends the process.
+fn runs(role: impl FnOnce() -> Result<Infallible, Failure>) -> Result<String, Failure> {
+    let told = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        told(panic);
+        process::exit(3);
+    }));
+    role().map(|never| match never {})
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => ended(&Failure(3, Box::new(problem))),
+    }
+}
+
+fn ended(Failure(status, problem): &Failure) -> ExitCode {
+    let line = serde_json::json!({
+        "at": kuraban_guardd::clock::wall().ms(), "level": "error", "event": "stopped",
+        "problem": log::told(problem.as_ref()),
+    });
+    // Without a working standard error there is nobody left to tell.
+    drop(writeln!(io::stderr(), "{line}"));
+    ExitCode::from(*status)
 }

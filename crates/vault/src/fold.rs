@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -293,6 +294,11 @@ impl Fold {
     /// All payouts by id.
     pub fn payouts(&self) -> impl Iterator<Item = &Record> {
         self.payouts.values()
+    }
+
+    /// Payouts by id, from one on.
+    pub fn payouts_from(&self, from: Bound<&PayoutId>) -> impl Iterator<Item = &Record> {
+        self.payouts.range::<PayoutId, _>((from, Bound::Unbounded)).map(|(_, record)| record)
     }
 
     /// One payout.

@@ -58,14 +58,20 @@ const PROGRAMS: [&str; 2] = ["bitcoind", "bitcoin-cli"];
 /// Lines of the compiler's that are shown when it fails.
 const LOG_LINES_SHOWN: usize = 30;
 
+/// The daemon, if this user has built it before.
+pub(crate) fn built() -> Result<Option<PathBuf>> {
+    let program = home(&cache()?).join("bin").join("bitcoind");
+    if program.is_file() { verified(program).map(Some) } else { Ok(None) }
+}
+
 /// The daemon, built if this user has none yet.
 pub(crate) fn ensure_bitcoind() -> Result<PathBuf> {
-    let cache = cache()?;
-    let home = cache.join(format!("bitcoind-{CRATE}-{CRATE_VERSION}"));
-    let program = home.join("bin").join("bitcoind");
-    if program.is_file() {
-        return verified(program);
+    if let Some(program) = built()? {
+        return Ok(program);
     }
+    let cache = cache()?;
+    let home = home(&cache);
+    let program = home.join("bin").join("bitcoind");
     ensure_debian(&NEEDS)?;
     fs::create_dir_all(&cache).with_context(|| format!("could not make {}", cache.display()))?;
     // One builder at a time; who waited finds the program there.
@@ -186,6 +192,11 @@ fn verified(program: PathBuf) -> Result<PathBuf> {
         "{} says it is `{first}`, expected Bitcoin Core {BITCOIND_VERSION}; delete it to have it built again",
         program.display()
     )
+}
+
+/// Where the finished programs lie in the cache.
+fn home(cache: &Path) -> PathBuf {
+    cache.join(format!("bitcoind-{CRATE}-{CRATE_VERSION}"))
 }
 
 fn cache() -> Result<PathBuf> {

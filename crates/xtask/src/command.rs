@@ -3,7 +3,7 @@
 //! on standard error only, so that our own answer on standard output stays alone.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::stderr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -57,9 +57,19 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     find_in(&env::var_os("PATH").unwrap_or_default(), program)
 }
 
+/// The path with the folders for daemons at its end, for programs that look for one themselves.
+pub(crate) fn path_with_daemons() -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    // Folders that came out of a path can be joined to one again; ours have no colon.
+    env::join_paths(folders(&path)).unwrap_or(path)
+}
+
+fn folders(path: &OsStr) -> impl Iterator<Item = PathBuf> {
+    env::split_paths(path).chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+}
+
 fn find_in(path: &OsStr, program: &str) -> Option<PathBuf> {
-    let daemons = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    env::split_paths(path).chain(daemons).map(|folder| folder.join(program)).find(|file| is_program(file))
+    folders(path).map(|folder| folder.join(program)).find(|file| is_program(file))
 }
 
 fn is_program(file: &Path) -> bool {

@@ -13,6 +13,7 @@ use crate::say;
 const NEXTEST: [&str; 6] =
     ["cargo-nextest", "--version", "0.9.143", "--no-default-features", "--features", "default-no-update"];
 const CARGO_DENY: [&str; 3] = ["cargo-deny", "--version", "0.20.2"];
+const CARGO_FUZZ: [&str; 3] = ["cargo-fuzz", "--version", "0.13.2"];
 
 /// Something a Debian package brings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,6 +96,11 @@ pub(crate) fn ensure_nextest() -> Runner {
 /// The judge of licences, sources and banned crates.
 pub(crate) fn ensure_cargo_deny() -> Result<()> {
     if works(cargo().args(["deny", "--version"])) { Ok(()) } else { install(&CARGO_DENY) }
+}
+
+/// What drives the fuzz targets.
+pub(crate) fn ensure_cargo_fuzz() -> Result<()> {
+    if works(cargo().args(["fuzz", "--version"])) { Ok(()) } else { install(&CARGO_FUZZ) }
 }
 
 /// Sees that all packages are there, and installs those that are not.

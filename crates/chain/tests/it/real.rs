@@ -18,7 +18,7 @@ use kuraban_chain::btc::{
 use serde_json::Value;
 
 /// The data folder, or `None`, which is said.
-fn data() -> Option<PathBuf> {
+fn real_data_folder() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let folder = std::env::var_os("KURABAN_SHARED").map_or(beside, PathBuf::from).join("data");
     if folder.is_dir() {
@@ -111,7 +111,7 @@ fn check_script(network: Network, ours: &Script, theirs: &bitcoin::Script) {
 
 #[test]
 fn real_blocks_decode_as_the_peer_crate_decodes_them() {
-    let Some(folder) = data() else { return };
+    let Some(folder) = real_data_folder() else { return };
     for (name, network) in BTC_BLOCKS {
         let bytes = block_bytes(&folder, name);
         let block = check_block(name, network, &bytes);
@@ -133,7 +133,7 @@ fn real_blocks_decode_as_the_peer_crate_decodes_them() {
 
 #[test]
 fn real_transactions_cut_anywhere_are_refused() {
-    let Some(folder) = data() else { return };
+    let Some(folder) = real_data_folder() else { return };
     for (name, network) in BTC_BLOCKS {
         let block = Block::decode(network, &block_bytes(&folder, name)).unwrap();
         for tx in block.txs.iter().take(20) {
@@ -152,7 +152,7 @@ fn real_transactions_cut_anywhere_are_refused() {
 
 #[test]
 fn the_first_blocks_follow_each_other_from_genesis() {
-    let Some(folder) = data() else { return };
+    let Some(folder) = real_data_folder() else { return };
     let bytes = fs::read(folder.join("btc_blocks/bitcoinj_first-100k-blocks.dat")).unwrap();
     let mut reader = Reader::new(&bytes);
     let mut tip = None;
@@ -186,7 +186,7 @@ fn undo(folder: &Path, name: &str) -> Vec<TxOut> {
 
 #[test]
 fn signatures_of_real_blocks_hold_or_are_not_supported() {
-    let Some(folder) = data() else { return };
+    let Some(folder) = real_data_folder() else { return };
     // Name, network, inputs whose signatures hold, inputs of no known template, inputs with keys that are
     // none: data written into the places of keys.
     let rows = [
@@ -221,7 +221,7 @@ fn signatures_of_real_blocks_hold_or_are_not_supported() {
 
 #[test]
 fn litecoin_blocks_decode_with_their_extension_block() {
-    let Some(folder) = data() else { return };
+    let Some(folder) = real_data_folder() else { return };
     for (height, extended) in [(900_000, false), (2_265_985, true)] {
         let json = json(folder.join(format!("altcoin_blocks/electrumx_litecoin_mainnet_{height}.json")));
         let bytes = hex::decode(json["block"].as_str().unwrap()).unwrap();
@@ -283,7 +283,7 @@ fn esplora(json: &Value) -> (Tx, Vec<TxOut>) {
 
 #[test]
 fn transactions_are_what_an_explorer_says_of_them() {
-    let Some(folder) = data() else { return };
+    let Some(folder) = real_data_folder() else { return };
     let files = [
         "bare-multisig",
         "batch-withdrawal-143",
@@ -348,7 +348,7 @@ fn kind_name(kind: ScriptKind) -> &'static str {
 /// The theft of 4,502.9 BTC from DMM Bitcoin on 2024-05-31.
 #[test]
 fn the_dmm_theft_is_signed_by_two_of_its_three_keys() {
-    let Some(folder) = data() else { return };
+    let Some(folder) = real_data_folder() else { return };
     let folder = folder.join("dmm");
     let raw = |name: &str| {
         let text = fs::read_to_string(folder.join(name)).unwrap();

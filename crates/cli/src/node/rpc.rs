@@ -100,6 +100,7 @@ impl Params {
                 )
             }
             "getblockheader" => self.block_header(world),
+            "getblock" => self.block(world),
             "getblockchaininfo" => {
                 let (height, hash) = world.chain().tip();
                 let blocks = height.blocks();
@@ -158,6 +159,17 @@ impl Params {
         }
         match world.chain().block(hash) {
             Some(block) => say(&hex::encode(&block.header.encode())),
+            None => fail(CODE_NOT_THERE, "Block not found"),
+        }
+    }
+
+    fn block(&self, world: &World) -> Result<Box<RawValue>, Failure> {
+        let hash = self.hash(0)?;
+        if self.want::<u32>(1, "verbosity")? != 0 {
+            return fail(CODE_PARAMETER, "only the form with verbosity=0 is offered");
+        }
+        match world.chain().block(hash) {
+            Some(block) => say(&hex::encode(&block.encode())),
             None => fail(CODE_NOT_THERE, "Block not found"),
         }
     }

@@ -1,10 +1,22 @@
-//! The program as people and the demo start it.
+//! The tool as people run it: the program itself, on files, a log, a writer and a chain made here, and on real data
+//! where there is some.
 #![cfg(test)]
-#![expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 
+mod approve;
+mod case;
 #[path = "../../../guardd/tests/it/conformance.rs"]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod conformance;
 #[path = "../../../guardd/tests/it/daemon.rs"]
 mod daemon;
+mod decode;
+mod dmm;
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod embedded;
+mod judge;
+mod log;
 mod real_peer;
+mod run;
+mod server;
+mod ssh;
+mod world;

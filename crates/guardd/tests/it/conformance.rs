@@ -84,7 +84,7 @@ impl Peer {
         })
     }
 
-    fn block(&mut self, hash: BlockHash) -> Block {
+    pub(crate) fn block(&mut self, hash: BlockHash) -> Block {
         self.ask(Request::Blocks(vec![hash]));
         self.wait("block", |event| match event {
             Event::Block(block) if block.hash() == hash => Some(*block),

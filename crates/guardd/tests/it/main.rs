@@ -1,11 +1,23 @@
-//! The node clients against real daemons on regression test networks.
+//! The node clients against real daemons on regression test networks, and the roles as their operator and their peers
+//! meet them: real processes, real files, real sockets.
 #![cfg(test)]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 
 mod conformance;
+mod crash;
 mod daemon;
+mod exchange;
+mod front;
+mod gate;
 mod hostile;
 mod hostile_rpc;
+#[path = "../../../vault/tests/it/kit.rs"]
+#[expect(dead_code, reason = "the vault's own tests use the rest of it")]
+mod kit;
+mod place;
+mod process;
+mod watch;
+mod writer;
 
 use daemon::{Daemon, Kind};
 

@@ -1,3 +1,5 @@
+//! The embedded chain under test: what it mines, relays, replaces and refuses.
+
 use kuraban_chain::btc::{
     ChildKey, Digests, EcdsaSighash, FeeError, Mweb, ScriptKind, TxIn, VerifyError, pow,
 };

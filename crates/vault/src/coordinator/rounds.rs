@@ -414,6 +414,12 @@ impl Coordinator {
         }
     }
 
+    /// The machines that refuse to sign for a payout at present, with all their reasons.
+    pub fn refusals(&self, payout: &PayoutId) -> impl Iterator<Item = (&MachineId, &[Refused])> {
+        let refused = self.work.get(payout).into_iter().flat_map(|work| &work.refused);
+        refused.map(|(machine, (reasons, _))| (machine, reasons.as_slice()))
+    }
+
     fn refuse(&mut self, now: Instant, id: &MachineId, payout: &PayoutId, refused: Vec<Refused>) {
         if let Some(work) = self.work.get_mut(payout) {
             work.asked.remove(id);

@@ -1,3 +1,5 @@
+//! What the answers of nodes are read as, and what is refused of them.
+
 use super::*;
 
 fn read(bytes: &str) -> Result<String, RpcError> {

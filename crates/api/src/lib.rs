@@ -1,0 +1,21 @@
+//! The HTTP contract, version 1: what is sent and answered, and its OpenAPI document, generated from the types.
+//!
+//! Decides nothing and checks no meaning: names, addresses and hexadecimal are text here and parsed by whoever acts on
+//! them. No server, no client. What is asked for refuses fields it does not know; what is answered may grow fields.
+
+mod breaker;
+mod event;
+mod openapi;
+mod operation;
+mod payout;
+mod problem;
+
+pub use breaker::{AlarmList, AlarmView, BreakerReset, BreakerView, CellName, CellView, ResetAccepted};
+pub use event::{EventView, OpeningView};
+pub use openapi::openapi;
+pub use operation::{Method, Operation};
+pub use payout::{
+    ApprovalSubmit, ApprovalView, Payout, PayoutAccepted, PayoutList, PayoutView, RefusalView, Submit,
+    TransactionView,
+};
+pub use problem::{Problem, ReasonView};

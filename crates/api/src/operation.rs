@@ -1,0 +1,81 @@
+//! Every operation of the contract. A closed set: the server routes by it and the OpenAPI document is made from it, so
+//! neither can have what the other lacks.
+
+/// How an operation is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Changes.
+    Post,
+}
+
+macro_rules! operations {
+    ($($(#[doc = $doc:literal])* $name:ident = $method:ident $path:literal $id:literal,)*) => {
+        /// What the writer does over HTTP.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Operation { $($(#[doc = $doc])* $name,)* }
+
+        impl Operation {
+            /// All of them, in the order of the document.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// How it is asked for.
+            #[must_use]
+            pub const fn method(self) -> Method {
+                match self { $(Self::$name => Method::$method,)* }
+            }
+
+            /// Where; a name in braces stands for one segment, with `*` for all that follow.
+            #[must_use]
+            pub const fn path(self) -> &'static str {
+                match self { $(Self::$name => $path,)* }
+            }
+
+            /// Its name in the document.
+            #[must_use]
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$name => $id,)* }
+            }
+
+            /// What it does, in one sentence.
+            #[must_use]
+            pub fn summary(self) -> String {
+                let lines = match self { $(Self::$name => concat!($($doc, "\n",)*),)* };
+                lines.split_whitespace().collect::<Vec<_>>().join(" ")
+            }
+        }
+    };
+}
+
+operations! {
+    /// Asks for a payout. The header Idempotency-Key names the attempt: repeated with the same body, the answer is the
+    /// same.
+    PayoutRequest = Post "/v1/payouts" "requestPayout",
+    /// Lists payouts by id, a page at a time.
+    PayoutList = Get "/v1/payouts" "listPayouts",
+    /// Shows one payout with all that its digest is made of.
+    PayoutShow = Get "/v1/payouts/{id}" "showPayout",
+    /// Takes an approver's signature.
+    PayoutApprove = Post "/v1/payouts/{id}/approvals" "approvePayout",
+    /// Shows the breaker.
+    BreakerShow = Get "/v1/breaker" "showBreaker",
+    /// Loosens the breaker on a quorum's order.
+    BreakerReset = Post "/v1/breaker/reset" "resetBreaker",
+    /// Lists alarms, oldest first, a page at a time.
+    AlarmList = Get "/v1/alarms" "listAlarms",
+    /// Streams log entries as server-sent events, from an index on or from now on.
+    Events = Get "/v1/events" "streamEvents",
+    /// The latest checkpoint that a quorum of witnesses co-signed (C2SP tlog-checkpoint).
+    LogCheckpoint = Get "/log/checkpoint" "logCheckpoint",
+    /// A tile of the log or a bundle of its entries (C2SP tlog-tiles).
+    LogTile = Get "/log/tile/{*path}" "logTile",
+    /// What opens an entry's commitment. For approvers and auditors inside: keep it from the public.
+    LogOpening = Get "/log/opening/{index}" "logOpening",
+    /// Figures in Prometheus' text format.
+    Metrics = Get "/metrics" "metrics",
+    /// Answers while the writer takes requests.
+    Health = Get "/healthz" "health",
+    /// This document.
+    OpenApi = Get "/openapi.json" "openapi",
+}

@@ -1,0 +1,101 @@
+//! The demo's processes: started with their output in files, ended by their own ids. Decides nothing.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+
+/// A process of the demo. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command` with standard error in `<dir>/<name>.log` and standard output in `<dir>/<name>.out`.
+    pub(super) fn start(dir: &Path, name: &str, command: &mut Command) -> anyhow::Result<Self> {
+        let log = dir.join(format!("{name}.log"));
+        let error = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+        let output = File::create(dir.join(format!("{name}.out")))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(error)
+            .spawn()
+            .with_context(|| format!("cannot start {name}: {command:?}"))?;
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// An error with the end of its log if it has stopped.
+    pub(super) fn check(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} stopped ({status}). Its last words:\n{}", self.name, tail(&self.log)),
+        }
+    }
+
+    /// Ends it as a crash would: without warning.
+    pub(super) fn kill(&mut self) {
+        // A process that is already gone is as good as ended.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn tail(path: &Path) -> String {
+    let Ok(file) = File::open(path) else { return String::new() };
+    let lines: Vec<String> = BufReader::new(file).lines().map_while(Result::ok).collect();
+    let from = lines.len().saturating_sub(12);
+    lines.get(from..).unwrap_or_default().join("\n")
+}
+
+/// A port on loopback that was free a moment ago.
+pub(super) fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// Asks `ready` again and again until it says so; an error names what was waited for.
+pub(super) fn wait_for(
+    what: &str,
+    limit: Duration,
+    processes: &mut [Process],
+    mut ready: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let start = Instant::now();
+    loop {
+        let problem = match ready() {
+            Ok(true) => return Ok(()),
+            Ok(false) => None,
+            Err(problem) => Some(problem),
+        };
+        for process in processes.iter_mut() {
+            process.check()?;
+        }
+        if start.elapsed() > limit {
+            let why = problem.map(|problem| format!(": {problem:#}")).unwrap_or_default();
+            bail!("waited {} s for {what}{why}", limit.as_secs());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}

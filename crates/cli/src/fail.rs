@@ -1,0 +1,60 @@
+//! Why a command has no answer, and the exit status that follows. A refusal is an answer and stands elsewhere.
+
+use core::fmt::Display;
+
+/// A command that ends without an answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What was given cannot be used: exit status 2.
+    Input(anyhow::Error),
+    /// What was asked could not be done: exit status 3.
+    Undone(anyhow::Error),
+}
+
+impl Failure {
+    /// Something given that cannot be used.
+    pub(crate) fn input(problem: impl Display) -> Self {
+        Self::Input(anyhow::anyhow!("{problem}"))
+    }
+
+    /// Something that could not be done.
+    pub(crate) fn undone(problem: impl Display) -> Self {
+        Self::Undone(anyhow::anyhow!("{problem}"))
+    }
+
+    /// The exit status.
+    pub(crate) const fn status(&self) -> u8 {
+        match self {
+            Self::Input(_) => 2,
+            Self::Undone(_) => 3,
+        }
+    }
+
+    /// The problem with its causes, outermost first.
+    pub(crate) fn problem(&self) -> String {
+        match self {
+            Self::Input(error) | Self::Undone(error) => format!("{error:#}"),
+        }
+    }
+}
+
+/// Names what failed, and whether the input or the world is to blame.
+pub(crate) trait OrFail<T> {
+    /// The input is.
+    fn or_input(self, what: impl Display) -> Result<T, Failure>;
+    /// The world is.
+    fn or_undone(self, what: impl Display) -> Result<T, Failure>;
+}
+
+impl<T, E> OrFail<T> for Result<T, E>
+where
+    E: Into<anyhow::Error>,
+{
+    fn or_input(self, what: impl Display) -> Result<T, Failure> {
+        self.map_err(|error| Failure::Input(error.into().context(what.to_string())))
+    }
+
+    fn or_undone(self, what: impl Display) -> Result<T, Failure> {
+        self.map_err(|error| Failure::Undone(error.into().context(what.to_string())))
+    }
+}

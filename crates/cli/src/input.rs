@@ -1,0 +1,126 @@
+//! What people give: files, hexadecimal, JSON, points in time. Decides whether it can be read, within limits; never
+//! what it means.
+
+use std::{fs::File, io::Read, path::Path};
+
+use anyhow::Context as _;
+use kuraban_base::{Instant, hex};
+use kuraban_chain::btc::{Network, Tx, tx::TX_BYTES_MAX};
+use serde::de::DeserializeOwned;
+
+use crate::fail::{Failure, OrFail as _};
+
+/// Longest file in hexadecimal: the largest transaction with room for blanks.
+const HEX_FILE_MAX: usize = 2 * TX_BYTES_MAX + 1024;
+/// Longest configuration, payout or approvals file.
+pub(crate) const FILE_MAX: usize = 4 * 1024 * 1024;
+
+/// A file's bytes; `-` is standard input.
+pub(crate) fn bytes(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
+    read(path, max).or_input(path.display())
+}
+
+fn read(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
+    let limit = u64::try_from(max)?.saturating_add(1);
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+    } else {
+        let file = File::open(path).context("could not be opened")?;
+        file.take(limit).read_to_end(&mut bytes).context("could not be read")?;
+    }
+    anyhow::ensure!(bytes.len() <= max, "is longer than the {max} bytes that it may have");
+    Ok(bytes)
+}
+
+/// A file's text.
+pub(crate) fn text(path: &Path, max: usize) -> Result<String, Failure> {
+    String::from_utf8(bytes(path, max)?).or_input(path.display())
+}
+
+/// A JSON file of a known shape.
+pub(crate) fn json<T: DeserializeOwned>(path: &Path, max: usize) -> Result<T, Failure> {
+    serde_json::from_slice(&bytes(path, max)?).or_input(path.display())
+}
+
+/// Hexadecimal on the command line, or `@` and the name of a file that has it. Blanks around it are taken away.
+fn hexadecimal(what: &str, given: &str) -> Result<Vec<u8>, Failure> {
+    match given.strip_prefix('@') {
+        Some(path) => hexadecimal_file(Path::new(path)),
+        None => hex::decode(given.trim()).or_input(what),
+    }
+}
+
+fn hexadecimal_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    hex::decode(text(path, HEX_FILE_MAX)?.trim()).or_input(path.display())
+}
+
+/// A transaction in hexadecimal, or `@` and a file that has it.
+pub(crate) fn tx(what: &str, network: Network, given: &str) -> Result<Tx, Failure> {
+    Tx::decode(network, &hexadecimal(what, given)?).or_input(what)
+}
+
+/// A transaction in a file of hexadecimal.
+pub(crate) fn tx_file(network: Network, path: &Path) -> Result<Tx, Failure> {
+    Tx::decode(network, &hexadecimal_file(path)?).or_input(path.display())
+}
+
+/// Previous transactions, each in hexadecimal or as `@` and a file.
+pub(crate) fn prevs(network: Network, given: &[String]) -> Result<Vec<Tx>, Failure> {
+    let one = |(index, text): (usize, &String)| tx(&format!("--prev {index}"), network, text);
+    (1..).zip(given).map(one).collect()
+}
+
+/// Text that is no point in time.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{found:?} is no point in time, want RFC 3339 such as 2024-05-31T04:12:00Z, or milliseconds since 1970"
+)]
+pub(crate) struct NotInstant {
+    found: String,
+}
+
+/// RFC 3339, or milliseconds since 1970-01-01 00:00:00 UTC.
+pub(crate) fn instant(text: &str) -> Result<Instant, NotInstant> {
+    let wrong = || NotInstant { found: text.chars().take(64).collect() };
+    if let Ok(ms) = text.parse() {
+        return Ok(Instant::from_ms(ms));
+    }
+    let parsed: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
+    u64::try_from(parsed.as_millisecond()).map(Instant::from_ms).map_err(|_| wrong())
+}
+
+/// A point in time as people read it, in UTC; in milliseconds where no calendar reaches.
+pub(crate) fn shown_utc(at: Instant) -> String {
+    let calendar = i64::try_from(at.ms()).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    calendar.map_or_else(|| at.to_string(), |calendar| calendar.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_rfc_3339_or_milliseconds() {
+        let check = |text: &str, want: Option<u64>| {
+            assert_eq!(instant(text).ok().map(Instant::ms), want, "{text}");
+        };
+        check("0", Some(0));
+        check("1717128720000", Some(1_717_128_720_000));
+        check("2024-05-31T04:12:00Z", Some(1_717_128_720_000));
+        check("2024-05-31T13:12:00+09:00", Some(1_717_128_720_000));
+        check("2024-05-31T04:12:00.5Z", Some(1_717_128_720_500));
+        check("2024-05-31T04:12:00", None);
+        check("1969-12-31T23:59:59Z", None);
+        check("-1", None);
+        check("18446744073709551616", None);
+        check("soon", None);
+        check("", None);
+    }
+
+    #[test]
+    fn instants_are_shown_in_utc() {
+        assert_eq!(shown_utc(Instant::from_ms(1_717_128_720_000)), "2024-05-31T04:12:00Z");
+        assert_eq!(shown_utc(Instant::from_ms(u64::MAX)), "18446744073709551615 ms");
+    }
+}

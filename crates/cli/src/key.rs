@@ -1,0 +1,74 @@
+//! A person's SSH key, from an OpenSSH private-key file. Signs digests under one namespace at a time and leaves the
+//! process in no other form.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use kuraban_base::PayoutDigest;
+use kuraban_vault::Approval;
+use ssh_key::{HashAlg, LineEnding, PrivateKey};
+use zeroize::Zeroizing;
+
+use crate::{
+    fail::{Failure, OrFail as _},
+    input::bytes,
+    say::Say,
+};
+
+/// Longest private-key file, in bytes; an Ed25519 one has about 500.
+const KEY_FILE_MAX: usize = 64 * 1024;
+
+/// An Ed25519 key that can sign. Neither cloned nor shown.
+pub(crate) struct Key {
+    private: PrivateKey,
+    public: [u8; 32],
+}
+
+impl Key {
+    /// Reads a key file; asks the terminal for its passphrase where it has one.
+    pub(crate) fn read(path: &Path, say: &Say) -> Result<Self, Failure> {
+        guarded(path).or_input(path.display())?;
+        let file = Zeroizing::new(bytes(path, KEY_FILE_MAX)?);
+        let unusable = |problem: ssh_key::Error| Failure::input(format!("{}: {problem}", path.display()));
+        let mut private = PrivateKey::from_openssh(file.as_slice()).map_err(unusable)?;
+        if private.is_encrypted() {
+            let passphrase = say.ask_secret(&format!("passphrase of {}:", path.display()))?;
+            private = private.decrypt(passphrase.as_bytes()).map_err(unusable)?;
+        }
+        let Some(public) = private.public_key().key_data().ed25519().map(|key| key.0) else {
+            let found = private.algorithm();
+            return Err(Failure::input(format!(
+                "{}: is a key of type {found}, want ssh-ed25519",
+                path.display()
+            )));
+        };
+        Ok(Self { private, public })
+    }
+
+    /// The public key.
+    pub(crate) const fn public(&self) -> &[u8; 32] {
+        &self.public
+    }
+
+    /// An armoured SSH signature over the digest (OpenSSH PROTOCOL.sshsig, SHA-512).
+    pub(crate) fn sign(&self, namespace: &'static str, digest: PayoutDigest) -> Result<Approval, Failure> {
+        let signed = self.private.sign(namespace, HashAlg::Sha512, digest.as_bytes());
+        let pem = signed.and_then(|signature| signature.to_pem(LineEnding::LF));
+        let pem = pem.map_err(|problem| Failure::undone(format!("signing: {problem}")))?;
+        Approval::parse(&pem).or_undone("signing")
+    }
+}
+
+/// Whether nobody but the owner can read the file, as ssh itself asks.
+#[cfg(unix)]
+fn guarded(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).context("could not be opened")?.permissions().mode() & 0o777;
+    anyhow::ensure!(mode & 0o077 == 0, "others can read it (mode {mode:03o}), want 600: chmod 600 it");
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn guarded(_path: &Path) -> anyhow::Result<()> {
+    Ok(())
+}

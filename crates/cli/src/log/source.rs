@@ -1,0 +1,94 @@
+//! Where a log's tiles come from: a folder or a server. Brings bytes within their limits and believes none of them.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::PathBuf,
+};
+
+use clap::Args;
+use kuraban_proof::Resource;
+
+use crate::{fail::Failure, http::Client};
+
+/// Where the log is.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Place {
+    /// Where the log is served: checkpoint and tile/… stand below
+    #[arg(long)]
+    url: Option<String>,
+    /// A folder with the log: checkpoint and tile/… stand in it
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// A log that can be read.
+pub(super) enum Source {
+    Dir(PathBuf),
+    Url(Client),
+}
+
+/// A resource that could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
+    /// The log does not have it.
+    #[error("the log does not serve it")]
+    Absent,
+    /// Longer than such a resource can be.
+    #[error("it is longer than the {max} bytes that it may have")]
+    Long {
+        /// The limit.
+        max: usize,
+    },
+    /// It could not be asked for.
+    #[error("{problem}")]
+    Failed {
+        /// Why.
+        problem: String,
+    },
+}
+
+impl Place {
+    /// Opens it.
+    pub(super) fn open(&self) -> Result<Source, Failure> {
+        match (&self.url, &self.dir) {
+            (Some(url), _) => Client::new(url).map(Source::Url),
+            (None, Some(dir)) if dir.is_dir() => Ok(Source::Dir(dir.clone())),
+            (None, Some(dir)) => Err(Failure::input(format!("{}: is not a folder", dir.display()))),
+            (None, None) => Err(Failure::input("want --url or --dir")),
+        }
+    }
+}
+
+impl Source {
+    /// A resource's bytes.
+    pub(super) fn read(&self, resource: Resource) -> Result<Vec<u8>, SourceError> {
+        let max = resource.length_max();
+        match self {
+            Self::Dir(dir) => read_file(dir.join(resource.to_string()), max),
+            Self::Url(client) => {
+                let answer = client.get(&resource.to_string(), max);
+                let answer = answer.map_err(|failure| SourceError::Failed { problem: failure.problem() })?;
+                match answer.status {
+                    200 => Ok(answer.body),
+                    404 | 410 => Err(SourceError::Absent),
+                    status => Err(SourceError::Failed { problem: format!("HTTP status {status}, want 200") }),
+                }
+            }
+        }
+    }
+}
+
+fn read_file(path: PathBuf, max: usize) -> Result<Vec<u8>, SourceError> {
+    let failed = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return SourceError::Absent;
+        }
+        SourceError::Failed { problem: format!("{}: {error}", path.display()) }
+    };
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    File::open(&path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() > max { Err(SourceError::Long { max }) } else { Ok(bytes) }
+}

@@ -1,0 +1,104 @@
+//! `kuraban request`: signs a request for a payout and hands it to the writer. Recomputes the digest from the
+//! requester's own files; refuses here what every signer would refuse.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use kuraban_api::Submit;
+use kuraban_vault::REQUEST;
+use serde::Serialize;
+
+use crate::{
+    approve::now,
+    charter::Files,
+    fail::{Failure, OrFail as _},
+    judge::{Broken, listed},
+    key::Key,
+    look::Look,
+    payout,
+    say::{Answer, Report, Say},
+    writer::{Refused, Writer},
+};
+
+const HELP: &str = "\
+The same request may be sent again under the same idempotency key: it is taken once.
+
+Example:
+  kuraban request payout.json --writer http://guard.example:8080 \\
+      --roster roster.toml --policy policy.toml --vault hot.toml --key ~/.ssh/id_ed25519";
+
+/// What to ask for.
+#[derive(ClapArgs)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// The payout (JSON)
+    #[arg(value_name = "P.json")]
+    payout: PathBuf,
+    /// The writer
+    #[arg(long, value_name = "URL")]
+    writer: String,
+    #[command(flatten)]
+    files: Files,
+    /// Your SSH private key (Ed25519)
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Names this attempt; without it, the payout's digest
+    #[arg(long, value_name = "K")]
+    idempotency_key: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Requested {
+    requested: bool,
+    payout: String,
+    digest: String,
+    reasons: Vec<Broken>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<Refused>,
+}
+
+/// Runs `kuraban request`.
+pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
+    let lang = say.lang();
+    let charter = args.files.read()?;
+    let writer = Writer::new(&args.writer)?;
+    let (form, payout) = payout::read(&args.payout)?;
+    let key = Key::read(&args.key, say)?;
+    let digest = payout.digest(&charter.context());
+    let request = key.sign(REQUEST, digest)?;
+    let look = Look::of(&charter, payout, Some(&request), now()?).or_input(args.payout.display())?;
+    let (id, digest) = (look.payout.id.to_string(), digest.to_string());
+    let not = Requested {
+        requested: false,
+        payout: id.clone(),
+        digest: digest.clone(),
+        reasons: look.reasons.iter().map(Broken::of).collect(),
+        refused: None,
+    };
+    if !look.reasons.is_empty() {
+        let head = lang
+            .pick("not requested: every signer would refuse it", "依頼していません。どの署名機も拒否します");
+        return Ok(Report::new(Answer::No, &not, format!("{head}\n{}", listed(&look.reasons, lang))));
+    }
+    say.show(&look.to_text(lang))?;
+    let attempt = args.idempotency_key.as_deref().unwrap_or(&digest);
+    let submit = Submit { payout: form, request_signature: request.pem().to_owned() };
+    match writer.request(&submit, attempt)? {
+        Ok(accepted) if accepted.digest == digest => {
+            let text = format!("{} {id}", lang.pick("requested:", "依頼しました:"));
+            Ok(Report::done(&Requested { requested: true, ..not }, text))
+        }
+        Ok(accepted) => Err(Failure::undone(format!(
+            "the writer logged digest {}, want {digest}: it has another roster or policy",
+            crate::say::tame(&accepted.digest)
+        ))),
+        Err(refused) => {
+            let head = lang.pick("the writer refuses", "記録機が拒否しました");
+            let reasons =
+                refused.reasons.iter().map(|reason| format!("\n  {}  {}", reason.code, reason.detail));
+            let text =
+                format!("{head}: {} ({}){}", refused.detail, refused.code, reasons.collect::<String>());
+            Ok(Report::new(Answer::No, &Requested { refused: Some(refused), ..not }, text))
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The writer's HTTP interface as a client sees it. Brings what the writer says; nothing of it is believed here.
+
+use kuraban_api::{ApprovalSubmit, PayoutAccepted, PayoutList, PayoutView, Problem, ReasonView, Submit};
+use kuraban_base::PayoutId;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    fail::{Failure, OrFail as _},
+    http::{Answer, Client},
+    say::tame,
+};
+
+/// Longest answer that is read: a page of payouts with their transactions.
+const ANSWER_MAX: usize = 64 * 1024 * 1024;
+/// Most pages of the list that are read.
+const PAGES_MAX: usize = 1000;
+
+/// A writer.
+#[derive(Debug)]
+pub(crate) struct Writer(Client);
+
+/// What a writer refuses, and why; free of what steers a terminal.
+#[derive(Debug, Serialize)]
+pub(crate) struct Refused {
+    pub(crate) code: String,
+    pub(crate) detail: String,
+    pub(crate) reasons: Vec<ReasonView>,
+}
+
+impl Writer {
+    /// The writer at this URL.
+    pub(crate) fn new(url: &str) -> Result<Self, Failure> {
+        Client::new(url).map(Self)
+    }
+
+    /// Every payout, page by page.
+    pub(crate) fn payouts(&self) -> Result<Vec<PayoutView>, Failure> {
+        let mut payouts = Vec::new();
+        let mut path = "v1/payouts".to_owned();
+        for _ in 0..PAGES_MAX {
+            let page: PayoutList = shown(&path, self.0.get(&path, ANSWER_MAX)?)?;
+            payouts.extend(page.payouts);
+            match page.next {
+                None => return Ok(payouts),
+                // It goes into a URL, so it must be a payout's name and nothing else.
+                Some(next) => {
+                    let after: PayoutId = next.parse().or_undone("the list's next page")?;
+                    path = format!("v1/payouts?after={after}");
+                }
+            }
+        }
+        Err(Failure::undone(format!("v1/payouts: more than {PAGES_MAX} pages")))
+    }
+
+    /// One payout.
+    pub(crate) fn payout(&self, id: &PayoutId) -> Result<PayoutView, Failure> {
+        let path = format!("v1/payouts/{id}");
+        let answer = self.0.get(&path, ANSWER_MAX)?;
+        if answer.status == 404 {
+            return Err(Failure::input(format!("payout {id} is not known to the writer")));
+        }
+        shown(&path, answer)
+    }
+
+    /// Asks for a payout. The key names the attempt: repeated, it changes nothing more.
+    pub(crate) fn request(
+        &self,
+        submit: &Submit,
+        key: &str,
+    ) -> Result<Result<PayoutAccepted, Refused>, Failure> {
+        let json = serde_json::to_string(submit).or_undone("the request")?;
+        let path = "v1/payouts";
+        taken(path, self.0.post(path, &[("idempotency-key", key)], json, ANSWER_MAX)?)
+    }
+
+    /// Hands in an approval.
+    pub(crate) fn approve(
+        &self,
+        id: &PayoutId,
+        submit: &ApprovalSubmit,
+    ) -> Result<Result<PayoutAccepted, Refused>, Failure> {
+        let json = serde_json::to_string(submit).or_undone("the approval")?;
+        let path = format!("v1/payouts/{id}/approvals");
+        taken(&path, self.0.post(&path, &[], json, ANSWER_MAX)?)
+    }
+}
+
+fn shown<T: DeserializeOwned>(path: &str, answer: Answer) -> Result<T, Failure> {
+    if answer.status != 200 {
+        let refused = refused(&answer);
+        return Err(Failure::undone(format!("{path}: HTTP status {}: {}", answer.status, refused.detail)));
+    }
+    serde_json::from_slice(&answer.body).or_undone(path)
+}
+
+/// A refusal (status 4xx) is an answer, everything else but success is none.
+fn taken(path: &str, answer: Answer) -> Result<Result<PayoutAccepted, Refused>, Failure> {
+    match answer.status {
+        200..=299 => serde_json::from_slice(&answer.body).or_undone(path).map(Ok),
+        400..=499 => Ok(Err(refused(&answer))),
+        status => {
+            let refused = refused(&answer);
+            Err(Failure::undone(format!("{path}: HTTP status {status}: {}", refused.detail)))
+        }
+    }
+}
+
+fn refused(answer: &Answer) -> Refused {
+    match serde_json::from_slice::<Problem>(&answer.body) {
+        Ok(problem) => {
+            let reason =
+                |reason: ReasonView| ReasonView { code: tame(&reason.code), detail: tame(&reason.detail) };
+            Refused {
+                code: tame(&problem.code),
+                detail: tame(&problem.detail),
+                reasons: problem.reasons.into_iter().map(reason).collect(),
+            }
+        }
+        Err(_) => Refused {
+            code: format!("http-{}", answer.status),
+            detail: "the answer is no problem document".to_owned(),
+            reasons: Vec::new(),
+        },
+    }
+}

@@ -1,0 +1,127 @@
+//! Runs benchmarks beside their physical limits in one run, prints tables, and keeps the figures as
+//! `target/bench/NAME.json`. Measures nothing itself: `benches/baseline.rs` and `kuraban bench` do, each printing one
+//! JSON object whose values are whole numbers, or objects of whole numbers where it has several rows.
+
+mod table;
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread::available_parallelism;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use crate::command::{cargo, line, output, path_with_daemons};
+use crate::demo::{self, Profile};
+use crate::say;
+use crate::setup::ensure_nginx;
+use crate::workspace::Workspace;
+
+#[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to measure, with the limits it is compared with; everything if not named.
+    name: Option<Subject>,
+    /// How many payouts or thefts.
+    #[arg(long)]
+    count: Option<u32>,
+    /// Print one JSON document instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Subject {
+    /// Bare durable writes on the disk that holds `target`.
+    Fsync,
+    /// Bare signatures and their verification.
+    Signatures,
+    /// Payouts through three signers, beside bare durable writes and signatures.
+    Payouts,
+    /// From a theft's arrival at the node to the stopped permit.
+    Stop,
+}
+
+impl Subject {
+    const ALL: [Self; 4] = [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Signatures => "signatures",
+            Self::Payouts => "payouts",
+            Self::Stop => "stop",
+        }
+    }
+
+    /// Itself, after the limits it is compared with.
+    const fn with_limits(self) -> &'static [Self] {
+        match self {
+            Self::Fsync => &[Self::Fsync],
+            Self::Signatures => &[Self::Signatures],
+            Self::Payouts => &[Self::Fsync, Self::Signatures, Self::Payouts],
+            Self::Stop => &[Self::Stop],
+        }
+    }
+
+    const fn needs_kuraban(self) -> bool {
+        match self {
+            Self::Fsync | Self::Signatures => false,
+            Self::Payouts | Self::Stop => true,
+        }
+    }
+}
+
+/// Measures, shows and keeps the figures.
+pub(crate) fn bench(args: &Args) -> Result<()> {
+    let workspace = Workspace::read()?;
+    let mut report = Map::new();
+    for subject in args.name.map_or(&Subject::ALL[..], Subject::with_limits) {
+        // Asked for by name it is an error that the program is missing.
+        if args.name.is_none() && subject.needs_kuraban() && !workspace.has_program("kuraban") {
+            say::note(&format!("{} was not measured: there is no program `kuraban` here", subject.name()));
+            continue;
+        }
+        let figures = measure(*subject, args.count, &workspace)?;
+        let kept = keep(*subject, &figures, &workspace)?;
+        if !args.json {
+            say::answer(&table::print(subject.name(), &figures));
+        }
+        report.insert(subject.name().to_owned(), kept);
+    }
+    if args.json {
+        say::answer(&Value::Object(report).to_string());
+    }
+    Ok(())
+}
+
+fn measure(subject: Subject, count: Option<u32>, workspace: &Workspace) -> Result<Value> {
+    let mut command;
+    if subject.needs_kuraban() {
+        ensure_nginx()?;
+        command = Command::new(demo::build(workspace, Profile::Release)?);
+        command.args(["bench", subject.name()]).env("PATH", path_with_daemons());
+        if let Some(count) = count {
+            command.args(["--count", &count.to_string()]);
+        }
+    } else {
+        command = cargo();
+        command.args(["bench", "--quiet", "--package", "xtask", "--bench", "baseline", "--", subject.name()]);
+        command.current_dir(&workspace.root).env("KURABAN_BENCH_DIR", &workspace.target);
+    }
+    say::step(&format!("measuring {}", subject.name()));
+    let said = output(command.stderr(Stdio::inherit()))?;
+    serde_json::from_str(&said)
+        .with_context(|| format!("`{}` did not print one JSON document", line(&command)))
+}
+
+/// Writes the figures with what they depend on into the file that is named after the subject.
+fn keep(subject: Subject, figures: &Value, workspace: &Workspace) -> Result<Value> {
+    let cpus = available_parallelism().map_or(0, usize::from);
+    let document = json!({ "bench": subject.name(), "profile": "release", "cpus": cpus, "figures": figures });
+    let folder = workspace.target.join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+    let file = folder.join(subject.name()).with_extension("json");
+    fs::write(&file, format!("{document}\n"))
+        .with_context(|| format!("could not write {}", file.display()))?;
+    Ok(document)
+}
