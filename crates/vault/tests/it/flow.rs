@@ -14,7 +14,7 @@ use kuraban_vault::{
     receipt::Lease,
     signer::{Clock, Signer},
     statement::Signed,
-    wire::{LogEntry, Request, Response},
+    wire::{LogEntry, Refused, Request, Response},
 };
 
 use crate::kit;
@@ -32,6 +32,10 @@ struct Exchange {
     now: Instant,
     /// How far the signers' clocks are behind.
     behind_ms: u64,
+    /// A signer who co-signs and says nothing useful beside.
+    mute: Option<MachineId>,
+    /// The watcher refuses leases until it has so many entries.
+    leases_from: u64,
 }
 
 fn random(count: &mut u64) -> [u8; 32] {
@@ -58,6 +62,8 @@ impl Exchange {
             count,
             now: kit::NOW,
             behind_ms: 0,
+            mute: None,
+            leases_from: 0,
         };
         for number in 1..=4 {
             exchange.happen(Event::Joined(kit::machine(number)));
@@ -120,6 +126,10 @@ impl Exchange {
         let fresh = random(&mut self.count);
         let wall = Instant::from_ms(self.now.ms() - self.behind_ms);
         let clock = Clock { wall, monotonic_ms: self.now.ms() };
+        let asks = matches!(request, Request::Sign { .. } | Request::Release { .. });
+        if asks && self.mute.as_ref() == Some(&id) {
+            return Event::Answer(id, Box::new(Response::Status { size: 0, epoch: 0 }));
+        }
         let response = match self.signers.get_mut(&id) {
             Some(signer) => signer.step(clock, Role::Writer, fresh, request).answer,
             None => self.watch(request),
@@ -133,6 +143,9 @@ impl Exchange {
             Request::Extend { from, entries, checkpoint } => {
                 let followed = self.watcher.extend(from, &entries, &checkpoint, self.now).unwrap();
                 Response::Cosigned { size: followed.head.size, line: followed.line, challenge: [0; 32] }
+            }
+            Request::Lease { .. } if self.watcher.head().size < self.leases_from => {
+                Response::Refused(Refused { code: "trip-not-logged".to_owned(), detail: String::new() })
             }
             Request::Lease { challenges } => {
                 let head = self.watcher.head();
@@ -175,6 +188,14 @@ impl Exchange {
         let funding = kit::funding(index, value_sat);
         self.happen(Event::Coin(kit::hot(), kit::coin(&funding)));
         funding.outputs[0].clone()
+    }
+
+    /// Time passes, in the steps in which a driver tells it.
+    fn pass(&mut self, ms: u64) {
+        for _ in 0..ms / 100 {
+            self.now = self.now.plus_ms(100);
+            self.happen(Event::Tick);
+        }
     }
 
     fn status(&self, id: &str) -> Status {
@@ -260,6 +281,36 @@ fn with_two_signers_gone_nothing_is_signed_and_with_one_gone_it_is() {
     exchange.approve("w-1", 9, 100_000_000, 3);
     assert_eq!(exchange.sent.len(), 0);
     exchange.happen(Event::Joined(kit::machine(2)));
+    assert_eq!(exchange.sent.len(), 1);
+}
+
+#[test]
+fn a_signer_who_is_there_and_says_nothing_useful_holds_nothing_up() {
+    for number in 1..=3 {
+        let mut exchange = Exchange::new();
+        exchange.mute = Some(kit::machine(number));
+        exchange.fund(0, 300_000_000);
+        exchange.request("w-1", 9, 100_000_000);
+        exchange.approve("w-1", 9, 100_000_000, 2);
+        exchange.approve("w-1", 9, 100_000_000, 3);
+        exchange.pass(10_000);
+        assert_eq!(exchange.sent.len(), 1, "without signer {number}");
+    }
+}
+
+#[test]
+fn a_watcher_who_refuses_a_lease_because_it_lacks_entries_gets_them() {
+    let mut exchange = Exchange::new();
+    exchange.leases_from = u64::MAX;
+    exchange.fund(0, 300_000_000);
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    exchange.happen(Event::Lost(kit::machine(4)));
+    exchange.request("w-2", 8, 100_000_000);
+    exchange.leases_from = exchange.writer.head().size;
+    exchange.happen(Event::Joined(kit::machine(4)));
+    exchange.pass(1000);
     assert_eq!(exchange.sent.len(), 1);
 }
 
