@@ -368,6 +368,41 @@ fn after_a_proven_theft_the_rest_goes_to_the_cold_vault_and_nothing_else_is_sign
 }
 
 #[test]
+fn coins_that_a_theft_spends_are_raced_for_apart_from_the_others() {
+    let mut exchange = Exchange::new();
+    let stolen = kit::funding(0, 50_000_000);
+    exchange.fund(0, 50_000_000);
+    exchange.fund(1, 300_000_000);
+    exchange.happen(alarm(&theft(&stolen, &[1, 2]), &[&stolen]));
+    let inputs = |tx: &Tx| tx.inputs.iter().map(|input| input.prev).collect::<Vec<_>>();
+    let [rest, race] = exchange.sent.as_slice() else { panic!("{} transactions", exchange.sent.len()) };
+    assert_eq!(inputs(rest), [kit::coin(&kit::funding(1, 300_000_000)).outpoint]);
+    assert_eq!(inputs(race), [kit::coin(&stolen).outpoint]);
+}
+
+#[test]
+fn what_a_lost_race_leaves_behind_is_evacuated_again() {
+    let mut exchange = Exchange::new();
+    let (stolen, next) = (kit::funding(0, 50_000_000), kit::funding(1, 300_000_000));
+    exchange.fund(0, 50_000_000);
+    exchange.fund(1, 300_000_000);
+    exchange.fund(2, 400_000_000);
+    exchange.happen(Event::CoinGone(kit::hot(), kit::coin(&stolen).outpoint));
+    exchange.happen(alarm(&theft(&stolen, &[1, 2]), &[&stolen]));
+    assert_eq!(exchange.sent.len(), 1);
+    // A miner takes the thief's second transaction; ours can't be mined any more.
+    let spends = vec![kit::coin(&next).outpoint];
+    exchange.happen(Event::CoinGone(kit::hot(), kit::coin(&next).outpoint));
+    exchange.happen(Event::Mined { txid: next.txid(), spends, height: Height::new(7) });
+    exchange.happen(Event::Tick);
+    let [_, again] = exchange.sent.as_slice() else { panic!("{} transactions", exchange.sent.len()) };
+    let left = kit::coin(&kit::funding(2, 400_000_000)).outpoint;
+    assert_eq!(again.inputs.iter().map(|input| input.prev).collect::<Vec<_>>(), [left]);
+    exchange.happen(Event::Tick);
+    assert_eq!(exchange.sent.len(), 2);
+}
+
+#[test]
 fn an_evacuation_does_not_wait_for_signers_whose_clocks_are_behind() {
     let mut exchange = Exchange::new();
     exchange.behind_ms = 9000;
