@@ -41,11 +41,11 @@ impl Rogue {
             if random.one_in(25) {
                 self.lie(index, plans, coins, random);
             }
-            let (stolen, now) = (self.stolen, self.now);
+            let now = self.now;
             if let Some(branch) = self.branches.get_mut(index)
                 && (branch.met() || random.one_in(20))
             {
-                branch.cut(stolen, now);
+                branch.cut(&self.stolen, now);
             }
         }
     }
@@ -150,13 +150,18 @@ impl Rogue {
             let plot = Plot { payout: payout.id.clone(), tx, spent, prevs, right: !altered };
             self.plots.insert(txid, plot);
             self.forge_receipt(payout, txid, random);
+            self.shares.entry(txid).or_default();
+            self.combine(txid, random);
         }
         Some(())
     }
 
     /// A receipt with the stolen key, for whatever it is.
     fn forge_receipt(&mut self, payout: &Payout, txid: Txid, random: &mut Random) {
-        let Some(stolen) = self.stolen.filter(|_| random.one_in(3)).map(Machine::Signer) else { return };
+        let Some(stolen) = random.pick(&self.stolen).map(|n| Machine::Signer(*n)) else { return };
+        if !random.one_in(3) {
+            return;
+        }
         let seq = u64::try_from(self.receipts.len()).unwrap_or_default();
         let receipt = Receipt {
             by: stolen.id(),
