@@ -129,7 +129,15 @@ impl Rogue {
                     self.learn(machine, *response, random);
                 }
             }
-            _ => {}
+            Event::Ask(..)
+            | Event::Alarm(..)
+            | Event::Coin(..)
+            | Event::CoinGone(..)
+            | Event::Mined { .. }
+            | Event::Unmined(_)
+            | Event::Tip(..)
+            | Event::FeeRate(..)
+            | Event::Tick => {}
         }
     }
 

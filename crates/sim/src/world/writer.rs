@@ -170,8 +170,9 @@ impl World {
                 }
             }
             Effect::SendEntries { to, from, until } => {
-                if let (Some(machine), Some(request)) = (Machine::of(&to), self.writer.extension(from, until))
-                {
+                let mixed = self.has(Flaw::CheckpointsMixed);
+                let request = self.writer.extension(from, until, mixed);
+                if let (Some(machine), Some(request)) = (Machine::of(&to), request) {
                     self.request(machine, request);
                 }
             }

@@ -29,7 +29,7 @@ fn live(mode: Mode, seed: u64) -> Outcome {
 /// that no rule holds only because nothing tried it.
 fn check(mode: Mode, happens: &[&str]) {
     let first = number("KURABAN_FIRST_SEED").unwrap_or(0);
-    let count = number("KURABAN_SEEDS").unwrap_or(SEEDS).div_ceil(Mode::ALL.len() as u64);
+    let count = number("KURABAN_SEEDS").unwrap_or(SEEDS).div_ceil(u64::try_from(Mode::ALL.len()).unwrap());
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for seed in first..first + count {
         for (what, count) in live(mode, seed).counts {

@@ -188,7 +188,7 @@ impl Rogue {
                 let other = random.pick(plans).map(|other| other.payout.id.clone());
                 let given = self.heard.iter().find_map(|ask| match ask {
                     Ask::Approve { payout, approval } if *payout == id => Some(approval.clone()),
-                    _ => None,
+                    Ask::Approve { .. } | Ask::Request { .. } | Ask::Reset { .. } => None,
                 });
                 if let Some((payout, approval)) = other.zip(given).filter(|(other, _)| *other != id) {
                     self.say_in(index, Body::PayoutApproved { payout, approval }, random);
@@ -232,7 +232,7 @@ impl Rogue {
             Ask::Approve { payout, approval } if *payout == plan.payout.id => {
                 Some((approval.clone(), Some(())))
             }
-            _ => None,
+            Ask::Approve { .. } | Ask::Request { .. } | Ask::Reset { .. } => None,
         });
         let (approvals, requests): (Vec<_>, Vec<_>) = asks.partition(|(_, approval)| approval.is_some());
         let Some((request, _)) = requests.into_iter().next() else { return };
