@@ -130,7 +130,8 @@ impl World {
         let mut spent: BTreeSet<_> = in_pool.map(|input| input.prev).collect();
         // What a signed payout spends is sent again, even if the thief drove it out of the mempool.
         let records = self.writer.honest().into_iter().flat_map(|writer| writer.fold().payouts());
-        let signed = records.filter(|record| record.signed.is_some()).flat_map(|record| &record.drafts);
+        let wanted = records.filter(|record| self.oracle.truths.contains_key(&record.payout.id));
+        let signed = wanted.filter(|record| record.signed.is_some()).flat_map(|record| &record.drafts);
         spent.extend(signed.flat_map(|draft| draft.tx.inputs.iter().map(|input| input.prev)));
         let old = |outpoint: &OutPoint| {
             self.node.since_ms(outpoint).saturating_add(EVACUATION_MS_MAX) <= self.now_ms
