@@ -26,7 +26,7 @@ use crate::{
     fold::{Fold, FoldError, Record, Status},
     follow,
     judge::{admit, people},
-    payout::Payout,
+    payout::{Payout, PayoutKind},
     reason::Reason,
     statement::Signed,
     wire::{LogEntry, Request, Response},
@@ -587,13 +587,17 @@ impl Coordinator {
         self.retry(now, fresh);
     }
 
-    /// Hands signed transactions to the node again, after a restart and every half minute until they are mined.
+    /// Hands signed transactions to the node again, after a restart and every half minute until they are mined; those of
+    /// an evacuation every other second, because a thief does not wait for one that was lost on its way.
     fn rebroadcast(&mut self, now: Instant) {
         const EVERY_MS: u64 = 30_000;
+        const EVACUATION_EVERY_MS: u64 = 2000;
         let mut again = Vec::new();
         for record in self.active.iter().filter_map(|id| self.fold.payout(id)) {
             let Some((txid, bytes)) = &record.signed else { continue };
-            let waits = self.sent_at.get(txid).is_some_and(|at| now.ms_since(*at) < EVERY_MS);
+            let evacuates = record.payout.kind == PayoutKind::Evacuation;
+            let every_ms = if evacuates { EVACUATION_EVERY_MS } else { EVERY_MS };
+            let waits = self.sent_at.get(txid).is_some_and(|at| now.ms_since(*at) < every_ms);
             if !waits && !self.mined.contains_key(txid) {
                 again.push((record.payout.network, *txid, bytes.clone()));
             }

@@ -381,6 +381,25 @@ fn coins_that_a_theft_spends_are_raced_for_apart_from_the_others() {
 }
 
 #[test]
+fn an_evacuation_is_sent_again_soon_until_it_is_mined() {
+    let mut exchange = Exchange::new();
+    let stolen = kit::funding(0, 50_000_000);
+    exchange.fund(1, 300_000_000);
+    exchange.happen(alarm(&theft(&stolen, &[1, 2]), &[&stolen]));
+    assert_eq!(exchange.sent.len(), 1);
+    exchange.pass(1900);
+    assert_eq!(exchange.sent.len(), 1);
+    exchange.pass(100);
+    assert_eq!(exchange.sent.len(), 2);
+    let tx = exchange.sent[0].clone();
+    assert_eq!(exchange.sent[1], tx);
+    let spends = tx.inputs.iter().map(|input| input.prev).collect();
+    exchange.happen(Event::Mined { txid: tx.txid(), spends, height: Height::new(7) });
+    exchange.pass(60_000);
+    assert_eq!(exchange.sent.len(), 2);
+}
+
+#[test]
 fn what_a_lost_race_leaves_behind_is_evacuated_again() {
     let mut exchange = Exchange::new();
     let (stolen, next) = (kit::funding(0, 50_000_000), kit::funding(1, 300_000_000));
