@@ -118,11 +118,11 @@ pub fn init(config: &Path) -> Result<String, WatchError> {
 /// The configuration does not hold together, the store cannot be used, or an address cannot be listened on.
 pub fn run(config: &Path) -> Result<Infallible, WatchError> {
     let config = Config::read(config)?;
-    let (store, rows) = Store::open(&config.store, &config.binding())?;
     let clock = Monotonic::start();
-    let wiring = Wiring::of(&config);
+    let (wiring, path, binding) = (Wiring::of(&config), config.store.clone(), config.binding());
     let (machine, listen, http) = (config.machine.clone(), config.listen, config.http);
     let (mut watcher, identity, peers) = watcher(config, clock)?;
+    let (store, rows) = Store::open(&path, &binding)?;
     let mut restored = 0_u64;
     rows.replay(|number, change| {
         restored = restored.saturating_add(1);

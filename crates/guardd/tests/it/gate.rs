@@ -230,7 +230,7 @@ fn what_is_wrong_with_a_configuration_is_named() {
     check("machine = \"gate-1\"", "machine = \"gate-2\"", "the roster has no tls key of a gate named gate-2");
     check("machine = \"gate-1\"", "machine = \"watcher-1\"", "no tls key of a gate named watcher-1");
     check("machine = \"watcher-1\"", "machine = \"signer-1\"", "the roster has no watcher signer-1");
-    check("listen = \"127", "listen = \"local", "listen: \"local");
+    check("listen = \"127", "listen = \"local", "invalid socket address syntax");
     check("\"roster.toml\"", "\"nowhere.toml\"", "nowhere.toml cannot be read");
     check("\"gate.tls\"", "\"watch.tls\"", "is the secret of ");
     let table = good.find("[[watcher]]").unwrap();
