@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kuraban_base::{Asset, Digest, Height, Instant, MachineId};
+use kuraban_base::{Amount, Asset, Digest, Height, Instant, MachineId};
 use kuraban_chain::btc::{Branch, Tx, TxOut, verify_input};
 use kuraban_vault::{
-    APPROVE, REQUEST, RESET, Role,
+    APPROVE, Payout, REQUEST, RESET, Role,
     body::{Alarm, Evidence, reset_digest},
     breaker::{Service, Stage, Trip},
     coordinator::{Ask, Coordinator, Effect, Event, Reply, Token},
@@ -247,6 +247,48 @@ fn a_writer_that_restarts_goes_on_where_its_log_ends() {
     }
     exchange.fund(0, 300_000_000);
     assert_eq!((exchange.status("w-1"), exchange.sent.len()), (Status::Broadcast, 1));
+}
+
+/// A request of person 1 for this payout, with two approvals.
+fn approved(exchange: &mut Exchange, payout: &Payout) {
+    let digest = payout.digest(&kit::charter().context());
+    let request = kit::sign(&kit::person(1), REQUEST, digest.as_bytes());
+    let ask = Ask::Request { payout: payout.clone(), request, key: payout.id.to_string() };
+    exchange.happen(Event::Ask(Token(0), ask));
+    for person in [2, 3] {
+        let approval = kit::sign(&kit::person(person), APPROVE, digest.as_bytes());
+        exchange.happen(Event::Ask(Token(0), Ask::Approve { payout: payout.id.clone(), approval }));
+    }
+}
+
+#[test]
+fn a_payout_that_waits_is_taken_up_when_fees_fall() {
+    let mut exchange = Exchange::new();
+    exchange.fund(0, 300_000_000);
+    exchange.happen(Event::FeeRate(kit::NETWORK, Amount::from(20_000)));
+    let payout = Payout { fee_cap: Amount::from(1_000), ..kit::payout("w-1", 9, 100_000_000) };
+    approved(&mut exchange, &payout);
+    exchange.happen(Event::Tick);
+    assert_eq!(exchange.status("w-1"), Status::Requested);
+    exchange.happen(Event::FeeRate(kit::NETWORK, Amount::from(2_000)));
+    assert_eq!(exchange.status("w-1"), Status::Broadcast);
+}
+
+#[test]
+fn a_payout_that_waits_is_taken_up_when_another_that_ran_out_frees_its_coin() {
+    let mut exchange = Exchange::new();
+    exchange.fund(0, 300_000_000);
+    // Without signers the first comes no further than a transaction.
+    for number in 1..=3 {
+        exchange.happen(Event::Lost(kit::machine(number)));
+    }
+    let first = Payout { expiry: kit::NOW.plus_ms(1_000), ..kit::payout("w-1", 9, 100_000_000) };
+    approved(&mut exchange, &first);
+    approved(&mut exchange, &kit::payout("w-2", 9, 100_000_000));
+    assert_eq!((exchange.status("w-1"), exchange.status("w-2")), (Status::Assembled, Status::Requested));
+    exchange.now = kit::NOW.plus_ms(1_000);
+    exchange.happen(Event::Tick);
+    assert_eq!((exchange.status("w-1"), exchange.status("w-2")), (Status::Expired, Status::Assembled));
 }
 
 #[test]
