@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kuraban_base::{Amount, Asset, Digest, Height, Instant, MachineId};
-use kuraban_chain::btc::{Branch, Tx, TxOut, verify_input};
+use kuraban_chain::btc::{Branch, Script, Tx, TxOut, verify_input};
 use kuraban_vault::{
     APPROVE, Payout, REQUEST, RESET, Role,
     body::{Alarm, Evidence, reset_digest},
@@ -18,6 +18,9 @@ use kuraban_vault::{
 };
 
 use crate::kit;
+
+/// What a link carries at once.
+const FRAME_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Writer, three signers, and a watcher that follows and leases; everything delivered in order.
 struct Exchange {
@@ -116,7 +119,9 @@ impl Exchange {
 
     fn ask(&mut self, id: MachineId, request: Request) -> Event {
         // What goes over the wire is bytes.
-        let request = Request::decode(&request.encode()).unwrap();
+        let bytes = request.encode();
+        assert!(bytes.len() <= FRAME_BYTES_MAX, "{id} is sent {} bytes at once", bytes.len());
+        let request = Request::decode(&bytes).unwrap();
         let fresh = random(&mut self.count);
         let wall = Instant::from_ms(self.now.ms() - self.behind_ms);
         let clock = Clock { wall, monotonic_ms: self.now.ms() };
@@ -259,6 +264,27 @@ fn approved(exchange: &mut Exchange, payout: &Payout) {
         let approval = kit::sign(&kit::person(person), APPROVE, digest.as_bytes());
         exchange.happen(Event::Ask(Token(0), Ask::Approve { payout: payout.id.clone(), approval }));
     }
+}
+
+#[test]
+fn signers_are_not_sent_more_previous_transactions_at_once_than_a_link_carries() {
+    let mut exchange = Exchange::new();
+    for number in 1..=3 {
+        exchange.happen(Event::Lost(kit::machine(number)));
+    }
+    for index in 0..60_u8 {
+        // A batch of payments, as another exchange makes them; one of them is to this vault.
+        let mut batch = kit::funding(0, 2_000_000);
+        batch.lock_time = index.into();
+        let other = TxOut { value_sat: 1_000, script: Script::new(vec![0x51; 9_000]) };
+        batch.outputs.extend(vec![other; 110]);
+        exchange.happen(Event::Coin(kit::hot(), kit::coin(&batch)));
+        approved(&mut exchange, &kit::payout(&format!("w-{index}"), index, 1_000_000));
+    }
+    for number in 1..=3 {
+        exchange.happen(Event::Joined(kit::machine(number)));
+    }
+    assert_eq!(exchange.sent.len(), 60);
 }
 
 #[test]
