@@ -133,7 +133,10 @@ impl GuardError {
 /// # Errors
 /// The configuration does not hold together, or the store cannot be created.
 pub fn init(config: &Path) -> Result<String, GuardError> {
-    let (Config { me, charter, retention_days, store, .. }, log) = Config::load(config)?;
+    let (config, log) = Config::load(config)?;
+    // Everything is checked before anything is created.
+    begin(&config, Monotonic::start(), &Arc::default())?;
+    let Config { me, charter, retention_days, store, .. } = config;
     let now = clock::wall();
     let mut salt = [0; 32];
     getrandom::getrandom(&mut salt)?;
@@ -201,25 +204,31 @@ fn followed(
     clock: Monotonic,
     figures: &Arc<Figures>,
 ) -> Result<(Chains, Followed), GuardError> {
-    let begin = || -> Result<(Chains, Followed), GuardError> {
-        let mut followed = Followed::new();
-        for node in &config.nodes {
-            let network = node.chain.network;
-            let chain = Chain::new(node.chain.clone(), clock.ms());
-            followed.insert(network, chain.map_err(|source| GuardError::Settings { network, source })?);
-        }
-        Ok((Chains::new(followed.keys().copied(), Arc::clone(figures)), followed))
-    };
-    let (mut chains, mut fresh) = begin()?;
+    let (mut chains, mut fresh) = begin(config, clock, figures)?;
     let restored = store.reader().blocks(|row| chains.restore(&mut fresh, row));
     match restored {
         Ok(()) => Ok((chains, fresh)),
         Err(problem) => {
             tracing::warn!(problem = crate::log::told(&problem), "stored-blocks-forgotten");
             store.forget_blocks()?;
-            begin()
+            begin(config, clock, figures)
         }
     }
+}
+
+/// All chains at their birthdays.
+fn begin(
+    config: &Config,
+    clock: Monotonic,
+    figures: &Arc<Figures>,
+) -> Result<(Chains, Followed), GuardError> {
+    let mut followed = Followed::new();
+    for node in &config.nodes {
+        let network = node.chain.network;
+        let chain = Chain::new(node.chain.clone(), clock.ms());
+        followed.insert(network, chain.map_err(|source| GuardError::Settings { network, source })?);
+    }
+    Ok((Chains::new(followed.keys().copied(), Arc::clone(figures)), followed))
 }
 
 type Bridges = BTreeMap<Network, Arc<crate::bridge::Bridge>>;

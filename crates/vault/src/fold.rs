@@ -511,10 +511,12 @@ impl Fold {
         Ok(())
     }
 
-    /// Refusal and expiry end a payout only while no signer has given a receipt.
+    /// Refusal and expiry end a payout only while no signer's receipt is logged. One that a signer gave and whose answer
+    /// was lost does not count: its signature never leaves before the receipt is logged.
     fn end(&mut self, id: &PayoutId, status: Status) -> Result<(), FoldError> {
         let record = self.record(id)?;
-        step(record, status.word(), record.status <= Status::Assembled && record.receipts.is_empty())?;
+        let receipted = record.receipts.iter().any(|logged| logged.index.is_some());
+        step(record, status.word(), record.status <= Status::Assembled && !receipted)?;
         record.status = status;
         Ok(())
     }

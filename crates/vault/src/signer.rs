@@ -4,13 +4,16 @@
 //!
 //! Holds one key share. Trusts nothing that the writer says.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use kuraban_base::{
     Instant, MachineId, PayoutId, Txid, VaultId,
     cbor::{CborError, Fields, Value, invalid},
 };
-use kuraban_chain::btc::{Digests, EcdsaSighash, Tx, TxIn, TxOut, XPriv};
+use kuraban_chain::btc::{Digests, EcdsaSighash, OutPoint, Tx, TxIn, TxOut, XPriv};
 use kuraban_proof::{Cosigner, SignedCheckpoint, TreeHead};
 
 use crate::{
@@ -436,6 +439,7 @@ impl Signer {
                     LogStanding::NotIncluded(problem) => reasons.push(Reason::LogNotIncluded { problem }),
                 }
                 reasons.extend(moment.leases(index).err());
+                reasons.extend(first_in_log(record, given.receipt.txid, index).err());
             }
         }
         reasons.extend(clocks(moment.now));
@@ -517,6 +521,25 @@ impl Moment {
             }),
             Ok(_) => Ok(()),
         }
+    }
+}
+
+/// Of two transactions of a payout that do not exclude each other, the one whose receipt stands first in the log is the
+/// payout's. When the receipts were given neither signer may have seen the other's; the log has one order for all.
+fn first_in_log(record: &Record, txid: Txid, index: u64) -> Result<(), Reason> {
+    let spends = |txid: &Txid| {
+        let inputs = record.draft(txid).map(|draft| draft.tx.inputs.iter().map(|input| input.prev));
+        inputs.into_iter().flatten().collect::<BTreeSet<OutPoint>>()
+    };
+    let own = spends(&txid);
+    let mut earlier = record
+        .receipts
+        .iter()
+        .filter(|logged| logged.index.is_some_and(|at| at < index) && logged.receipt.txid != txid)
+        .map(|logged| logged.receipt.txid);
+    match earlier.find(|other| spends(other).is_disjoint(&own)) {
+        Some(earlier) => Err(Reason::TransactionOther { earlier: earlier.to_string() }),
+        None => Ok(()),
     }
 }
 

@@ -303,6 +303,11 @@ impl Watcher {
             let problem = format!("this watcher does not see {network} beyond height {}", tip.height);
             return refuse("chain-not-current", problem);
         }
+        // The log's epoch does not know of such a trip. Signers that the trip does not reach must not go on by a lease from
+        // whoever tripped; the writer logs the trip first, and then the evacuation has its leases.
+        if let Some(trip) = self.alarms.unlogged() {
+            return refuse("trip-not-logged", format!("the log does not show the trip of {} yet", trip.at));
+        }
         let TreeHead { size, root } = self.follower.head();
         let epoch = self.follower.fold().breaker().epoch();
         let lease = Lease { by: self.me.clone(), challenges, epoch, size, root, at: clock.wall };

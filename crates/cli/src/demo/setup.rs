@@ -11,7 +11,6 @@ use std::{
 use anyhow::Context as _;
 use kuraban_base::hex;
 use kuraban_chain::btc::{Address, Branch, Descriptor, Network, XPriv};
-use kuraban_link::Identity;
 use kuraban_proof::{Cosigner, NoteSigner};
 use kuraban_vault::{Charter, Policy, Roster, Vault, statement::StatementSecret};
 use ssh_key::{PrivateKey, private::Ed25519Keypair};
@@ -88,7 +87,8 @@ struct Made {
 fn machine(dir: &Path, id: &str, role: &str) -> anyhow::Result<Made> {
     let folder = dir.join(id);
     fs::create_dir_all(&folder)?;
-    let tls = Identity::from_seed(&*secret(&folder.join("tls"))?).public();
+    // Any Ed25519 key's public half is computed alike.
+    let tls = *StatementSecret::from_seed(&*secret(&folder.join("tls"))?).public().as_bytes();
     let mut table =
         format!("[[machine]]\nid = \"{id}\"\nrole = \"{role}\"\ntls = \"{}\"\n", hex::encode(&tls));
     if matches!(role, "signer" | "watcher") {

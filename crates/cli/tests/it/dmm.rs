@@ -13,7 +13,7 @@ use crate::{
 const THEFT: &str = "975ec405ac9dc9fa5ab8009d94d6a1fe31dff8a8127ea90d023104e52754e4d7";
 const FUNDING: &str = "c03acb80562302248f8be621e765315345a85cd3856bf49583e97b0428342908";
 
-fn data(txid: &str) -> Option<PathBuf> {
+fn raw(txid: &str) -> Option<PathBuf> {
     Some(shared()?.join("dmm").join(format!("{txid}.hex")))
 }
 
@@ -38,7 +38,7 @@ fn judge(tx: &str, prev: &str, more: &[&str]) -> Ran {
 
 #[test]
 fn the_theft_is_refused_for_seven_reasons() {
-    let (Some(theft), Some(funding)) = (data(THEFT), data(FUNDING)) else { return };
+    let (Some(theft), Some(funding)) = (raw(THEFT), raw(FUNDING)) else { return };
     let ran = judge(&format!("@{}", theft.display()), &format!("@{}", funding.display()), &["--json"]);
     assert_eq!(
         codes(&ran),
@@ -73,7 +73,7 @@ fn the_theft_is_refused_for_seven_reasons() {
 
 #[test]
 fn an_honest_transaction_of_the_same_vault_is_allowed() {
-    let Some(path) = data(FUNDING) else { return };
+    let Some(path) = raw(FUNDING) else { return };
     let text = fs::read_to_string(&path).unwrap();
     let bytes = kuraban_base::hex::decode(text.trim()).unwrap();
     let funding = Tx::decode(Network::BtcMain, &bytes).unwrap();

@@ -13,7 +13,7 @@ use crate::{
     breaker::Trip,
     explain,
     fold::{Record, Status},
-    judge::dust_min,
+    judge::{CLOCKS_APART_MAX_MS, dust_min},
     payout::{Payout, PayoutKind},
     statement::Signed,
 };
@@ -105,7 +105,8 @@ impl Coordinator {
             memo: None,
             amount,
             fee_cap: budget,
-            not_before: now,
+            // A signer whose clock is behind must not wait for it while the thief does not.
+            not_before: Instant::from_ms(now.ms().saturating_sub(CLOCKS_APART_MAX_MS)),
             expiry: now.plus_ms(VALID_MS),
         };
         let output = TxOut { value_sat: amount.to_u64()?, script: order.destination };

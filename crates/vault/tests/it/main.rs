@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod flow;
+mod found;
 mod gate;
 mod judging;
 mod kit;

@@ -114,6 +114,14 @@ impl Alarms {
         self.standing.iter().map(|standing| &standing.trip)
     }
 
+    /// A trip that stands and that the log does not show yet.
+    pub(super) fn unlogged(&self) -> Option<&Trip> {
+        self.standing
+            .iter()
+            .find(|standing| !standing.logged)
+            .map(|standing| standing.trip.claim_unverified())
+    }
+
     /// The cells that trips keep shut, with their stage.
     pub(super) fn tightened(&self) -> impl Iterator<Item = (Cell, Stage)> {
         let cells = |standing: &Standing| {

@@ -447,6 +447,24 @@ fn assert_refused(response: Option<Response>, code: &str) {
     assert_eq!(refused.code, code);
 }
 
+/// A writer that keeps the trip out of the log, and signers that the trip does not reach, must not go on.
+#[test]
+fn nothing_is_leased_until_the_log_shows_the_trip() {
+    let mut world = World::new();
+    let funding = world.fund(0, VALUE_SAT);
+    world.relay(&theft(&funding, 0));
+    let refused = lease(&mut world);
+    assert_refused(Some(refused), "trip-not-logged");
+    world.restart();
+    let refused = lease(&mut world);
+    assert_refused(Some(refused), "trip-not-logged");
+    let trip = world.watcher.alarms()[0].1.clone().unwrap();
+    world.append(&[Body::BreakerTripped(trip)]);
+    // The evacuation has its leases, at the epoch after the trip.
+    let Response::Lease(given) = lease(&mut world) else { panic!("no lease") };
+    assert_eq!(given.claim_unverified().epoch, 1);
+}
+
 #[test]
 fn a_lease_says_what_the_watcher_folded_and_is_refused_when_it_is_blind() {
     let mut world = World::new();
@@ -462,10 +480,6 @@ fn a_lease_says_what_the_watcher_folded_and_is_refused_when_it_is_blind() {
         at: clock(0).wall,
     };
     assert_eq!(given, want);
-    // A trip that the log does not show is not in the epoch, and the evacuation after a theft needs leases too.
-    let funding = world.fund(0, VALUE_SAT);
-    world.relay(&theft(&funding, 0));
-    assert!(matches!(lease(&mut world), Response::Lease(_)));
     world.hear(FromNode::Closed);
     let refused = lease(&mut world);
     assert_refused(Some(refused), "chain-not-current");

@@ -1,0 +1,201 @@
+//! What runs a signer in a simulated world, as its daemon does: one request at a time, disk before answer, and a crash
+//! at any moment between.
+
+use kuraban_vault::{
+    Role,
+    breaker::Trip,
+    signer::{Change, Signer, Step},
+    statement::Signed,
+    wire::{InputSignature, ReleaseItem, Request, Response},
+};
+
+use super::{
+    Flaw, Mode, Rule,
+    engine::World,
+    realm::{self, Machine, realm},
+};
+
+/// A signer and its disk.
+pub(super) struct SignerSide {
+    number: u8,
+    pub(super) traitor: bool,
+    state: Option<Signer>,
+    disk: Vec<Change>,
+}
+
+impl SignerSide {
+    pub(super) fn new(number: u8, traitor: Option<u8>) -> Self {
+        let state = Some(realm::signer(number));
+        Self { number, traitor: traitor == Some(number), state, disk: Vec::new() }
+    }
+
+    pub(super) const fn runs(&self) -> bool {
+        self.state.is_some()
+    }
+
+    pub(super) fn crash(&mut self) {
+        self.state = None;
+    }
+
+    pub(super) const fn state(&self) -> Option<&Signer> {
+        self.state.as_ref()
+    }
+
+    fn restart(&mut self) -> Result<(), String> {
+        let mut signer = realm::signer(self.number);
+        for change in &self.disk {
+            signer.restore(change.clone()).map_err(|problem| {
+                let cause = core::error::Error::source(&problem).map(ToString::to_string).unwrap_or_default();
+                format!("{problem} {cause}")
+            })?;
+        }
+        self.state = Some(signer);
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.disk.clear();
+        self.state = Some(realm::signer(self.number));
+    }
+}
+
+impl World {
+    /// A request at a signer's socket; nothing where it is down or crashes over it.
+    pub(super) fn signer_request(&mut self, number: u8, role: Role, request: Request) -> Option<Response> {
+        let machine = Machine::Signer(number);
+        if !self.runs(machine) {
+            return None;
+        }
+        if self.crashes() {
+            self.crash(machine);
+            return None;
+        }
+        if self.has(Flaw::WitnessesForget) && self.random.one_in(12) {
+            self.signers.get_mut(&number)?.forget();
+        }
+        let (clock, fresh) = (self.clock(machine), self.random.bytes());
+        let side = self.signers.get_mut(&number)?;
+        let mut step = match self.scenario.flaw {
+            Some(Flaw::TripsIgnored) if matches!(request, Request::Trip(_)) => {
+                Step { persist: Vec::new(), answer: Response::Tripped }
+            }
+            _ => side.state.as_mut()?.step(clock, role, fresh, request.clone()),
+        };
+        if self.crashes() {
+            self.crash(machine);
+            return None;
+        }
+        self.store(number, &mut step);
+        if let (true, Request::Release { items, .. }) = (self.has(Flaw::SignersBlind), &request) {
+            let signed = items.iter().map(|item| self.blindly(number, item).ok_or_else(Vec::new));
+            step.answer = Response::Signatures(signed.collect());
+        }
+        self.answered(number, &request, &step.answer);
+        if self.crashes() {
+            self.crash(machine);
+            return None;
+        }
+        // Under a hostile writer the traitor's keys are the writer's, and its machine does as others do.
+        if self.scenario.mode == Mode::Traitor && self.signers.get(&number).is_some_and(|side| side.traitor) {
+            return self.betray(number, &request, step.answer);
+        }
+        Some(step.answer)
+    }
+
+    fn store(&mut self, number: u8, step: &mut Step) {
+        if self.has(Flaw::ReceiptsNotStored) {
+            step.persist.retain(|change| !matches!(change, Change::Receipt(..)));
+        }
+        let Some(side) = self.signers.get_mut(&number) else { return };
+        let honest = !side.traitor;
+        for change in core::mem::take(&mut step.persist) {
+            if let (Change::Entries { from, entries }, true) = (&change, honest) {
+                self.oracle.folds(Machine::Signer(number), *from, entries);
+            }
+            side.disk.push(change);
+        }
+    }
+
+    /// What the oracle makes of an honest signer's answer.
+    fn answered(&mut self, number: u8, request: &Request, answer: &Response) {
+        if self.signers.get(&number).is_some_and(|side| side.traitor) {
+            return;
+        }
+        let machine = Machine::Signer(number);
+        match (request, answer) {
+            (_, Response::Cosigned { size, .. }) => self.oracle.cosigns(machine, *size, self.now_ms),
+            (_, Response::Receipts(answers)) => {
+                for receipt in answers {
+                    match receipt {
+                        Ok(receipt) => {
+                            self.count("receipts");
+                            self.oracle.receipt(number, receipt.claim_unverified(), self.now_ms);
+                        }
+                        Err(refused) => {
+                            for one in refused {
+                                self.count(format!("refused {}", one.code));
+                            }
+                        }
+                    }
+                }
+            }
+            (Request::Release { items, .. }, Response::Signatures(answers)) => {
+                for (item, answer) in items.iter().zip(answers) {
+                    match answer {
+                        Ok(_) => self.released(number, item),
+                        Err(refused) => {
+                            for one in refused {
+                                self.count(format!("withheld {}", one.code));
+                            }
+                        }
+                    }
+                }
+            }
+            (Request::Trip(_), Response::Tripped) => self.oracle.trip_taken(number),
+            (_, Response::Refused(refused)) => self.count(format!("rejected {}", refused.code)),
+            _ => {}
+        }
+    }
+
+    fn released(&mut self, number: u8, item: &ReleaseItem) {
+        self.count("signatures released");
+        self.say(|| format!("signer-{number} releases {} {}", item.payout, item.txid));
+        let draft = self
+            .signers
+            .get(&number)
+            .and_then(SignerSide::state)
+            .and_then(|signer| signer.follower().fold().payout(&item.payout))
+            .and_then(|record| record.drafts.iter().find(|draft| draft.tx.txid() == item.txid))
+            .map(|draft| draft.tx.clone());
+        match draft {
+            Some(tx) => self.oracle.released(number, &item.payout, &tx, &self.node, self.now_ms),
+            None => {
+                self.violate(Rule::Unapproved, format!("{} is no transaction of {}", item.txid, item.payout))
+            }
+        }
+    }
+
+    /// Signatures without a judgement: what a signer must never give.
+    fn blindly(&self, number: u8, item: &ReleaseItem) -> Option<Vec<InputSignature>> {
+        let fold = self.signers.get(&number)?.state()?.follower().fold();
+        let draft = fold.payout(&item.payout)?.draft(&item.txid)?;
+        let spent: Option<Vec<_>> =
+            draft.tx.inputs.iter().map(|input| Some(self.node.own(&input.prev)?.output.clone())).collect();
+        realm().share(number, &draft.tx, &spent?)
+    }
+
+    pub(super) fn restart_signer(&mut self, number: u8) {
+        let restored = self.signers.get_mut(&number).map(SignerSide::restart);
+        if let Some(Err(problem)) = restored {
+            self.violate(Rule::NotRestored, format!("signer-{number}: {problem}"));
+        }
+        self.greet_later(number);
+    }
+
+    /// A watcher's trip on a signer's own socket; where it is not taken, the watcher tries again.
+    pub(super) fn trip_arrives(&mut self, number: u8, trip: Signed<Trip>) {
+        if self.signer_request(number, Role::Watcher, Request::Trip(trip)).is_none() {
+            self.greet_later(number);
+        }
+    }
+}
