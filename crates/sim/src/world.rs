@@ -97,6 +97,10 @@ pub enum Rule {
     Forgotten,
     /// Something that nothing hinders has not happened in time.
     Stuck,
+    /// An honest witness refuses an honest writer's log.
+    Estranged,
+    /// After a trip the vault's coins were left where the thief is.
+    NotEvacuated,
     /// A machine could not restore itself from what it stored.
     NotRestored,
 }

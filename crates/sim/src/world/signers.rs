@@ -6,7 +6,7 @@ use kuraban_vault::{
     breaker::Trip,
     signer::{Change, Signer, Step},
     statement::Signed,
-    wire::{InputSignature, ReleaseItem, Request, Response},
+    wire::{InputSignature, Refused, ReleaseItem, Request, Response},
 };
 
 use super::{
@@ -152,8 +152,18 @@ impl World {
                 }
             }
             (Request::Trip(_), Response::Tripped) => self.oracle.trip_taken(number),
-            (_, Response::Refused(refused)) => self.count(format!("rejected {}", refused.code)),
+            (_, Response::Refused(refused)) => {
+                self.count(format!("rejected {}", refused.code));
+                self.estranged(machine, refused);
+            }
             _ => {}
+        }
+    }
+
+    /// An honest writer's log is refused by nobody.
+    pub(super) fn estranged(&mut self, machine: Machine, refused: &Refused) {
+        if !self.scenario.mode.rogue() && refused.code == "log-not-followed" {
+            self.violate(Rule::Estranged, format!("{}: {}", machine.id(), refused.detail));
         }
     }
 
