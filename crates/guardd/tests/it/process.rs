@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -11,6 +11,8 @@ use std::{
 };
 
 use serde_json::Value;
+
+use crate::daemon::free_ports;
 
 /// Far longer than anything here takes; a test that runs into it has failed.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -152,7 +154,8 @@ pub(crate) fn beside(name: &str, package: &str) -> PathBuf {
 
 /// A port on loopback that was free a moment ago.
 pub(crate) fn free() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    let [port, ..] = free_ports();
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// An answer over HTTP.
