@@ -1,24 +1,27 @@
 //! What the daemon tells its operator: one JSON object per line on standard error.
 //!
-//! Decides nothing and keeps nothing. A thread of its own writes, so that a reader that does not read holds up nobody:
-//! what does not fit is counted and told later.
+//! Decides nothing and keeps nothing. A thread of its own writes, so that a reader that does not read holds up nobody;
+//! and no peer fills the disk, because each place in the code gets only so many lines per second. What is left out is
+//! counted and told later. Errors, which alarms are, are never held back by the rate.
 
 use core::fmt;
 use std::{
+    collections::HashMap,
     error::Error,
     io::{self, Write as _},
     sync::{
-        atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver, SyncSender, TrySendError},
+        Mutex, PoisonError,
+        mpsc::{self, Receiver, SyncSender},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kuraban_vault::breaker::{Cell, Stage};
 use serde_json::{Map, Value};
 use tracing::{
     Event, Level, Metadata, Subscriber,
+    callsite::Identifier,
     field::{Field, Visit},
     span,
 };
@@ -27,6 +30,9 @@ use crate::clock;
 
 /// Lines that wait to be written.
 const LINES_MAX: usize = 4_096;
+/// Lines that one place in the code gets per window.
+const PER_PLACE_MAX: u32 = 50;
+const WINDOW: Duration = Duration::from_secs(1);
 /// How long an ending process waits for its last lines.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -35,7 +41,42 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 struct Lines {
     lines: SyncSender<Line>,
-    left_out: AtomicU64,
+    rates: Mutex<Rates>,
+}
+
+/// How many lines came from where in this window.
+#[derive(Debug)]
+struct Rates {
+    since: Instant,
+    by_place: HashMap<Identifier, u32>,
+    left_out: u64,
+}
+
+impl Rates {
+    fn new(now: Instant) -> Self {
+        Self { since: now, by_place: HashMap::new(), left_out: 0 }
+    }
+
+    /// How many lines were left out in a window that has just ended.
+    fn turn(&mut self, now: Instant) -> Option<u64> {
+        if now.saturating_duration_since(self.since) < WINDOW {
+            return None;
+        }
+        let left_out = self.left_out;
+        *self = Self::new(now);
+        (left_out > 0).then_some(left_out)
+    }
+
+    /// Whether a line from this place may be written.
+    fn admits(&mut self, place: Identifier, level: Level) -> bool {
+        let count = self.by_place.entry(place).or_default();
+        *count = count.saturating_add(1);
+        level == Level::ERROR || *count <= PER_PLACE_MAX
+    }
+
+    fn leave_out(&mut self, lines: u64) {
+        self.left_out = self.left_out.saturating_add(lines);
+    }
 }
 
 #[derive(Debug)]
@@ -57,7 +98,7 @@ pub fn start() -> io::Result<Log> {
     let (lines, waiting) = mpsc::sync_channel(LINES_MAX);
     thread::Builder::new().name("log".to_owned()).spawn(move || write(&waiting))?;
     let log = Log(lines.clone());
-    let subscriber = Lines { lines, left_out: AtomicU64::new(0) };
+    let subscriber = Lines { lines, rates: Mutex::new(Rates::new(Instant::now())) };
     // There is one already only where a test started it; the lines go there then.
     drop(tracing::subscriber::set_global_default(subscriber));
     Ok(log)
@@ -85,25 +126,25 @@ fn write(waiting: &Receiver<Line>) {
 }
 
 impl Lines {
-    fn pass_on(&self, line: &Fields) {
-        let left_out = self.left_out.swap(0, Ordering::Relaxed);
-        if left_out > 0 {
+    fn pass_on(&self, now: Instant, metadata: &Metadata<'_>, line: &Fields) {
+        // A count that a panic left half way is still a count.
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left_out) = rates.turn(now) {
             let mut gap = Fields::new(Level::WARN);
             gap.set("event", "lines-left-out".into());
             gap.set("count", left_out.into());
-            self.offer(&gap, left_out);
-        }
-        self.offer(line, 1);
-    }
-
-    /// Hands a line to the writer, or counts those that it stands for.
-    fn offer(&self, line: &Fields, stands_for: u64) {
-        match self.lines.try_send(Line::Text(line.text())) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.left_out.fetch_add(stands_for, Ordering::Relaxed);
+            if !self.offer(&gap) {
+                rates.leave_out(left_out);
             }
         }
+        if !rates.admits(metadata.callsite(), *metadata.level()) || !self.offer(line) {
+            rates.leave_out(1);
+        }
+    }
+
+    /// Hands a line to the writer, if it has room.
+    fn offer(&self, line: &Fields) -> bool {
+        self.lines.try_send(Line::Text(line.text())).is_ok()
     }
 }
 
@@ -123,7 +164,7 @@ impl Subscriber for Lines {
     fn event(&self, event: &Event<'_>) {
         let mut line = Fields::new(*event.metadata().level());
         event.record(&mut line);
-        self.pass_on(&line);
+        self.pass_on(Instant::now(), event.metadata(), &line);
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -203,7 +244,7 @@ mod tests {
 
     fn lines(room: usize) -> (Lines, Receiver<Line>) {
         let (lines, waiting) = mpsc::sync_channel(room);
-        (Lines { lines, left_out: AtomicU64::new(0) }, waiting)
+        (Lines { lines, rates: Mutex::new(Rates::new(Instant::now())) }, waiting)
     }
 
     fn next(waiting: &Receiver<Line>) -> Option<Map<String, Value>> {
@@ -241,13 +282,35 @@ mod tests {
             }
             let number = |line: Option<Map<String, Value>>| line.unwrap()["number"].as_u64();
             assert_eq!((number(next(&waiting)), number(next(&waiting))), (Some(0), Some(1)));
+            assert_eq!(next(&waiting), None);
             tracing::info!("again");
-            let left_out = next(&waiting).unwrap();
-            assert_eq!(
-                (left_out["event"].as_str(), left_out["count"].as_u64()),
-                (Some("lines-left-out"), Some(3))
-            );
             assert_eq!(next(&waiting).unwrap()["event"], "again");
         });
+    }
+
+    #[test]
+    fn one_place_gets_so_many_lines_and_errors_get_all() {
+        let most = usize::try_from(PER_PLACE_MAX).unwrap();
+        let (lines, waiting) = lines(10 * most);
+        tracing::subscriber::with_default(lines, || {
+            for _ in 0..=most {
+                tracing::warn!("often");
+                tracing::error!("alarm");
+            }
+            tracing::warn!("elsewhere");
+        });
+        let told: Vec<_> = core::iter::from_fn(|| next(&waiting)).collect();
+        let count = |event: &str| told.iter().filter(|line| line["event"] == event).count();
+        assert_eq!((count("often"), count("alarm"), count("elsewhere")), (most, most + 1, 1));
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_once_when_its_window_has_ended() {
+        let now = Instant::now();
+        let mut rates = Rates::new(now);
+        rates.leave_out(3);
+        assert_eq!(rates.turn(now + WINDOW - Duration::from_nanos(1)), None);
+        assert_eq!(rates.turn(now + WINDOW), Some(3));
+        assert_eq!(rates.turn(now + WINDOW + WINDOW), None);
     }
 }

@@ -463,6 +463,9 @@ pub(crate) fn people(
     digest: PayoutDigest,
     reasons: &mut Vec<Reason>,
 ) {
+    if request.is_none() && approvals.is_none() {
+        return reasons.push(Reason::NotJudged { what: "the approvals" });
+    }
     let requester = match request.map(|request| request.verify(roster, REQUEST, digest.as_bytes())) {
         Some(Ok(requester)) => Some(requester),
         Some(Err(problem)) => {

@@ -61,7 +61,7 @@ fn earlier(case: &mut Case, txs: &[&Tx]) {
 
 #[rustfmt::skip]
 const WHAT_WAS_NOT_GIVEN: &[Row] = &[
-    ("no approvals", |case| { case.without.insert("approvals"); }, &["not-judged", "request-unsigned"]),
+    ("no approvals", |case| { case.without.insert("approvals"); }, &["not-judged"]),
     ("no state", |case| { case.without.insert("state"); }, &["not-judged"]),
     ("no log proof", |case| { case.without.insert("log-proof"); }, &["not-judged"]),
     ("no time", |case| { case.without.insert("now"); }, &["not-judged"]),

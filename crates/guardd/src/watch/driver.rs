@@ -172,6 +172,10 @@ impl Driver {
     fn send(&self, effect: Effect) -> Option<Connection> {
         match effect {
             Effect::Answer { to, response } => {
+                if let Response::Refused(refused) = &*response {
+                    let (code, detail) = (refused.code.as_str(), refused.detail.as_str());
+                    tracing::warn!(connection = to.0, code, detail, "request-refused");
+                }
                 let sent = self.peers.get(&to)?.try_send(response);
                 return sent.is_err().then_some(to);
             }

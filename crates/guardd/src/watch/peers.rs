@@ -94,13 +94,13 @@ struct Peer {
 impl Peer {
     fn serve(self, mut link: Link) {
         let (machine, role) = (&self.machine, self.role);
-        tracing::info!(%machine, %role, address = %link.addr(), "peer-connected");
+        tracing::info!(%machine, %role, connection = self.number.0, address = %link.addr(), "peer-connected");
         let (answers, waiting) = mpsc::sync_channel(ANSWERS_MAX);
         let Err(ended) = self
             .pass_on(Input::Joined(self.number, answers))
             .and_then(|()| self.converse(&mut link, &waiting));
         let problem = log::told(&ended);
-        tracing::info!(%machine, %role, problem, "peer-gone");
+        tracing::info!(%machine, %role, connection = self.number.0, problem, "peer-gone");
         // If nobody takes it, the process is ending.
         drop(self.pass_on(Input::Gone(self.number)));
     }

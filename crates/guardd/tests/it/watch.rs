@@ -310,6 +310,40 @@ fn a_writer_that_asks_for_alarms_gets_those_from_before_and_those_that_come() {
     }
 }
 
+/// Blocks, a reorganisation and a theft go on while the watcher dies again and again, at first before it has synced.
+#[test]
+fn a_watcher_that_is_killed_at_any_moment_misses_nothing() {
+    let node = Node::start();
+    let place = Place::new(&node.p2p);
+    place.init_watch();
+    let burnt = kit::address(0xee).script();
+    let theft = node.theft(0);
+    for round in 0..12_u64 {
+        let mut watch = place.start_watch();
+        if round == 6 {
+            node.send(&theft);
+        }
+        if round == 8 {
+            node.rpc.invalidate(node.rpc.best_hash().unwrap()).unwrap();
+            node.mine(1, &burnt);
+        }
+        node.mine(1, &burnt);
+        std::thread::park_timeout(Duration::from_millis(3 + 17 * round));
+        watch.kill();
+    }
+    let watch = place.start_watch();
+    let caught_up = watch.event("caught-up");
+    assert_eq!(caught_up["height"].as_u64(), Some(u64::from(node.rpc.best_height().unwrap().blocks())));
+    assert_eq!(caught_up["hash"], node.rpc.best_hash().unwrap().to_string());
+    let mut link = place.link(WRITER);
+    link.send(&Request::Alarms { from: 0 }.encode()).unwrap();
+    let alarm = Response::decode(&link.recv().unwrap()).unwrap();
+    let Response::Alarm(alarm, Some(_)) = alarm else { panic!("{alarm:?}") };
+    assert_eq!(alarm.claim_unverified().subject, theft.txid().to_string());
+    let metrics = ask(place.page, "GET", "/metrics").unwrap().body;
+    assert!(metrics.contains("kuraban_watch_alarms_total 1"), "{metrics}");
+}
+
 #[test]
 fn init_creates_and_run_never_does() {
     let place = Place::new("127.0.0.1:1");

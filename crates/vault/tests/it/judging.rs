@@ -127,6 +127,7 @@ fn one_thing_wrong_is_refused_with_its_own_reason() {
     let rows: &[(&str, Spoil, &[&str])] = &[
         ("nothing", |_| {}, &[]),
         ("no approvals given", |c| c.approvals = None, &["not-judged"]),
+        ("neither request nor approvals given", |c| (c.request, c.approvals) = (None, None), &["not-judged"]),
         ("no state given", |c| c.standing = None, &["not-judged"]),
         ("no log proof given", |c| c.log = None, &["not-judged"]),
         ("no time given", |c| c.now = None, &["not-judged"]),
