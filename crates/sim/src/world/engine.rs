@@ -157,7 +157,7 @@ impl World {
             queue: BTreeMap::new(),
             queued: 0,
             links: Machine::PEERS.into_iter().map(|peer| (peer, Link::default())).collect(),
-            writer: WriterSide::new(scenario.mode, traitor, &mut random),
+            writer: WriterSide::new(scenario, traitor, &mut random),
             signers: super::realm::SIGNERS.into_iter().map(|n| (n, SignerSide::new(n, traitor))).collect(),
             watcher: WatcherSide::new(cut),
             node: Node::new(),
@@ -417,7 +417,8 @@ impl World {
         self.count("crashes");
         match machine {
             Machine::Writer => {
-                self.writer.crash();
+                let forgets = self.has(Flaw::WriterForgets);
+                self.writer.crash(forgets);
                 for peer in Machine::PEERS {
                     self.lose(peer);
                 }

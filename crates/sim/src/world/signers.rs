@@ -41,7 +41,10 @@ impl SignerSide {
         self.state.as_ref()
     }
 
-    fn restart(&mut self) -> Result<(), String> {
+    fn restart(&mut self, rots: bool) -> Result<(), String> {
+        if rots && !self.disk.is_empty() {
+            self.disk.remove(0);
+        }
         let mut signer = realm::signer(self.number);
         for change in &self.disk {
             signer.restore(change.clone()).map_err(|problem| {
@@ -195,7 +198,8 @@ impl World {
     }
 
     pub(super) fn restart_signer(&mut self, number: u8) {
-        let restored = self.signers.get_mut(&number).map(SignerSide::restart);
+        let rots = self.has(Flaw::DisksRot);
+        let restored = self.signers.get_mut(&number).map(|side| side.restart(rots));
         if let Some(Err(problem)) = restored {
             self.violate(Rule::NotRestored, format!("signer-{number}: {problem}"));
         }
