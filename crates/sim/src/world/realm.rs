@@ -30,7 +30,7 @@ pub(super) const DEPTH_MIN: u32 = 3;
 pub(super) const SMALL_SAT: u64 = 1_000_000;
 pub(super) const PER_PAYOUT_SAT: u64 = 50_000_000;
 pub(super) const FEE_MAX_SAT: u64 = 100_000;
-pub(super) const EVACUATION_FEE_SAT: u64 = 1_000_000;
+pub(super) const EVACUATION_FEE_SAT: u64 = 200_000;
 /// People on the roster: 1 and 2 request, 2 to 5 are officers.
 pub(super) const PEOPLE: u8 = 5;
 /// Somebody who is not on it.
