@@ -603,7 +603,10 @@ mod tests {
         assert!(open(&charter(2)).unwrap_err().starts_with("the store's policy is"));
         let writer = StoreWriter::open(&file, &charter(1)).unwrap();
         let mut blocks = Vec::new();
-        let take = |row: &[u8]| -> Result<(), StoreError> { Ok(blocks.push(row.to_vec())) };
+        let take = |row: &[u8]| {
+            blocks.push(row.to_vec());
+            Ok::<(), StoreError>(())
+        };
         writer.reader().blocks(take).unwrap();
         assert_eq!(blocks, [b"first".to_vec(), b"second".to_vec()]);
         assert_eq!(writer.reader().witnessed().unwrap().as_deref(), Some(b"note".as_slice()));
