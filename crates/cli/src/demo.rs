@@ -42,6 +42,10 @@ use self::{
 const TEST_SAT: u64 = 1_000_000;
 /// What he pays for it.
 const TEST_FEE_SAT: u64 = 20_000;
+/// The writer's process.
+const WRITER: &str = "writer";
+/// How long the writer is gone, in milliseconds: longer than a permit lives.
+const WITHOUT_WRITER_MS: u64 = 2500;
 /// How long he waits to see whether anybody noticed, in milliseconds.
 const NERVE_MS: u64 = 500;
 
@@ -198,7 +202,7 @@ impl Stage {
             jobs.push((name, signerd.clone(), Vec::new(), config.clone()));
         }
         jobs.push(("watcher-1".to_owned(), guardd.clone(), vec!["watch"], configs.watcher));
-        jobs.push(("writer".to_owned(), guardd.clone(), vec!["guard"], configs.writer));
+        jobs.push((WRITER.to_owned(), guardd.clone(), vec!["guard"], configs.writer));
         for (name, program, role, config) in &jobs {
             let made = Command::new(program).args(role).arg("init").arg("--config").arg(config).output()?;
             let words = String::from_utf8_lossy(&made.stderr).into_owned();
@@ -239,7 +243,7 @@ impl Stage {
         let asset = self.node.network.asset();
         timeline.note(&format!("the hot vault holds {} {asset}", at_risk.to_coins(asset.decimals())));
         let customer = Customer::start(self.exchange.ports.nginx);
-        thread::sleep(Duration::from_millis(300));
+        self.without_writer(&customer, timeline)?;
         let (test, arrived_us) = self.test(&held, timeline)?;
         self.stopped(&customer, timeline)?;
         self.drain(&held, &test, timeline)?;
@@ -319,6 +323,28 @@ impl Stage {
             stolen: self.exchange.coin_keys.iter().take(2).collect(),
             own: self.exchange.thief.script(),
         }
+    }
+
+    /// The writer is killed and comes back. Permits are the watcher's, so the services do not notice.
+    fn without_writer(&mut self, customer: &Customer, timeline: &mut Timeline<'_>) -> anyhow::Result<()> {
+        let at =
+            self.processes.iter().position(|process| process.name() == WRITER).context("no writer runs")?;
+        self.processes.remove(at).kill();
+        let killed = customer.attempts().len();
+        thread::sleep(Duration::from_millis(WITHOUT_WRITER_MS));
+        let since = customer.attempts().split_off(killed);
+        let refused = since.iter().filter(|attempt| attempt.status != 200).count();
+        timeline.note(&format!("the writer is killed: {} requests go on, {refused} refused", since.len()));
+        anyhow::ensure!(refused == 0 && !since.is_empty(), "services stopped with the writer");
+        let mut command = Command::new(program("kuraban-guardd")?);
+        command.args(["guard", "run", "--config"]).arg(&self.exchange.configs.writer);
+        self.processes.push(Process::start(&self.dir, WRITER, &mut command)?);
+        let writer = self.writer;
+        wait_for("the writer to come back", Duration::from_secs(20), &mut self.processes, || {
+            writer.status("w-0").map(|status| status == "confirmed")
+        })?;
+        timeline.note("the writer is back with all it had logged");
+        Ok(())
     }
 
     /// The theft begins: a small test, signed with two stolen keys, past Kuraban, straight to the node.

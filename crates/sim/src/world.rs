@@ -62,8 +62,18 @@ pub enum Flaw {
     WitnessesForget,
     /// Signers release signatures for whatever the writer asks.
     SignersBlind,
+    /// The hostile writer has the coin keys of all signers.
+    KeysStolen,
     /// The writer answers before its entries are on disk.
     AnswersBeforeDisk,
+    /// The writer's disk loses what it stored last when the writer crashes.
+    WriterForgets,
+    /// The writer sends entries with another checkpoint than the one after them.
+    CheckpointsMixed,
+    /// Signers' disks lose what they stored first.
+    DisksRot,
+    /// Nothing that the writer broadcasts leaves it.
+    NothingBroadcast,
     /// Signers say that they took a trip and do not take it.
     TripsIgnored,
     /// The watcher sees no transactions.
@@ -97,6 +107,10 @@ pub enum Rule {
     Forgotten,
     /// Something that nothing hinders has not happened in time.
     Stuck,
+    /// An honest witness refuses an honest writer's log.
+    Estranged,
+    /// After a trip the vault's coins were left where the thief is.
+    NotEvacuated,
     /// A machine could not restore itself from what it stored.
     NotRestored,
 }

@@ -603,9 +603,9 @@ mod tests {
         assert!(open(&charter(2)).unwrap_err().starts_with("the store's policy is"));
         let writer = StoreWriter::open(&file, &charter(1)).unwrap();
         let mut blocks = Vec::new();
-        let take = |row: &[u8]| {
+        let take = |row: &[u8]| -> Result<(), StoreError> {
             blocks.push(row.to_vec());
-            Ok::<(), StoreError>(())
+            Ok(())
         };
         writer.reader().blocks(take).unwrap();
         assert_eq!(blocks, [b"first".to_vec(), b"second".to_vec()]);

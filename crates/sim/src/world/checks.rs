@@ -1,5 +1,7 @@
 //! When the oracle looks, and what it asks at the end: what was acknowledged is there, what could happen has happened.
 
+use std::collections::BTreeSet;
+
 use kuraban_base::PayoutId;
 use kuraban_vault::{
     coordinator::{Ask, Coordinator, Event, Token},
@@ -10,11 +12,14 @@ use super::{
     Mode, Rule,
     engine::{What, World},
     people::{AGAIN_MS, Gist},
+    realm::EVACUATION_FEE_SAT,
     writer::Writing,
 };
 
 /// How long the watcher may take from a theft's arrival at the node to alarm and trip.
 const ALARM_MS_MAX: u64 = 3000;
+/// How long after the trip the rest of the vault must be on its way.
+const EVACUATION_MS_MAX: u64 = 15_000;
 /// How long a world goes on after a theft.
 const AFTERMATH_MS: u64 = 90_000;
 
@@ -110,7 +115,24 @@ impl World {
             let detail = format!("{txid} was seen at {} ms and raised no alarm", theft.seen_ms);
             self.violate(Rule::NotAlarmed, detail);
         }
+        self.check_evacuation();
         self.outcome.violation = self.oracle.first();
+    }
+
+    /// Soon after a trip nothing of the vault is left where nothing spends it, unless it is worth no fee.
+    fn check_evacuation(&mut self) {
+        let due = self.oracle.evacuation_due(self.now_ms, EVACUATION_MS_MAX);
+        if !due || self.scenario.mode != Mode::Thief {
+            return;
+        }
+        let in_pool = self.node.chain.mempool().flat_map(|(_, entry)| &entry.tx.inputs);
+        let spent: BTreeSet<_> = in_pool.map(|input| input.prev).collect();
+        let coins = self.node.vault_coins().into_iter().filter(|coin| !spent.contains(&coin.outpoint));
+        let left_sat = coins.fold(0_u64, |sum, coin| sum.saturating_add(coin.output.value_sat));
+        if left_sat > EVACUATION_FEE_SAT.saturating_mul(2) {
+            let detail = format!("{left_sat} base units are left {EVACUATION_MS_MAX} ms after the trip");
+            self.violate(Rule::NotEvacuated, detail);
+        }
     }
 
     /// Whether nothing is left to wait for.

@@ -157,7 +157,7 @@ impl World {
             queue: BTreeMap::new(),
             queued: 0,
             links: Machine::PEERS.into_iter().map(|peer| (peer, Link::default())).collect(),
-            writer: WriterSide::new(scenario.mode, traitor, &mut random),
+            writer: WriterSide::new(scenario, traitor, &mut random),
             signers: super::realm::SIGNERS.into_iter().map(|n| (n, SignerSide::new(n, traitor))).collect(),
             watcher: WatcherSide::new(cut),
             node: Node::new(),
@@ -323,6 +323,7 @@ impl World {
 
     /// Sends the writer's request. Where there is no connection it is lost; the writer was told, or will be.
     pub(super) fn request(&mut self, to: Machine, request: Request) {
+        self.say(|| format!("  writer → {}: {}", to.id(), brief(&request)));
         let Some(link) = self.links.get_mut(&to).filter(|link| link.up) else { return };
         link.asked = link.asked.saturating_add(1);
         link.waits = true;
@@ -361,6 +362,7 @@ impl World {
             return;
         };
         link.waits = false;
+        self.say(|| format!("  {} → writer: {}", from.id(), brief(&response)));
         let Ok(response) = Response::decode(&response.encode()) else { return };
         self.writer_event(Event::Answer(from.id(), Box::new(response)));
     }
@@ -415,7 +417,8 @@ impl World {
         self.count("crashes");
         match machine {
             Machine::Writer => {
-                self.writer.crash();
+                let forgets = self.has(Flaw::WriterForgets);
+                self.writer.crash(forgets);
                 for peer in Machine::PEERS {
                     self.lose(peer);
                 }
@@ -488,6 +491,11 @@ impl World {
         self.send(What::See);
         self.announce();
     }
+}
+
+/// The beginning of a message's words.
+fn brief(message: &impl core::fmt::Debug) -> String {
+    format!("{message:?}").chars().take(90).collect()
 }
 
 fn faults(mode: Mode, random: &mut Random) -> Faults {

@@ -58,6 +58,7 @@ pub(super) struct Oracle {
     pub(super) tripped_ms: Option<u64>,
     trips_taken: BTreeSet<u8>,
     reset: bool,
+    evacuation_seen: bool,
 }
 
 impl Oracle {
@@ -79,6 +80,7 @@ impl Oracle {
             tripped_ms: None,
             trips_taken: BTreeSet::new(),
             reset: false,
+            evacuation_seen: false,
         }
     }
 
@@ -110,6 +112,12 @@ impl Oracle {
 
     pub(super) fn resets(&mut self) {
         self.reset = true;
+    }
+
+    /// Whether an evacuation must be under way by now; true once, and never after people opened the breaker.
+    pub(super) fn evacuation_due(&mut self, now_ms: u64, within_ms: u64) -> bool {
+        let over = self.tripped_ms.is_some_and(|at_ms| now_ms > at_ms.saturating_add(within_ms));
+        over && !core::mem::replace(&mut self.evacuation_seen, true) && !self.reset
     }
 
     // Witnesses.

@@ -58,7 +58,8 @@ enum Doing {
 pub(super) struct Rogue {
     branches: Vec<Branch>,
     marks: BTreeMap<Machine, Mark>,
-    stolen: Option<u8>,
+    /// The signers whose keys it has.
+    stolen: Vec<u8>,
     heard: Vec<Ask>,
     leases: Vec<Signed<Lease>>,
     receipts: Vec<Signed<Receipt>>,
@@ -70,11 +71,13 @@ pub(super) struct Rogue {
     forks: bool,
     /// Whether it shows each signer another transaction of a payout, and holds receipts back until it has two.
     divides: bool,
+    /// Checkpoints of a second history that it showed to somebody.
+    forks_shown: u64,
     now: Instant,
 }
 
 impl Rogue {
-    pub(super) fn new(stolen: Option<u8>, random: &mut Random) -> Self {
+    pub(super) fn new(stolen: Vec<u8>, random: &mut Random) -> Self {
         let mark = || Mark { up: false, busy: None, branch: 0, size: None, challenges: Vec::new() };
         Self {
             branches: Vec::new(),
@@ -88,6 +91,7 @@ impl Rogue {
             ready: Vec::new(),
             forks: random.one_in(2),
             divides: random.one_in(2),
+            forks_shown: 0,
             now: realm::START,
         }
     }
@@ -100,7 +104,7 @@ impl Rogue {
         let opened =
             Body::LogOpened { roster: context.roster, policy: context.policy, vaults, retention_days: 30 };
         branch.append(now, opened, random);
-        branch.cut(self.stolen, now);
+        branch.cut(&self.stolen, now);
         self.branches.push(branch);
     }
 
@@ -125,7 +129,15 @@ impl Rogue {
                     self.learn(machine, *response, random);
                 }
             }
-            _ => {}
+            Event::Ask(..)
+            | Event::Alarm(..)
+            | Event::Coin(..)
+            | Event::CoinGone(..)
+            | Event::Mined { .. }
+            | Event::Unmined(_)
+            | Event::Tip(..)
+            | Event::FeeRate(..)
+            | Event::Tick => {}
         }
     }
 
@@ -177,10 +189,10 @@ impl Rogue {
     /// Puts together what it has, with its own share where it stole one.
     fn combine(&mut self, txid: Txid, random: &mut Random) {
         let Some((plot, shares)) = self.plots.get(&txid).zip(self.shares.get_mut(&txid)) else { return };
-        if let Some(stolen) = self.stolen
-            && let Some(share) = realm().share(stolen, &plot.tx, &plot.spent)
-        {
-            shares.insert(stolen, share);
+        for stolen in &self.stolen {
+            if let Some(share) = realm().share(*stolen, &plot.tx, &plot.spent) {
+                shares.insert(*stolen, share);
+            }
         }
         let enough: Vec<_> = shares.values().take(THRESHOLD).cloned().collect();
         if enough.len() < THRESHOLD {
@@ -229,6 +241,7 @@ impl Rogue {
         let branch = self.branches.get(index)?;
         let until = if random.one_in(8) { branch.some_head(random)? } else { branch.head()? };
         let request = branch.extension(size, until)?;
+        self.forks_shown = self.forks_shown.saturating_add(u64::from(until > branch.forked_at && index > 0));
         self.busy(machine, Doing::Extend(index));
         Some(request)
     }
@@ -299,14 +312,12 @@ impl Rogue {
     /// Whether a receipt is better not logged yet: it would keep other signers from a second transaction.
     fn holds_back(&self, receipt: &Receipt) -> bool {
         let of_payout = || self.plots.values().filter(|plot| plot.right && plot.payout == receipt.payout);
+        let own: Vec<MachineId> = self.stolen.iter().map(|number| Machine::Signer(*number).id()).collect();
         let mut receipted: Vec<Txid> = self
             .receipts
             .iter()
             .map(Signed::claim_unverified)
-            .filter(|other| {
-                other.payout == receipt.payout
-                    && self.stolen.map(Machine::Signer).map(Machine::id).as_ref() != Some(&other.by)
-            })
+            .filter(|other| other.payout == receipt.payout && !own.contains(&other.by))
             .map(|other| other.txid)
             .collect();
         receipted.sort_unstable();
@@ -375,6 +386,10 @@ impl World {
             }
         }
         let ready = rogue.sends(random);
+        let forks_shown = core::mem::take(&mut rogue.forks_shown);
+        for _ in 0..forks_shown {
+            self.count("forks shown");
+        }
         for (machine, request) in requests {
             self.request(machine, request);
         }

@@ -6,7 +6,7 @@ use kuraban_vault::{
     breaker::Trip,
     signer::{Change, Signer, Step},
     statement::Signed,
-    wire::{InputSignature, ReleaseItem, Request, Response},
+    wire::{InputSignature, Refused, ReleaseItem, Request, Response},
 };
 
 use super::{
@@ -41,7 +41,10 @@ impl SignerSide {
         self.state.as_ref()
     }
 
-    fn restart(&mut self) -> Result<(), String> {
+    fn restart(&mut self, rots: bool) -> Result<(), String> {
+        if rots && !self.disk.is_empty() {
+            self.disk.remove(0);
+        }
         let mut signer = realm::signer(self.number);
         for change in &self.disk {
             signer.restore(change.clone()).map_err(|problem| {
@@ -152,8 +155,18 @@ impl World {
                 }
             }
             (Request::Trip(_), Response::Tripped) => self.oracle.trip_taken(number),
-            (_, Response::Refused(refused)) => self.count(format!("rejected {}", refused.code)),
+            (_, Response::Refused(refused)) => {
+                self.count(format!("rejected {}", refused.code));
+                self.estranged(machine, refused);
+            }
             _ => {}
+        }
+    }
+
+    /// An honest writer's log is refused by nobody.
+    pub(super) fn estranged(&mut self, machine: Machine, refused: &Refused) {
+        if !self.scenario.mode.rogue() && refused.code == "log-not-followed" {
+            self.violate(Rule::Estranged, format!("{}: {}", machine.id(), refused.detail));
         }
     }
 
@@ -185,7 +198,8 @@ impl World {
     }
 
     pub(super) fn restart_signer(&mut self, number: u8) {
-        let restored = self.signers.get_mut(&number).map(SignerSide::restart);
+        let rots = self.has(Flaw::DisksRot);
+        let restored = self.signers.get_mut(&number).map(|side| side.restart(rots));
         if let Some(Err(problem)) = restored {
             self.violate(Rule::NotRestored, format!("signer-{number}: {problem}"));
         }

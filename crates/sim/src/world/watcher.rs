@@ -183,6 +183,10 @@ impl World {
         if let Response::Cosigned { size, .. } = &answer {
             self.oracle.cosigns(Machine::Watcher, *size, self.now_ms);
         }
+        if let Response::Refused(refused) = &answer {
+            self.count(format!("watcher refused {}", refused.code));
+            self.estranged(Machine::Watcher, refused);
+        }
         Some(answer)
     }
 

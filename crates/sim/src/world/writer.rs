@@ -10,11 +10,11 @@ use kuraban_vault::{
 };
 
 use super::{
-    Flaw, Mode, Rule,
+    Flaw, Rule, Scenario,
     engine::{What, World},
     node::View,
     random::Random,
-    realm::{self, Machine, NETWORK, realm},
+    realm::{self, Machine, NETWORK, SIGNERS, realm},
     rogue::Rogue,
 };
 
@@ -39,9 +39,13 @@ fn coordinator() -> Coordinator {
 }
 
 impl WriterSide {
-    pub(super) fn new(mode: Mode, traitor: Option<u8>, random: &mut Random) -> Self {
-        let state = if mode.rogue() {
-            Writing::Rogue(Box::new(Rogue::new(traitor, random)))
+    pub(super) fn new(scenario: Scenario, traitor: Option<u8>, random: &mut Random) -> Self {
+        let state = if scenario.mode.rogue() {
+            let stolen: Vec<u8> = match scenario.flaw {
+                Some(Flaw::KeysStolen) => SIGNERS.into(),
+                _ => traitor.into_iter().collect(),
+            };
+            Writing::Rogue(Box::new(Rogue::new(stolen, random)))
         } else {
             Writing::Honest(Box::new(coordinator()))
         };
@@ -65,7 +69,10 @@ impl WriterSide {
         }
     }
 
-    pub(super) fn crash(&mut self) {
+    pub(super) fn crash(&mut self, forgets: bool) {
+        if forgets {
+            self.disk.pop();
+        }
         self.state = Writing::Down;
         self.view = View::default();
         self.flush_due = false;
@@ -163,14 +170,15 @@ impl World {
                 }
             }
             Effect::SendEntries { to, from, until } => {
-                if let (Some(machine), Some(request)) = (Machine::of(&to), self.writer.extension(from, until))
-                {
+                let mixed = self.has(Flaw::CheckpointsMixed);
+                let request = self.writer.extension(from, until, mixed);
+                if let (Some(machine), Some(request)) = (Machine::of(&to), request) {
                     self.request(machine, request);
                 }
             }
             Effect::Broadcast(_, bytes) => {
                 self.count("broadcasts");
-                if !self.lost() {
+                if !self.lost() && !self.has(Flaw::NothingBroadcast) {
                     self.send(What::Submit(bytes));
                 }
             }
@@ -223,8 +231,9 @@ impl World {
 
 impl WriterSide {
     /// Entries from the disk, up to a checkpoint not beyond `until`.
-    fn extension(&self, from: u64, until: u64) -> Option<Request> {
+    fn extension(&self, from: u64, until: u64, mixed: bool) -> Option<Request> {
         let (size, checkpoint) = self.checkpoints.range(from..=until).next_back()?;
+        let checkpoint = if mixed { self.checkpoints.values().next()? } else { checkpoint };
         let range = usize::try_from(from).ok()?..usize::try_from(*size).ok()?;
         let entries = self.disk.get(range)?.to_vec();
         Some(Request::Extend { from, entries, checkpoint: checkpoint.clone() })

@@ -1,6 +1,8 @@
 //! Alarms and evacuation: an alarm with evidence of a theft makes the writer move what is left of the vault to where the
 //! policy's standing order says. Signers verify the evidence themselves; nobody approves in the middle of a theft.
 
+use std::collections::BTreeSet;
+
 use kuraban_base::{Amount, Instant, PayoutId, Txid, VaultId};
 use kuraban_chain::btc::{OutPoint, TxOut};
 
@@ -66,7 +68,10 @@ impl Coordinator {
             }
         }
         for (vault, evidence, txid) in exposed {
-            self.evacuate(now, &vault, &evidence, txid, fresh);
+            // Apart: those that nobody bids for yet, then those that a theft spends already.
+            for _ in 0..2 {
+                self.evacuate(now, &vault, &evidence, txid, fresh);
+            }
         }
     }
 
@@ -90,7 +95,7 @@ impl Coordinator {
         // Half of what is left goes into each race: a thief with the same keys bids against us until a block decides, and
         // coins that are still to come, such as his change, must be raced for too.
         let budget = Amount::new(order.fee_max.less(committed)?.units() / 2);
-        let coins = self.movable(vault);
+        let coins = self.next_coins(vault);
         let sum = Amount::sum(coins.iter().map(|coin| Amount::from(coin.output.value_sat)))?;
         let amount = sum.less(budget).filter(|amount| *amount >= dust_min(own.network))?;
         if budget == Amount::ZERO {
@@ -120,13 +125,36 @@ impl Coordinator {
         Some(())
     }
 
+    /// What moves next. Coins that no theft spends go first and alone: one coin that is lost, or that the thief bids high
+    /// for, would take the others' transaction with it.
+    fn next_coins(&self, vault: &VaultId) -> Vec<Coin> {
+        let network = self.fold.charter().vault(vault).map(|(own, _)| own.network);
+        let thefts = self.fold.alarms().iter().filter_map(|alarm| alarm.evidence.as_ref());
+        let thefts = thefts.filter_map(|evidence| explain::decode(network?, evidence).ok());
+        let contested: BTreeSet<OutPoint> =
+            thefts.flat_map(|(tx, _)| tx.inputs.into_iter().map(|input| input.prev)).collect();
+        let (contested, calm): (Vec<Coin>, Vec<Coin>) =
+            self.movable(vault).into_iter().partition(|coin| contested.contains(&coin.outpoint));
+        if calm.is_empty() { contested } else { calm }
+    }
+
+    /// Whether a block holds another transaction with an input of the payout's, so that its own can't be mined.
+    fn is_beaten(&self, record: &Record) -> bool {
+        let Some(draft) = record.drafts.last() else { return false };
+        let beats = |(txid, (_, spends)): (&Txid, &(_, Vec<OutPoint>))| {
+            record.draft(txid).is_none() && draft.tx.inputs.iter().any(|input| spends.contains(&input.prev))
+        };
+        self.mined.iter().any(beats)
+    }
+
     /// The vault's coins that no transaction on its way to a block spends. Coins of payouts that lack signatures are
     /// taken: with the breaker closed those signatures will not come.
     fn movable(&self, vault: &VaultId) -> Vec<Coin> {
         let on_its_way = |coin: &&Coin| {
             let holder = self.reserved.get(&coin.outpoint).and_then(|id| self.fold.payout(id));
             holder.is_some_and(|record| {
-                record.status >= Status::Signed || record.payout.kind == PayoutKind::Evacuation
+                let goes = record.status >= Status::Signed || record.payout.kind == PayoutKind::Evacuation;
+                goes && !self.is_beaten(record)
             })
         };
         let coins = self.coins.get(vault).into_iter().flat_map(|coins| coins.values());

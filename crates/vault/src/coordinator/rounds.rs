@@ -57,6 +57,8 @@ pub(super) struct Peer {
     estranged: bool,
     /// It gave no useful answer; nothing is sent before.
     quiet_until: Instant,
+    /// It gave no lease since it last took entries: perhaps it is those that it lacks.
+    leases_not: bool,
 }
 
 impl Peer {
@@ -70,6 +72,7 @@ impl Peer {
             challenge: None,
             estranged: false,
             quiet_until: Instant::from_ms(0),
+            leases_not: false,
         }
     }
 
@@ -103,6 +106,8 @@ pub(super) struct Work {
     released: BTreeMap<MachineId, Instant>,
     signatures: BTreeMap<MachineId, Vec<InputSignature>>,
     refused: BTreeMap<MachineId, (Vec<Refused>, Instant)>,
+    /// When it was first looked after.
+    since: Option<Instant>,
 }
 
 impl Work {
@@ -116,7 +121,13 @@ impl Work {
             released: BTreeMap::new(),
             signatures: BTreeMap::new(),
             refused: BTreeMap::new(),
+            since: None,
         }
+    }
+
+    /// Whether it takes longer than with signers who answer.
+    fn is_overdue(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.ms_since(since) >= PATIENCE_MS)
     }
 }
 
@@ -174,6 +185,7 @@ impl Coordinator {
             }
             (Inflight::Extend, Response::Cosigned { size, line, challenge }) => {
                 peer.size = Some(size);
+                peer.leases_not = false;
                 peer.sizes.push_back(size);
                 if peer.sizes.len() > SIZES_MAX {
                     peer.sizes.pop_front();
@@ -192,7 +204,11 @@ impl Coordinator {
                 self.signatures(now, id, &items, answers, fresh);
             }
             // Whatever else it says, it is asked again after a while.
-            (Inflight::Status | Inflight::Lease(_) | Inflight::Sign(_) | Inflight::Release(_), _) => {
+            (
+                other @ (Inflight::Status | Inflight::Lease(_) | Inflight::Sign(_) | Inflight::Release(_)),
+                _,
+            ) => {
+                peer.leases_not |= matches!(other, Inflight::Lease(_));
                 peer.quiet_until = now.plus_ms(QUIET_MS);
             }
         }
@@ -226,6 +242,9 @@ impl Coordinator {
                     self.release_request(now, &id).or_else(|| self.sign_request(now, &id)).or_else(|| {
                         self.entries_request(&id, size).or_else(|| self.refresh_request(now, &id, size))
                     })
+                }
+                (Some(size), _) if peer.leases_not => {
+                    self.entries_request(&id, size).or_else(|| self.lease_request(now, &id))
                 }
                 (Some(size), _) => self.lease_request(now, &id).or_else(|| self.entries_request(&id, size)),
             };
@@ -284,14 +303,16 @@ impl Coordinator {
                 let enough = record.receipts_logged(&work.txid) >= vault.descriptor.threshold();
                 (enough && !asked(&work.released)).then_some((index, Need::Release))
             }
-            None => (self.chosen(id, work, vault.descriptor.threshold()) && !asked(&work.asked))
+            None => (self.chosen(now, id, work, vault.descriptor.threshold()) && !asked(&work.asked))
                 .then_some((work.index, Need::Sign)),
         }
     }
 
     /// Whether a signer is among the first so many that are there and have not refused; the order turns with the payout,
-    /// so that all signers share the work.
-    fn chosen(&self, id: &MachineId, work: &Work, need: usize) -> bool {
+    /// so that all signers share the work. If these take too long, all are asked: one who is there and says nothing
+    /// useful must not hold up a payout that the others would sign.
+    fn chosen(&self, now: Instant, id: &MachineId, work: &Work, need: usize) -> bool {
+        let need = if work.is_overdue(now) { usize::MAX } else { need };
         let signers: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.role == Role::Signer).collect();
         let turn = usize::from(work.txid.as_bytes().first().copied().unwrap_or_default());
         let count = signers.len().max(1);
@@ -523,6 +544,7 @@ impl Coordinator {
     /// Forgets refusals that may have passed, and ends payouts that every signer refused for good.
     pub(super) fn retry(&mut self, now: Instant, fresh: &mut dyn FnMut() -> [u8; 32]) {
         for work in self.work.values_mut() {
+            work.since.get_or_insert(now);
             work.refused.retain(|_, (refused, at)| !passes(refused) || now.ms_since(*at) < AGAIN_MS);
         }
         let signers = self.peers.values().filter(|peer| peer.role == Role::Signer).count();

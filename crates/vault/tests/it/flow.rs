@@ -14,7 +14,7 @@ use kuraban_vault::{
     receipt::Lease,
     signer::{Clock, Signer},
     statement::Signed,
-    wire::{LogEntry, Request, Response},
+    wire::{LogEntry, Refused, Request, Response},
 };
 
 use crate::kit;
@@ -35,6 +35,10 @@ struct Exchange {
     now: Instant,
     /// How far the signers' clocks are behind.
     behind_ms: u64,
+    /// A signer who co-signs and says nothing useful beside.
+    mute: Option<MachineId>,
+    /// The watcher refuses leases until it has so many entries.
+    leases_from: u64,
 }
 
 fn random(count: &mut u64) -> [u8; 32] {
@@ -61,6 +65,8 @@ impl Exchange {
             count,
             now: kit::NOW,
             behind_ms: 0,
+            mute: None,
+            leases_from: 0,
         };
         for number in 1..=4 {
             exchange.happen(Event::Joined(kit::machine(number)));
@@ -125,6 +131,10 @@ impl Exchange {
         let fresh = random(&mut self.count);
         let wall = Instant::from_ms(self.now.ms() - self.behind_ms);
         let clock = Clock { wall, monotonic_ms: self.now.ms() };
+        let asks = matches!(request, Request::Sign { .. } | Request::Release { .. });
+        if asks && self.mute.as_ref() == Some(&id) {
+            return Event::Answer(id, Box::new(Response::Status { size: 0, epoch: 0 }));
+        }
         let response = match self.signers.get_mut(&id) {
             Some(signer) => signer.step(clock, Role::Writer, fresh, request).answer,
             None => self.watch(request),
@@ -138,6 +148,9 @@ impl Exchange {
             Request::Extend { from, entries, checkpoint } => {
                 let followed = self.watcher.extend(from, &entries, &checkpoint, self.now).unwrap();
                 Response::Cosigned { size: followed.head.size, line: followed.line, challenge: [0; 32] }
+            }
+            Request::Lease { .. } if self.watcher.head().size < self.leases_from => {
+                Response::Refused(Refused { code: "trip-not-logged".to_owned(), detail: String::new() })
             }
             Request::Lease { challenges } => {
                 let head = self.watcher.head();
@@ -180,6 +193,14 @@ impl Exchange {
         let funding = kit::funding(index, value_sat);
         self.happen(Event::Coin(kit::hot(), kit::coin(&funding)));
         funding.outputs[0].clone()
+    }
+
+    /// Time passes, in the steps in which a driver tells it.
+    fn pass(&mut self, ms: u64) {
+        for _ in 0..ms / 100 {
+            self.now = self.now.plus_ms(100);
+            self.happen(Event::Tick);
+        }
     }
 
     fn status(&self, id: &str) -> Status {
@@ -331,6 +352,36 @@ fn with_two_signers_gone_nothing_is_signed_and_with_one_gone_it_is() {
     assert_eq!(exchange.sent.len(), 1);
 }
 
+#[test]
+fn a_signer_who_is_there_and_says_nothing_useful_holds_nothing_up() {
+    for number in 1..=3 {
+        let mut exchange = Exchange::new();
+        exchange.mute = Some(kit::machine(number));
+        exchange.fund(0, 300_000_000);
+        exchange.request("w-1", 9, 100_000_000);
+        exchange.approve("w-1", 9, 100_000_000, 2);
+        exchange.approve("w-1", 9, 100_000_000, 3);
+        exchange.pass(10_000);
+        assert_eq!(exchange.sent.len(), 1, "without signer {number}");
+    }
+}
+
+#[test]
+fn a_watcher_who_refuses_a_lease_because_it_lacks_entries_gets_them() {
+    let mut exchange = Exchange::new();
+    exchange.leases_from = u64::MAX;
+    exchange.fund(0, 300_000_000);
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    exchange.happen(Event::Lost(kit::machine(4)));
+    exchange.request("w-2", 8, 100_000_000);
+    exchange.leases_from = exchange.writer.head().size;
+    exchange.happen(Event::Joined(kit::machine(4)));
+    exchange.pass(1000);
+    assert_eq!(exchange.sent.len(), 1);
+}
+
 /// A watcher's alarm over `theft`, with the trip that closes withdrawals.
 fn alarm(theft: &Tx, prevs: &[&Tx]) -> Event {
     let cells = vec![(Service::Withdrawal, Asset::Btc), (Service::Deposit, Asset::Btc)];
@@ -382,6 +433,41 @@ fn after_a_proven_theft_the_rest_goes_to_the_cold_vault_and_nothing_else_is_sign
     exchange.happen(alarm(&theft(&stolen, &[1, 2]), &[&stolen]));
     exchange.happen(Event::Tick);
     assert_eq!(exchange.sent.len(), 1);
+}
+
+#[test]
+fn coins_that_a_theft_spends_are_raced_for_apart_from_the_others() {
+    let mut exchange = Exchange::new();
+    let stolen = kit::funding(0, 50_000_000);
+    exchange.fund(0, 50_000_000);
+    exchange.fund(1, 300_000_000);
+    exchange.happen(alarm(&theft(&stolen, &[1, 2]), &[&stolen]));
+    let inputs = |tx: &Tx| tx.inputs.iter().map(|input| input.prev).collect::<Vec<_>>();
+    let [rest, race] = exchange.sent.as_slice() else { panic!("{} transactions", exchange.sent.len()) };
+    assert_eq!(inputs(rest), [kit::coin(&kit::funding(1, 300_000_000)).outpoint]);
+    assert_eq!(inputs(race), [kit::coin(&stolen).outpoint]);
+}
+
+#[test]
+fn what_a_lost_race_leaves_behind_is_evacuated_again() {
+    let mut exchange = Exchange::new();
+    let (stolen, next) = (kit::funding(0, 50_000_000), kit::funding(1, 300_000_000));
+    exchange.fund(0, 50_000_000);
+    exchange.fund(1, 300_000_000);
+    exchange.fund(2, 400_000_000);
+    exchange.happen(Event::CoinGone(kit::hot(), kit::coin(&stolen).outpoint));
+    exchange.happen(alarm(&theft(&stolen, &[1, 2]), &[&stolen]));
+    assert_eq!(exchange.sent.len(), 1);
+    // A miner takes the thief's second transaction; ours can't be mined any more.
+    let spends = vec![kit::coin(&next).outpoint];
+    exchange.happen(Event::CoinGone(kit::hot(), kit::coin(&next).outpoint));
+    exchange.happen(Event::Mined { txid: next.txid(), spends, height: Height::new(7) });
+    exchange.happen(Event::Tick);
+    let [_, again] = exchange.sent.as_slice() else { panic!("{} transactions", exchange.sent.len()) };
+    let left = kit::coin(&kit::funding(2, 400_000_000)).outpoint;
+    assert_eq!(again.inputs.iter().map(|input| input.prev).collect::<Vec<_>>(), [left]);
+    exchange.happen(Event::Tick);
+    assert_eq!(exchange.sent.len(), 2);
 }
 
 #[test]

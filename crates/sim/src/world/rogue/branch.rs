@@ -60,13 +60,15 @@ impl Branch {
     }
 
     /// Signs the head, if there is something new; a stolen witness co-signs.
-    pub(super) fn cut(&mut self, stolen: Option<u8>, now: Instant) {
+    pub(super) fn cut(&mut self, stolen: &[u8], now: Instant) {
         let head = self.frontier.head();
         if self.head() == Some(head.size) {
             return;
         }
         let mut signed = realm::sure(SignedCheckpoint::sign(&realm::log_key(), head));
-        if let Some(line) = stolen.and_then(|number| self.cosign(number, &signed, now)) {
+        let lines: Vec<String> =
+            stolen.iter().filter_map(|number| self.cosign(*number, &signed, now)).collect();
+        for line in lines {
             let witnesses = realm().charter.roster().quorum().witnesses();
             realm::sure(signed.add_cosignatures(&line, witnesses));
         }

@@ -41,11 +41,11 @@ impl Rogue {
             if random.one_in(25) {
                 self.lie(index, plans, coins, random);
             }
-            let (stolen, now) = (self.stolen, self.now);
+            let now = self.now;
             if let Some(branch) = self.branches.get_mut(index)
                 && (branch.met() || random.one_in(20))
             {
-                branch.cut(stolen, now);
+                branch.cut(&self.stolen, now);
             }
         }
     }
@@ -150,13 +150,18 @@ impl Rogue {
             let plot = Plot { payout: payout.id.clone(), tx, spent, prevs, right: !altered };
             self.plots.insert(txid, plot);
             self.forge_receipt(payout, txid, random);
+            self.shares.entry(txid).or_default();
+            self.combine(txid, random);
         }
         Some(())
     }
 
     /// A receipt with the stolen key, for whatever it is.
     fn forge_receipt(&mut self, payout: &Payout, txid: Txid, random: &mut Random) {
-        let Some(stolen) = self.stolen.filter(|_| random.one_in(3)).map(Machine::Signer) else { return };
+        let Some(stolen) = random.pick(&self.stolen).map(|n| Machine::Signer(*n)) else { return };
+        if !random.one_in(3) {
+            return;
+        }
         let seq = u64::try_from(self.receipts.len()).unwrap_or_default();
         let receipt = Receipt {
             by: stolen.id(),
@@ -183,7 +188,7 @@ impl Rogue {
                 let other = random.pick(plans).map(|other| other.payout.id.clone());
                 let given = self.heard.iter().find_map(|ask| match ask {
                     Ask::Approve { payout, approval } if *payout == id => Some(approval.clone()),
-                    _ => None,
+                    Ask::Approve { .. } | Ask::Request { .. } | Ask::Reset { .. } => None,
                 });
                 if let Some((payout, approval)) = other.zip(given).filter(|(other, _)| *other != id) {
                     self.say_in(index, Body::PayoutApproved { payout, approval }, random);
@@ -227,7 +232,7 @@ impl Rogue {
             Ask::Approve { payout, approval } if *payout == plan.payout.id => {
                 Some((approval.clone(), Some(())))
             }
-            _ => None,
+            Ask::Approve { .. } | Ask::Request { .. } | Ask::Reset { .. } => None,
         });
         let (approvals, requests): (Vec<_>, Vec<_>) = asks.partition(|(_, approval)| approval.is_some());
         let Some((request, _)) = requests.into_iter().next() else { return };
