@@ -300,13 +300,18 @@ impl Coins {
         self.live.values()
     }
 
-    /// Coins of `vault` that can be spent: `depth_min` blocks deep under `tip`, ripe, and not claimed by a
-    /// transaction that waits for a block.
+    /// Coins of `vault` that can be spent and are not claimed by a transaction that waits for a block.
     pub fn spendable(&self, vault: &VaultId, tip: Height, depth_min: u32) -> impl Iterator<Item = &Coin> {
+        self.ripe(vault, tip, depth_min).filter(|coin| !self.pending_spends.contains_key(&coin.outpoint))
+    }
+
+    /// Coins of `vault` that no block spends and the next one may: `depth_min` blocks deep under `tip`, and ripe where
+    /// a coinbase made them.
+    pub fn ripe(&self, vault: &VaultId, tip: Height, depth_min: u32) -> impl Iterator<Item = &Coin> {
         self.live.values().filter(move |coin| {
             let depth = coin.height.map_or(0, |height| height.confirmations(tip));
             let want = if coin.tx.is_coinbase() { depth_min.max(COINBASE_DEPTH_MIN) } else { depth_min };
-            coin.vault == *vault && depth >= want && !self.pending_spends.contains_key(&coin.outpoint)
+            coin.vault == *vault && depth >= want
         })
     }
 
