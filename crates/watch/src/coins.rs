@@ -109,10 +109,12 @@ impl Coins {
     pub fn change(&self, height: Height, block: &Block, own: impl Fn(&Script) -> Option<VaultId>) -> Change {
         let hash = block.hash();
         let mut change = Change { height, hash, txs: Vec::new(), created: Vec::new(), spent: Vec::new() };
-        let mut fresh = BTreeSet::new();
+        let (mut fresh, mut gone) = (BTreeSet::new(), BTreeSet::new());
         for tx in &block.txs {
             let spends = |prev: &OutPoint| self.live.contains_key(prev) || fresh.contains(prev);
-            let spent: Vec<OutPoint> = tx.inputs.iter().map(|input| input.prev).filter(spends).collect();
+            // A lying node's block may spend one output twice; it is gone once.
+            let spent = tx.inputs.iter().map(|input| input.prev).filter(spends);
+            let spent: Vec<OutPoint> = spent.filter(|prev| gone.insert(*prev)).collect();
             let makes = tx.outputs.iter().any(|output| own(&output.script).is_some());
             if spent.is_empty() && !makes {
                 continue;
