@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use kuraban_base::PayoutId;
+use kuraban_chain::btc::OutPoint;
 use kuraban_vault::{
     coordinator::{Ask, Coordinator, Event, Token},
     fold::{Fold, Status},
@@ -126,11 +127,20 @@ impl World {
             return;
         }
         let in_pool = self.node.chain.mempool().flat_map(|(_, entry)| &entry.tx.inputs);
-        let spent: BTreeSet<_> = in_pool.map(|input| input.prev).collect();
-        let coins = self.node.vault_coins().into_iter().filter(|coin| !spent.contains(&coin.outpoint));
-        let left_sat = coins.fold(0_u64, |sum, coin| sum.saturating_add(coin.output.value_sat));
+        let mut spent: BTreeSet<_> = in_pool.map(|input| input.prev).collect();
+        // What a signed payout spends is sent again, even if the thief drove it out of the mempool.
+        let records = self.writer.honest().into_iter().flat_map(|writer| writer.fold().payouts());
+        let signed = records.filter(|record| record.signed.is_some()).flat_map(|record| &record.drafts);
+        spent.extend(signed.flat_map(|draft| draft.tx.inputs.iter().map(|input| input.prev)));
+        let old = |outpoint: &OutPoint| {
+            self.node.since_ms(outpoint).saturating_add(EVACUATION_MS_MAX) <= self.now_ms
+        };
+        let coins = self.node.vault_coins().into_iter();
+        let coins = coins.filter(|coin| !spent.contains(&coin.outpoint) && old(&coin.outpoint));
+        let left: Vec<_> = coins.map(|coin| (coin.outpoint.to_string(), coin.output.value_sat)).collect();
+        let left_sat = left.iter().fold(0_u64, |sum, (_, value_sat)| sum.saturating_add(*value_sat));
         if left_sat > EVACUATION_FEE_SAT.saturating_mul(2) {
-            let detail = format!("{left_sat} base units are left {EVACUATION_MS_MAX} ms after the trip");
+            let detail = format!("{left:?} is left {EVACUATION_MS_MAX} ms after the trip");
             self.violate(Rule::NotEvacuated, detail);
         }
     }

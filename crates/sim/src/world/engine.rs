@@ -13,6 +13,8 @@ use kuraban_vault::{
 };
 use kuraban_watch::chain::FromNode;
 
+use crate::chain::Accepted;
+
 use super::{
     Flaw, Mode, Outcome, Rule, Scenario, Violation,
     node::Node,
@@ -478,8 +480,8 @@ impl World {
 
     fn submit(&mut self, bytes: &[u8]) {
         match self.node.submit(bytes) {
-            Ok(txid) => {
-                self.say(|| format!("the mempool takes {txid}"));
+            Ok(Accepted { txid, replaced }) => {
+                self.say(|| format!("the mempool takes {txid} for {replaced:?}"));
                 self.chain_changed();
             }
             Err(problem) => self.say(|| format!("the mempool refuses: {problem}")),

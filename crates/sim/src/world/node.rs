@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use kuraban_base::{Height, Txid};
+use kuraban_base::Height;
 use kuraban_chain::btc::{Block, BlockHash, OutPoint, Tx, TxOut};
 use kuraban_vault::{
     coordinator::{Coin, Event},
@@ -14,7 +14,7 @@ use kuraban_vault::{
 };
 
 use super::realm::{self, NETWORK, START, realm};
-use crate::chain::Chain;
+use crate::chain::{Accepted, Chain};
 
 /// An own output, and the transaction that made it.
 #[derive(Clone, Debug)]
@@ -29,30 +29,33 @@ pub(super) struct Node {
     pub(super) chain: Chain,
     /// Every output of the vault that was ever in a block.
     made: BTreeMap<OutPoint, OwnCoin>,
+    /// When it was in a block first, in milliseconds of virtual time.
+    made_ms: BTreeMap<OutPoint, u64>,
 }
 
 impl Node {
     pub(super) fn new() -> Self {
-        let mut node = Self { chain: realm().chain.clone(), made: BTreeMap::new() };
+        let mut node = Self { chain: realm().chain.clone(), made: BTreeMap::new(), made_ms: BTreeMap::new() };
         let (tip, _) = node.chain.tip();
         for height in realm().birthday.blocks()..=tip.blocks() {
-            node.note(Height::new(height));
+            node.note(0, Height::new(height));
         }
         node
     }
 
-    fn note(&mut self, height: Height) {
+    fn note(&mut self, now_ms: u64, height: Height) {
         let block = self.chain.hash_at(height).and_then(|hash| self.chain.block(hash)).cloned();
         for tx in block.iter().flat_map(|block| &block.txs) {
             for coin in own_coins(tx) {
+                self.made_ms.entry(coin.outpoint).or_insert(now_ms);
                 self.made.insert(coin.outpoint, coin);
             }
         }
     }
 
-    pub(super) fn submit(&mut self, bytes: &[u8]) -> Result<Txid, String> {
+    pub(super) fn submit(&mut self, bytes: &[u8]) -> Result<Accepted, String> {
         let tx = Tx::decode(NETWORK, bytes).map_err(|problem| problem.to_string())?;
-        self.chain.submit(&tx).map(|accepted| accepted.txid).map_err(|problem| problem.to_string())
+        self.chain.submit(&tx).map_err(|problem| problem.to_string())
     }
 
     /// A block, with or without what the mempool holds.
@@ -62,7 +65,7 @@ impl Node {
         let mined = if empty { self.chain.mine_empty(now_s, pays) } else { self.chain.mine(now_s, pays) };
         realm::sure(mined);
         let (tip, _) = self.chain.tip();
-        self.note(tip);
+        self.note(now_ms, tip);
     }
 
     /// Takes the last `depth` blocks away and mines one more than that.
@@ -80,6 +83,11 @@ impl Node {
     /// The vault's confirmed coins.
     pub(super) fn vault_coins(&self) -> Vec<OwnCoin> {
         self.made.values().filter(|coin| self.chain.coin(&coin.outpoint).is_some()).cloned().collect()
+    }
+
+    /// When a coin was in a block first.
+    pub(super) fn since_ms(&self, outpoint: &OutPoint) -> u64 {
+        self.made_ms.get(outpoint).copied().unwrap_or_default()
     }
 
     /// A coin that was the vault's at some time.

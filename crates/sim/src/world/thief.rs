@@ -74,7 +74,9 @@ impl World {
         self.count("thefts");
         self.say(|| format!("the thief sends {}", tx.txid()));
         self.thief.took.insert(tx.txid());
-        if self.node.submit(&tx.encode()).is_ok() {
+        let taken = self.node.submit(&tx.encode());
+        self.say(|| format!("the mempool answers {taken:?}"));
+        if taken.is_ok() {
             if self.thief.miner {
                 self.node.mine(self.now_ms, false);
             }
