@@ -46,6 +46,8 @@ const TEST_FEE_SAT: u64 = 20_000;
 const WRITER: &str = "writer";
 /// How long the writer is gone, in milliseconds: longer than a permit lives.
 const WITHOUT_WRITER_MS: u64 = 2500;
+/// Blocks within which the hot vault must be empty.
+const ROUNDS_MAX: usize = 4;
 /// How long he waits to see whether anybody noticed, in milliseconds.
 const NERVE_MS: u64 = 500;
 
@@ -247,7 +249,7 @@ impl Stage {
         let (test, arrived_us) = self.test(&held, timeline)?;
         self.stopped(&customer, timeline)?;
         self.drain(&held, &test, timeline)?;
-        self.evacuated(timeline)?;
+        self.evacuated(&test, timeline)?;
         let score = self.score(args, requested, &test, arrived_us, at_risk, &customer)?;
         timeline.finish(&score);
         Ok(score.to_json())
@@ -384,21 +386,32 @@ impl Stage {
         Ok(())
     }
 
-    /// What is left moves to the cold vault: what was confirmed at once, the thief's change after the next block.
-    fn evacuated(&mut self, timeline: &mut Timeline<'_>) -> anyhow::Result<()> {
+    /// What is left moves to the cold vault: what was confirmed at once, and with it the coin that the thief's test spends,
+    /// where the node takes the higher bid; else his change after the next block.
+    fn evacuated(&mut self, test: &Tx, timeline: &mut Timeline<'_>) -> anyhow::Result<()> {
         let (writer, sink) = (self.writer, self.sink.to_string());
-        for round in 1..=2 {
-            wait_for("the evacuation", Duration::from_secs(20), &mut self.processes, || {
-                Ok(evacuations(writer)?.iter().filter(|(_, status)| status == "broadcast").count() >= 1)
+        let count = move |status: &str| -> anyhow::Result<usize> {
+            Ok(evacuations(writer)?.iter().filter(|(_, found)| found == status).count())
+        };
+        for _ in 0..ROUNDS_MAX {
+            wait_for("an evacuation on its way", Duration::from_secs(20), &mut self.processes, || {
+                Ok(count("broadcast")? > 0)
             })?;
-            timeline.note(&format!("evacuation {round} is on its way to the cold vault"));
+            let (under_way, mempool) = (count("broadcast")?, self.node.mempool()?);
+            timeline.note(&format!("{under_way} evacuations are on their way to the cold vault"));
+            if !mempool.contains(&test.txid().to_string()) {
+                timeline.note("the thief's test is no longer in the node's mempool");
+            }
             self.node.mine(1, &sink)?;
             wait_for("the evacuation's confirmation", Duration::from_secs(20), &mut self.processes, || {
-                Ok(evacuations(writer)?.iter().filter(|(_, status)| status == "confirmed").count() >= round)
+                Ok(count("broadcast")? == 0 && count("confirmed")? > 0)
             })?;
+            if self.held()?.is_empty() {
+                timeline.note("nothing is left in the hot vault; the rest lies in the cold vault");
+                return Ok(());
+            }
         }
-        timeline.note("the rest of the hot vault lies in the cold vault");
-        Ok(())
+        anyhow::bail!("the hot vault is not empty after {ROUNDS_MAX} blocks")
     }
 
     fn score(
