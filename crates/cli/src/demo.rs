@@ -42,6 +42,12 @@ use self::{
 const TEST_SAT: u64 = 1_000_000;
 /// What he pays for it.
 const TEST_FEE_SAT: u64 = 20_000;
+/// The writer's process.
+const WRITER: &str = "writer";
+/// How long the writer is gone, in milliseconds: longer than a permit lives.
+const WITHOUT_WRITER_MS: u64 = 2500;
+/// Blocks within which the hot vault must be empty.
+const ROUNDS_MAX: usize = 4;
 /// How long he waits to see whether anybody noticed, in milliseconds.
 const NERVE_MS: u64 = 500;
 
@@ -198,7 +204,7 @@ impl Stage {
             jobs.push((name, signerd.clone(), Vec::new(), config.clone()));
         }
         jobs.push(("watcher-1".to_owned(), guardd.clone(), vec!["watch"], configs.watcher));
-        jobs.push(("writer".to_owned(), guardd.clone(), vec!["guard"], configs.writer));
+        jobs.push((WRITER.to_owned(), guardd.clone(), vec!["guard"], configs.writer));
         for (name, program, role, config) in &jobs {
             let made = Command::new(program).args(role).arg("init").arg("--config").arg(config).output()?;
             let words = String::from_utf8_lossy(&made.stderr).into_owned();
@@ -239,11 +245,11 @@ impl Stage {
         let asset = self.node.network.asset();
         timeline.note(&format!("the hot vault holds {} {asset}", at_risk.to_coins(asset.decimals())));
         let customer = Customer::start(self.exchange.ports.nginx);
-        thread::sleep(Duration::from_millis(300));
+        self.without_writer(&customer, timeline)?;
         let (test, arrived_us) = self.test(&held, timeline)?;
         self.stopped(&customer, timeline)?;
         self.drain(&held, &test, timeline)?;
-        self.evacuated(timeline)?;
+        self.evacuated(&test, timeline)?;
         let score = self.score(args, requested, &test, arrived_us, at_risk, &customer)?;
         timeline.finish(&score);
         Ok(score.to_json())
@@ -321,6 +327,28 @@ impl Stage {
         }
     }
 
+    /// The writer is killed and comes back. Permits are the watcher's, so the services do not notice.
+    fn without_writer(&mut self, customer: &Customer, timeline: &mut Timeline<'_>) -> anyhow::Result<()> {
+        let at =
+            self.processes.iter().position(|process| process.name() == WRITER).context("no writer runs")?;
+        self.processes.remove(at).kill();
+        let killed = customer.attempts().len();
+        thread::sleep(Duration::from_millis(WITHOUT_WRITER_MS));
+        let since = customer.attempts().split_off(killed);
+        let refused = since.iter().filter(|attempt| attempt.status != 200).count();
+        timeline.note(&format!("the writer is killed: {} requests go on, {refused} refused", since.len()));
+        anyhow::ensure!(refused == 0 && !since.is_empty(), "services stopped with the writer");
+        let mut command = Command::new(program("kuraban-guardd")?);
+        command.args(["guard", "run", "--config"]).arg(&self.exchange.configs.writer);
+        self.processes.push(Process::start(&self.dir, WRITER, &mut command)?);
+        let writer = self.writer;
+        wait_for("the writer to come back", Duration::from_secs(20), &mut self.processes, || {
+            writer.status("w-0").map(|status| status == "confirmed")
+        })?;
+        timeline.note("the writer is back with all it had logged");
+        Ok(())
+    }
+
     /// The theft begins: a small test, signed with two stolen keys, past Kuraban, straight to the node.
     fn test(&self, held: &[Loot], timeline: &mut Timeline<'_>) -> anyhow::Result<(Tx, u64)> {
         let coin = held.last().context("the vault is empty")?;
@@ -358,21 +386,32 @@ impl Stage {
         Ok(())
     }
 
-    /// What is left moves to the cold vault: what was confirmed at once, the thief's change after the next block.
-    fn evacuated(&mut self, timeline: &mut Timeline<'_>) -> anyhow::Result<()> {
+    /// What is left moves to the cold vault: what was confirmed at once, and with it the coin that the thief's test spends,
+    /// where the node takes the higher bid; else his change after the next block.
+    fn evacuated(&mut self, test: &Tx, timeline: &mut Timeline<'_>) -> anyhow::Result<()> {
         let (writer, sink) = (self.writer, self.sink.to_string());
-        for round in 1..=2 {
-            wait_for("the evacuation", Duration::from_secs(20), &mut self.processes, || {
-                Ok(evacuations(writer)?.iter().filter(|(_, status)| status == "broadcast").count() >= 1)
+        let count = move |status: &str| -> anyhow::Result<usize> {
+            Ok(evacuations(writer)?.iter().filter(|(_, found)| found == status).count())
+        };
+        for _ in 0..ROUNDS_MAX {
+            wait_for("an evacuation on its way", Duration::from_secs(20), &mut self.processes, || {
+                Ok(count("broadcast")? > 0)
             })?;
-            timeline.note(&format!("evacuation {round} is on its way to the cold vault"));
+            let (under_way, mempool) = (count("broadcast")?, self.node.mempool()?);
+            timeline.note(&format!("{under_way} evacuations are on their way to the cold vault"));
+            if !mempool.contains(&test.txid().to_string()) {
+                timeline.note("the thief's test is no longer in the node's mempool");
+            }
             self.node.mine(1, &sink)?;
             wait_for("the evacuation's confirmation", Duration::from_secs(20), &mut self.processes, || {
-                Ok(evacuations(writer)?.iter().filter(|(_, status)| status == "confirmed").count() >= round)
+                Ok(count("broadcast")? == 0 && count("confirmed")? > 0)
             })?;
+            if self.held()?.is_empty() {
+                timeline.note("nothing is left in the hot vault; the rest lies in the cold vault");
+                return Ok(());
+            }
         }
-        timeline.note("the rest of the hot vault lies in the cold vault");
-        Ok(())
+        anyhow::bail!("the hot vault is not empty after {ROUNDS_MAX} blocks")
     }
 
     fn score(

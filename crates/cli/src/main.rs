@@ -104,8 +104,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
 /// What a demo or a measurement found.
 fn staged(score: anyhow::Result<serde_json::Value>) -> Result<Report, Failure> {
     let score = score.or_undone("it could not be played to its end")?;
-    let text = score.to_string();
-    Ok(Report::done(&score, text))
+    Ok(Report::done(&score, ""))
 }
 
 fn completions(shell: Shell) -> Report {

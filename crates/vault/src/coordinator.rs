@@ -195,6 +195,8 @@ pub struct Coordinator {
     active: BTreeSet<PayoutId>,
     /// Active payouts whose approvals are complete and which have no transaction.
     approved: BTreeSet<PayoutId>,
+    /// Those of them for which coins have not been looked for since something changed.
+    untried: BTreeSet<PayoutId>,
     work: BTreeMap<PayoutId, Work>,
     coins: BTreeMap<VaultId, BTreeMap<OutPoint, Coin>>,
     reserved: BTreeMap<OutPoint, PayoutId>,
@@ -237,6 +239,7 @@ impl Coordinator {
             lease: rounds::Leasing::default(),
             active: BTreeSet::new(),
             approved: BTreeSet::new(),
+            untried: BTreeSet::new(),
             work: BTreeMap::new(),
             coins: BTreeMap::new(),
             reserved: BTreeMap::new(),
@@ -323,6 +326,7 @@ impl Coordinator {
             Event::Alarm(alarm, trip) => self.alarm(now, *alarm, trip.map(|trip| *trip), fresh),
             Event::Coin(vault, coin) => {
                 self.coins.entry(vault).or_default().insert(coin.outpoint, coin);
+                self.try_again();
             }
             Event::CoinGone(vault, outpoint) => {
                 self.coins.entry(vault).or_default().remove(&outpoint);
@@ -339,6 +343,7 @@ impl Coordinator {
             }
             Event::FeeRate(network, rate) => {
                 self.fee_rates.insert(network, rate);
+                self.try_again();
             }
             Event::Tick => self.tick(now, fresh),
         }
@@ -510,6 +515,7 @@ impl Coordinator {
         }
         if reasons.is_empty() {
             self.approved.insert(id.clone());
+            self.untried.insert(id.clone());
         }
     }
 
@@ -550,8 +556,10 @@ impl Coordinator {
     fn ended(&mut self, id: &PayoutId) {
         self.active.remove(id);
         self.approved.remove(id);
+        self.untried.remove(id);
         self.work.remove(id);
         self.reserved.retain(|_, holder| holder != id);
+        self.try_again();
         if let Some(record) = self.fold.payout(id) {
             for draft in &record.drafts {
                 self.sent_at.remove(&draft.txid);

@@ -1,13 +1,15 @@
 //! Does a logged, approved and receipted payout explain this spend? The watcher asks it of every spend it sees; signers
 //! ask it of the evidence for an evacuation. Takes nobody's word: approvals and receipts are verified again here.
 
-use kuraban_base::{PayoutId, Txid, VaultId};
+use std::collections::BTreeMap;
+
+use kuraban_base::{Amount, PayoutId, Txid, VaultId};
 use kuraban_chain::btc::{Network, Script, Tx, TxIn, TxOut, verify_input};
 
 use crate::{
     body::Evidence,
-    fold::{Draft, Fold, Record, unsigned_id},
-    judge::{output_of, outputs, people},
+    fold::{Draft, Fold, Record, Status, unsigned_id},
+    judge::{listed, output_of, outputs, people},
     payout::PayoutKind,
     reason::Reason,
 };
@@ -66,26 +68,28 @@ pub fn explain<'a>(fold: &'a Fold, vault: &VaultId, tx: &Tx) -> Result<&'a Recor
         if let Err(problem) = evidence.and_then(|evidence| theft(fold, vault, evidence)) {
             reasons.push(Reason::EvacuationNoEvidence { problem });
         }
-        if views.policy.evacuation.as_ref().is_none_or(|order| order.destination != record.payout.destination)
-        {
+        let alarmed =
+            fold.alarms().iter().any(|alarm| alarm.evidence.is_some() && alarm.evidence == record.evidence);
+        if !alarmed {
+            let problem = "no alarm in the log carries it".to_owned();
+            reasons.push(Reason::EvacuationNoEvidence { problem });
+        }
+        let order = views.policy.evacuation.as_ref();
+        let (fee, max) = (record.payout.fee_cap, order.map_or(Amount::ZERO, |order| order.fee_max));
+        if fee > max {
+            reasons.push(Reason::FeeAboveCap { fee, max });
+        }
+        if order.is_none_or(|order| order.destination != record.payout.destination) {
             let problem = "the destination is not the one of the standing order";
             reasons.push(Reason::EvacuationNotOrdered { problem });
         }
-    } else {
-        match views.policy.rule(record.payout.kind, record.payout.amount) {
-            Some(rule) => people(
-                views.roster,
-                record.request.as_ref(),
-                Some(&record.approvals),
-                &rule.approvals,
-                record.digest,
-                &mut reasons,
-            ),
-            None => {
-                reasons
-                    .push(Reason::NoRule { kind: record.payout.kind.word(), amount: record.payout.amount });
-            }
-        }
+    } else if let Some(rule) = listed(views, &record.payout, &mut reasons) {
+        let (request, approvals) = (record.request.as_ref(), Some(record.approvals.as_slice()));
+        people(views.roster, request, approvals, &rule.approvals, record.digest, &mut reasons);
+    }
+    // A payout that was called off explains nothing, whoever called it off.
+    if let (Some(status), true) = (record.status.ended(), record.status != Status::Confirmed) {
+        reasons.push(Reason::PayoutEnded { status });
     }
     // Even with enough receipts a transaction explains nothing unless it pays what was approved: signers may be stolen.
     outputs(views, &record.payout, tx, &mut reasons);
@@ -169,9 +173,7 @@ const fn nothing() -> TxOut {
 /// The outputs that `tx` spends, in input order; an empty one where its transaction was not given. Segregated-witness
 /// signatures of one input do not depend on the others' outputs, so what is missing cannot make a signature hold.
 fn prevouts(tx: &Tx, prevs: &[Tx]) -> Vec<TxOut> {
-    let find = |input: &TxIn| {
-        let prev = prevs.iter().find(|prev| prev.txid() == input.prev.txid)?;
-        output_of(prev, input.prev.vout).cloned()
-    };
+    let by_id: BTreeMap<Txid, &Tx> = prevs.iter().map(|prev| (prev.txid(), prev)).collect();
+    let find = |input: &TxIn| output_of(by_id.get(&input.prev.txid)?, input.prev.vout).cloned();
     tx.inputs.iter().map(|input| find(input).unwrap_or_else(nothing)).collect()
 }

@@ -102,6 +102,9 @@ pub struct LoggedReceipt {
     pub receipt: Receipt,
     /// The log index, once it has one.
     pub index: Option<u64>,
+    /// What the receipts before it in the log take out of the vault within 24 hours, without this payout; `None` while it is
+    /// not in the log, and beyond any amount.
+    pub before: Option<Amount>,
 }
 
 /// A payout and everything the log says about it.
@@ -127,6 +130,8 @@ pub struct Record {
     pub status: Status,
     /// When it was requested.
     pub at: Instant,
+    /// The log index at which it was requested.
+    pub index: u64,
 }
 
 impl Record {
@@ -226,6 +231,26 @@ pub enum FoldError {
         /// The signer.
         by: String,
     },
+    /// A receipt over an outflow that the payout cannot have.
+    #[error("receipt of {by} for payout {payout} is over {outflow}, at most {most} can leave")]
+    ReceiptOutflow {
+        /// Which payout.
+        payout: PayoutId,
+        /// The signer.
+        by: String,
+        /// What it says.
+        outflow: Amount,
+        /// Amount and fee cap.
+        most: Amount,
+    },
+    /// A transaction that was assembled for another payout.
+    #[error("transaction {txid} was assembled for payout {holder} before")]
+    TransactionTaken {
+        /// Which transaction.
+        txid: Txid,
+        /// Whose it is.
+        holder: PayoutId,
+    },
     /// A statement whose signature does not hold.
     #[error(transparent)]
     Statement(#[from] StatementError),
@@ -248,10 +273,15 @@ pub struct Fold {
     payouts: BTreeMap<PayoutId, Record>,
     by_txid: BTreeMap<Txid, PayoutId>,
     outflows: BTreeMap<VaultId, Outflows>,
+    /// As `outflows`, of receipts that stand in the log only: the same for everybody who folds it.
+    logged: BTreeMap<VaultId, Outflows>,
     scripts: BTreeMap<VaultId, ScriptTable>,
     breaker: Breaker,
     trips: BTreeSet<Digest>,
     alarms: Vec<Alarm>,
+    /// How many alarms, and how many entries, the last reset left behind.
+    alarms_reset: usize,
+    size_reset: u64,
 }
 
 impl Fold {
@@ -266,10 +296,13 @@ impl Fold {
             payouts: BTreeMap::new(),
             by_txid: BTreeMap::new(),
             outflows: BTreeMap::new(),
+            logged: BTreeMap::new(),
             scripts,
             breaker: Breaker::default(),
             trips: BTreeSet::new(),
             alarms: Vec::new(),
+            alarms_reset: 0,
+            size_reset: 0,
         }
     }
 
@@ -355,12 +388,12 @@ impl Fold {
             before,
             ended: record.status.ended(),
             earlier,
-            evidence: match &record.evidence {
-                Some(evidence) => crate::explain::theft(self, &record.payout.vault, evidence),
-                None => Err("none was given".to_owned()),
+            evidence: match (record.payout.kind, &record.evidence) {
+                (PayoutKind::Evacuation, Some(evidence)) => self.calls_for_evacuation(record, evidence),
+                (_, Some(_) | None) => Err("none was given".to_owned()),
             },
             evacuation_fees: match record.payout.kind {
-                PayoutKind::Evacuation => self.evacuation_fees(&record.payout.vault, id),
+                PayoutKind::Evacuation => self.evacuation_fees(&record.payout.vault, id, |_| true),
                 PayoutKind::CustomerWithdrawal
                 | PayoutKind::Rebalance
                 | PayoutKind::Sweep
@@ -374,15 +407,35 @@ impl Fold {
 
     /// Drops outflows that no clock at or after `now` counts any more. For a machine's own clock, never another's.
     pub fn prune(&mut self, now: Instant) {
-        self.outflows.values_mut().for_each(|outflows| outflows.prune(now));
+        self.outflows.values_mut().chain(self.logged.values_mut()).for_each(|outflows| outflows.prune(now));
     }
 
-    /// What evacuations of a vault have committed to fees, without payout `id`.
-    fn evacuation_fees(&self, vault: &VaultId, id: &PayoutId) -> Amount {
+    /// Whether a watcher's alarm that stands in the log, and no reset after it, carries this evidence, and it is one.
+    fn calls_for_evacuation(&self, record: &Record, evidence: &Evidence) -> Result<(), String> {
+        let alarms = self.alarms.iter().skip(self.alarms_reset);
+        if !alarms.into_iter().any(|alarm| alarm.evidence.as_ref() == Some(evidence)) {
+            return Err("no alarm since the last reset carries it".to_owned());
+        }
+        crate::explain::theft(self, &record.payout.vault, evidence)
+    }
+
+    /// What evacuations of the same incident, whose receipts stand in the log before `index`, commit to fees.
+    #[must_use]
+    pub fn evacuation_fees_before(&self, record: &Record, index: u64) -> Amount {
+        let logged_before =
+            |other: &&Record| other.receipts.iter().any(|logged| logged.index.is_some_and(|at| at < index));
+        self.evacuation_fees(&record.payout.vault, &record.payout.id, logged_before)
+    }
+
+    /// What evacuations of a vault have committed to fees, without payout `id`
+    /// and as `counts` says; the budget is one incident's, so a reset begins it anew.
+    fn evacuation_fees(&self, vault: &VaultId, id: &PayoutId, counts: impl Fn(&&Record) -> bool) -> Amount {
         let other = |record: &&Record| {
             record.payout.kind == PayoutKind::Evacuation
                 && record.payout.vault == *vault
                 && record.payout.id != *id
+                && record.index >= self.size_reset
+                && counts(record)
         };
         let fee = |record: &Record| {
             let most = record.receipts.iter().map(|logged| logged.receipt.outflow).max()?;
@@ -483,6 +536,7 @@ impl Fold {
             return Err(FoldError::UnknownVault { vault: payout.vault });
         }
         let record = Record {
+            index: self.size,
             digest: payout.digest(&self.charter.context()),
             request,
             evidence,
@@ -538,6 +592,10 @@ impl Fold {
                 step: "assembled so again",
             });
         }
+        if let Some(holder) = self.by_txid.get(&txid) {
+            return Err(FoldError::TransactionTaken { txid, holder: holder.clone() });
+        }
+        let record = self.record(id)?;
         let outputs: Vec<_> = tx.outputs.iter().map(|output| output.script.clone()).collect();
         record.drafts.push(Draft { txid, tx, index });
         record.status = record.status.max(Status::Assembled);
@@ -557,13 +615,22 @@ impl Fold {
         if record.draft(&receipt.txid).is_none() {
             return Err(FoldError::UnknownTransaction { payout: receipt.payout, txid: receipt.txid });
         }
+        bounded(&receipt, &record.payout)?;
         let vault = record.payout.vault.clone();
-        let same = |logged: &&mut LoggedReceipt| {
-            logged.receipt.by == receipt.by && logged.receipt.txid == receipt.txid
-        };
-        match record.receipts.iter_mut().find(same) {
-            Some(known) => known.index = known.index.or(index),
-            None => record.receipts.push(LoggedReceipt { receipt: receipt.clone(), index }),
+        let same =
+            |logged: &LoggedReceipt| logged.receipt.by == receipt.by && logged.receipt.txid == receipt.txid;
+        let known = record.receipts.iter().position(same);
+        let before = index.and_then(|_| {
+            let logged = self.logged.entry(vault.clone()).or_default();
+            let before = logged.sum_without(&receipt.payout, receipt.at);
+            logged.count(&receipt.payout, receipt.outflow, receipt.at);
+            before
+        });
+        let record = self.record(&receipt.payout)?;
+        match known.and_then(|at| record.receipts.get_mut(at)) {
+            Some(known) if known.index.is_none() => (known.index, known.before) = (index, before),
+            Some(_) => {}
+            None => record.receipts.push(LoggedReceipt { receipt: receipt.clone(), index, before }),
         }
         self.outflows.entry(vault).or_default().count(&receipt.payout, receipt.outflow, receipt.at);
         Ok(())
@@ -633,6 +700,7 @@ impl Fold {
             }
         }
         self.breaker.loosen(cells);
+        (self.alarms_reset, self.size_reset) = (self.alarms.len(), self.size);
         Ok(())
     }
 }
@@ -649,6 +717,16 @@ pub fn unsigned_id(tx: &Tx) -> Txid {
         input.script_sig = Script::default();
     }
     bare.txid()
+}
+
+/// A receipt says what the payout can take out, and no more: one hostile signer must not be able to use up a limit.
+fn bounded(receipt: &Receipt, payout: &Payout) -> Result<(), FoldError> {
+    let most = payout.amount.plus(payout.fee_cap).unwrap_or(Amount::new(u128::MAX));
+    if (payout.amount..=most).contains(&receipt.outflow) {
+        return Ok(());
+    }
+    let (payout, by) = (payout.id.clone(), receipt.by.to_string());
+    Err(FoldError::ReceiptOutflow { payout, by, outflow: receipt.outflow, most })
 }
 
 fn trip_digest(trip: &Trip) -> Digest {

@@ -442,7 +442,7 @@ fn rule(views: Views<'_>, ask: Ask<'_>, digest: PayoutDigest, reasons: &mut Vec<
 }
 
 /// The rule that governs the payout; says so if there is none, or if it does not list the destination.
-fn listed<'a>(views: Views<'a>, payout: &Payout, reasons: &mut Vec<Reason>) -> Option<&'a Rule> {
+pub(crate) fn listed<'a>(views: Views<'a>, payout: &Payout, reasons: &mut Vec<Reason>) -> Option<&'a Rule> {
     let Some(rule) = views.policy.rule(payout.kind, payout.amount) else {
         reasons.push(Reason::NoRule { kind: payout.kind.word(), amount: payout.amount });
         return None;
@@ -588,10 +588,14 @@ fn evacuation(
     let Some(standing) = facts.standing else {
         return reasons.push(Reason::NotJudged { what: "the vault's state" });
     };
+    if standing.stage == Stage::Open {
+        let problem = "nothing was tripped, withdrawals are open".to_owned();
+        reasons.push(Reason::EvacuationNoEvidence { problem });
+    }
     if let Err(problem) = &standing.evidence {
         reasons.push(Reason::EvacuationNoEvidence { problem: problem.clone() });
     }
-    let max = order.fee_max.less(standing.evacuation_fees).unwrap_or(Amount::ZERO);
+    let max = order.fee_max.less(standing.evacuation_fees).unwrap_or(Amount::ZERO).min(payout.fee_cap);
     if let Some(fee) = fee.filter(|fee| *fee > max) {
         reasons.push(Reason::FeeAboveCap { fee, max });
     }

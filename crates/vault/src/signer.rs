@@ -10,7 +10,7 @@ use std::{
 };
 
 use kuraban_base::{
-    Instant, MachineId, PayoutId, Txid, VaultId,
+    Amount, Instant, MachineId, PayoutId, Txid, VaultId,
     cbor::{CborError, Fields, Value, invalid},
 };
 use kuraban_chain::btc::{Digests, EcdsaSighash, OutPoint, Tx, TxIn, TxOut, XPriv};
@@ -334,7 +334,10 @@ impl Signer {
         let leased = self.lease(clock, lease);
         let now = Now { own: clock.wall, witnesses: median };
         let moment = Moment { witnessed, leased, log, now };
-        self.follower.fold_mut().prune(now.earliest());
+        // A clock that nobody confirms frees no allowance.
+        if median.is_some() && clocks(now).is_none() {
+            self.follower.fold_mut().prune(now.earliest());
+        }
         let mut persist = Vec::new();
         let mut answers = Vec::with_capacity(items.len());
         for item in items {
@@ -440,6 +443,7 @@ impl Signer {
                 }
                 reasons.extend(moment.leases(index).err());
                 reasons.extend(first_in_log(record, given.receipt.txid, index).err());
+                reasons.extend(self.within_limits(record, given, index).err());
             }
         }
         reasons.extend(clocks(moment.now));
@@ -448,6 +452,33 @@ impl Signer {
             return Err(reasons);
         }
         self.sign_inputs(record, given).map_err(|problem| missing(&problem))
+    }
+
+    /// Two signers may have given receipts for two payouts that together break a limit, neither seeing the other's. The log
+    /// has one order for all: what comes later has to fit beside what stands before it.
+    fn within_limits(&self, record: &Record, given: &Given, index: u64) -> Result<(), Reason> {
+        let fold = self.follower.fold();
+        let missing = || Reason::LogNotIncluded { problem: "the vault is not known".to_owned() };
+        let (_, policy) = fold.charter().vault(&record.payout.vault).ok_or_else(missing)?;
+        let outflow = given.receipt.outflow;
+        if record.payout.kind == PayoutKind::Evacuation {
+            let max = policy.evacuation.as_ref().map_or(Amount::ZERO, |order| order.fee_max);
+            let fee = outflow.less(record.payout.amount).unwrap_or(outflow);
+            let sum = fold.evacuation_fees_before(record, index).plus(fee);
+            return match sum.is_some_and(|sum| sum <= max) {
+                true => Ok(()),
+                false => Err(Reason::FeeAboveCap { fee, max }),
+            };
+        }
+        let own = record.receipts.iter().find(|logged| logged.receipt == given.receipt);
+        let before = own.and_then(|logged| logged.before);
+        let max = policy.limit.rolling_24h_max;
+        match before.and_then(|before| before.plus(outflow)).is_some_and(|sum| sum <= max) {
+            true => Ok(()),
+            false => {
+                Err(Reason::LimitRolling { before: before.unwrap_or(Amount::new(u128::MAX)), outflow, max })
+            }
+        }
     }
 
     /// What may have changed since the receipt: the payout ended, or the breaker was tripped.

@@ -109,10 +109,12 @@ impl Coins {
     pub fn change(&self, height: Height, block: &Block, own: impl Fn(&Script) -> Option<VaultId>) -> Change {
         let hash = block.hash();
         let mut change = Change { height, hash, txs: Vec::new(), created: Vec::new(), spent: Vec::new() };
-        let mut fresh = BTreeSet::new();
+        let (mut fresh, mut gone) = (BTreeSet::new(), BTreeSet::new());
         for tx in &block.txs {
             let spends = |prev: &OutPoint| self.live.contains_key(prev) || fresh.contains(prev);
-            let spent: Vec<OutPoint> = tx.inputs.iter().map(|input| input.prev).filter(spends).collect();
+            // A lying node's block may spend one output twice; it is gone once.
+            let spent = tx.inputs.iter().map(|input| input.prev).filter(spends);
+            let spent: Vec<OutPoint> = spent.filter(|prev| gone.insert(*prev)).collect();
             let makes = tx.outputs.iter().any(|output| own(&output.script).is_some());
             if spent.is_empty() && !makes {
                 continue;
@@ -300,13 +302,18 @@ impl Coins {
         self.live.values()
     }
 
-    /// Coins of `vault` that can be spent: `depth_min` blocks deep under `tip`, ripe, and not claimed by a
-    /// transaction that waits for a block.
+    /// Coins of `vault` that can be spent and are not claimed by a transaction that waits for a block.
     pub fn spendable(&self, vault: &VaultId, tip: Height, depth_min: u32) -> impl Iterator<Item = &Coin> {
+        self.ripe(vault, tip, depth_min).filter(|coin| !self.pending_spends.contains_key(&coin.outpoint))
+    }
+
+    /// Coins of `vault` that no block spends and the next one may: `depth_min` blocks deep under `tip`, and ripe where
+    /// a coinbase made them.
+    pub fn ripe(&self, vault: &VaultId, tip: Height, depth_min: u32) -> impl Iterator<Item = &Coin> {
         self.live.values().filter(move |coin| {
             let depth = coin.height.map_or(0, |height| height.confirmations(tip));
             let want = if coin.tx.is_coinbase() { depth_min.max(COINBASE_DEPTH_MIN) } else { depth_min };
-            coin.vault == *vault && depth >= want && !self.pending_spends.contains_key(&coin.outpoint)
+            coin.vault == *vault && depth >= want
         })
     }
 

@@ -92,7 +92,7 @@ pub(super) fn nginx(
     let conf = format!(
         "daemon off; master_process off; worker_processes 1; pid {home}/nginx.pid; error_log {home}/error.log;\n\
          events {{ worker_connections 256; }}\n\
-         http {{\n  access_log off; client_body_temp_path {home}/b; proxy_temp_path {home}/p;\n  \
+         http {{\n  access_log off; keepalive_requests 1000000000; client_body_temp_path {home}/b; proxy_temp_path {home}/p;\n  \
          fastcgi_temp_path {home}/f; uwsgi_temp_path {home}/u; scgi_temp_path {home}/s;\n  \
          upstream gate {{ server 127.0.0.1:{gate}; keepalive 8; }}\n  \
          upstream service {{ server 127.0.0.1:{service}; keepalive 8; }}\n  \

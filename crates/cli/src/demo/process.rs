@@ -35,6 +35,11 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
+    /// What it was started as.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its process id.
     pub(super) fn id(&self) -> u32 {
         self.child.id()

@@ -147,11 +147,9 @@ impl Chains {
                 followed.connected(fold, network, height, &block, &mut brought)
             }
             Fact::Disconnected { height, hash } => followed.disconnected(network, height, hash, &mut brought),
-            Fact::Seen(tx) => {
-                if !followed.coins.seen(&tx, |script| owner(fold, network, script)) {
-                    return brought;
-                }
-            }
+            // Only blocks take coins away: one that a thief claims outside a block is still to be raced for, and those
+            // of own payouts are reserved.
+            Fact::Seen(_) => return brought,
             Fact::CaughtUp { tip } | Fact::Resumed { tip } => {
                 tracing::info!(%network, height = %tip.height, "caught-up");
                 followed.current = true;
@@ -210,7 +208,7 @@ impl Followed {
         let vaults = fold.charter().vaults().map(|(vault, _)| vault).filter(|one| one.network == network);
         for vault in vaults {
             let mut count = 0_u64;
-            for coin in self.coins.spendable(&vault.id, tip, vault.depth_min) {
+            for coin in self.coins.ripe(&vault.id, tip, vault.depth_min) {
                 count = count.saturating_add(1);
                 self.offered.insert(coin.outpoint, vault.id.clone());
                 if gone.remove(&coin.outpoint).is_none() {

@@ -464,3 +464,151 @@ fn entries(
     }
     Ok(logged)
 }
+
+#[cfg(test)]
+mod tests {
+    use kuraban_proof::{NoteSigner, SignedCheckpoint, verify_log};
+    use kuraban_vault::{Policy, Roster};
+
+    use super::*;
+
+    fn log() -> NoteSigner {
+        NoteSigner::from_seed("kuraban.example/log".parse().unwrap(), &[7; 32])
+    }
+
+    fn charter(fee_rate_max: u32) -> Charter {
+        let witness = kuraban_proof::Cosigner::from_seed("kuraban.example/w".parse().unwrap(), &[8; 32]);
+        let roster = format!(
+            "[log]\nvkey = \"{}\"\nwitnesses_min = 1\nfaulty_max = 0\n[[machine]]\nid = \"w\"\nrole = \"watcher\"\n\
+             tls = \"{}\"\nwitness = \"{}\"\nstatement = \"{}\"\n[[person]]\nid = \"p\"\nkeys = []\n\
+             [[group]]\nid = \"g\"\nmembers = [\"p\"]\n",
+            log().verifier(),
+            "11".repeat(32),
+            witness.verifier(),
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        );
+        let policy = format!(
+            "rule = []\nreset = [{{ group = \"g\", count = 1 }}]\n[[limit]]\nvault = \"v\"\nper_payout_max = 1\n\
+             rolling_24h_max = 1\nfee_max = 1\nfee_rate_max = {fee_rate_max}\n"
+        );
+        let (roster, policy) = (Roster::from_toml(&roster).unwrap(), Policy::from_toml(&policy).unwrap());
+        Charter::new(roster, policy, Vec::new()).unwrap()
+    }
+
+    fn entry(index: u64, bytes: usize) -> LogEntry {
+        let body = vec![u8::try_from(index % 251).unwrap(); bytes];
+        LogEntry { entry: index.to_be_bytes().to_vec(), salt: [9; 32], body }
+    }
+
+    /// The head after so many entries, found without the store.
+    fn head(size: u64) -> TreeHead {
+        let mut frontier = kuraban_proof::Frontier::new();
+        (0..size).for_each(|index| frontier.append(leaf_hash(&entry(index, 1).entry)));
+        frontier.head()
+    }
+
+    fn append(store: &mut StoreWriter, count: u64, bytes: usize) {
+        let from = store.size();
+        let entries: Vec<LogEntry> = (from..from + count).map(|index| entry(index, bytes)).collect();
+        let checkpoint = SignedCheckpoint::sign(&log(), head(from + count)).unwrap().to_string();
+        store.append(&Group { from, entries: &entries, checkpoint: checkpoint.as_bytes() }).unwrap();
+    }
+
+    fn store(folder: &Path) -> StoreWriter {
+        let first = Group { from: 0, entries: &[entry(0, 1)], checkpoint: b"1" };
+        StoreWriter::create(&folder.join("store"), &charter(1), &first).unwrap()
+    }
+
+    #[test]
+    fn a_witness_is_sent_entries_up_to_a_checkpoint_within_the_limits() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(folder.path());
+        // Checkpoints at 1, 4, 9, 10.
+        for count in [3, 5, 1] {
+            append(&mut store, count, 100);
+        }
+        let reader = store.reader();
+        let check = |from: u64, until: u64, (count_max, bytes_max): (usize, usize), want: Option<u64>| {
+            let sent = reader.extension(from, until, count_max, bytes_max);
+            let size = sent.as_ref().ok().map(|(entries, _)| from + u64::try_from(entries.len()).unwrap());
+            assert_eq!(size, want, "from {from} until {until}: {sent:?}");
+            if let (Ok((entries, checkpoint)), Some(size)) = (sent, want) {
+                assert_eq!(
+                    entries,
+                    (from..size)
+                        .map(|index| entry(index, if index == 0 { 1 } else { 100 }))
+                        .collect::<Vec<_>>()
+                );
+                let named = checkpoint == b"1"
+                    || SignedCheckpoint::open(&checkpoint, &[log().verifier().clone()], &[]).unwrap().head()
+                        == head(size);
+                assert!(named, "the checkpoint is of another size than {size}");
+            }
+        };
+        let much = (4096, 1 << 20);
+        check(0, 10, much, Some(10));
+        check(0, 9, much, Some(9));
+        check(0, 8, much, Some(4));
+        check(4, 4, much, Some(4));
+        check(10, 10, much, Some(10));
+        check(1, 10, (8, 1 << 20), Some(9));
+        check(1, 10, (7, 1 << 20), Some(4));
+        check(1, 10, (4096, 8 * 108), Some(9));
+        check(1, 10, (4096, 8 * 108 - 1), Some(4));
+        // A group that is beyond the limits goes whole.
+        check(4, 10, (4, 1), Some(9));
+        // Nobody is ever in the middle of a group.
+        check(5, 5, much, None);
+        check(10, 11, much, None);
+    }
+
+    #[test]
+    fn the_log_is_served_whole_however_it_was_grouped_and_after_it_was_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = store(folder.path());
+        for count in [1, 253, 1, 1, 255, 256, 3, 65_536] {
+            append(&mut writer, count, 0);
+        }
+        let size = writer.size();
+        assert_eq!(writer.head(), head(size));
+        drop(writer);
+        let mut writer = StoreWriter::open(&folder.path().join("store"), &charter(1)).unwrap();
+        append(&mut writer, 5, 0);
+        let reader = writer.reader();
+        let read = |resource: Resource| reader.resource(resource).unwrap().ok_or("absent");
+        for size in [size + 5, size, 511, 256, 255, 1] {
+            assert_eq!(verify_log(head(size), 0, read, |_, _| ()).unwrap().entries, size);
+        }
+        let absent = Resource::Entries(EntryBundle::of(size + 6, (size + 5) / 256).unwrap());
+        assert_eq!(reader.resource(absent).unwrap(), None);
+    }
+
+    #[test]
+    fn a_store_is_made_once_and_opened_only_under_its_own_charter() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("store");
+        let open = |charter: &Charter| {
+            StoreWriter::open(&file, charter).map(drop).map_err(|problem| problem.to_string())
+        };
+        assert!(open(&charter(1)).unwrap_err().contains("cannot be opened"));
+        let mut writer = store(folder.path());
+        let again =
+            StoreWriter::create(&file, &charter(1), &Group { from: 0, entries: &[], checkpoint: b"0" });
+        assert!(matches!(again, Err(StoreError::Create { .. })), "{again:?}");
+        let gap = writer.append(&Group { from: 2, entries: &[entry(2, 1)], checkpoint: b"3" });
+        assert!(matches!(gap, Err(StoreError::Gap { from: 2, size: 1 })), "{gap:?}");
+        writer.keep(Some(b"note"), &[b"first".to_vec(), b"second".to_vec()]).unwrap();
+        append(&mut writer, 1, 1);
+        drop(writer);
+        assert!(open(&charter(2)).unwrap_err().starts_with("the store's policy is"));
+        let writer = StoreWriter::open(&file, &charter(1)).unwrap();
+        let mut blocks = Vec::new();
+        let take = |row: &[u8]| -> Result<(), StoreError> {
+            blocks.push(row.to_vec());
+            Ok(())
+        };
+        writer.reader().blocks(take).unwrap();
+        assert_eq!(blocks, [b"first".to_vec(), b"second".to_vec()]);
+        assert_eq!(writer.reader().witnessed().unwrap().as_deref(), Some(b"note".as_slice()));
+    }
+}

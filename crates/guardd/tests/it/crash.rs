@@ -20,12 +20,12 @@ const KILLS_MIN: usize = 8;
 /// Far longer than it takes.
 const WITHIN: Duration = Duration::from_secs(240);
 
-/// Kills and starts until told to end; between start and kill the writer lives for 20 to 420 ms. Returns the count.
+/// Kills and starts until told to end; between start and kill the writer lives for 10 to 210 ms. Returns the count.
 fn kill_again_and_again(writer: &Writer, process: &mut Process, end: &AtomicBool) -> usize {
     let mut kills = 0_usize;
     while !end.load(Ordering::Acquire) {
         let [first, second, ..] = *Digest::sha256(&[b"life", &kills.to_be_bytes()]).as_bytes();
-        let life_ms = 20 + u64::from(u16::from_be_bytes([first, second])) * 400 / 65_536;
+        let life_ms = 10 + u64::from(u16::from_be_bytes([first, second])) * 200 / 65_536;
         thread::park_timeout(Duration::from_millis(life_ms));
         process.kill();
         *process = writer.start();
@@ -61,7 +61,7 @@ fn a_writer_killed_at_random_moments_pays_every_payout_exactly_once() {
     let kills = thread::scope(|scope| {
         let killer = scope.spawn(|| kill_again_and_again(writer, process, &end));
         // A few at a time, so that there are always some under way when the writer dies.
-        for few in payouts.chunks(3) {
+        for few in payouts.chunks(2) {
             let mut open: Vec<&Payout> = few.iter().collect();
             while !open.is_empty() && begun.elapsed() < WITHIN {
                 open.iter().for_each(|payout| ask(writer, payout));

@@ -138,7 +138,7 @@ impl Drop for Daemon {
 }
 
 /// Ports that were free a moment ago, below those that systems give to outgoing connections.
-fn free_ports() -> [u16; 3] {
+pub(crate) fn free_ports() -> [u16; 3] {
     let mut listeners: Vec<TcpListener> = Vec::new();
     while listeners.len() < 3 {
         let number = RandomState::new().build_hasher().finish();

@@ -2,21 +2,30 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
+use crate::daemon::free_ports;
+
 /// Far longer than anything here takes; a test that runs into it has failed.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct Lines(Mutex<Vec<Value>>, Condvar);
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, Vec<Value>> {
+        // A test that fails while it looks at them still shows them.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A process that writes JSON lines to its standard error. Dropping it kills it.
 pub(crate) struct Process {
@@ -34,7 +43,7 @@ impl Process {
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                keep.0.lock().unwrap().push(line);
+                keep.lock().push(line);
                 keep.1.notify_all();
             }
         });
@@ -63,7 +72,7 @@ impl Process {
     #[track_caller]
     pub(crate) fn event_after(&self, from: usize, event: &str) -> (usize, Value) {
         let start = Instant::now();
-        let mut lines = self.lines.0.lock().unwrap();
+        let mut lines = self.lines.lock();
         loop {
             let found = lines.iter().enumerate().skip(from).find(|(_, line)| line["event"] == event);
             if let Some((number, line)) = found {
@@ -77,12 +86,12 @@ impl Process {
 
     /// How many lines it has said.
     pub(crate) fn said(&self) -> usize {
-        self.lines.0.lock().unwrap().len()
+        self.lines.lock().len()
     }
 
     /// Lines of this event.
     pub(crate) fn count(&self, event: &str) -> usize {
-        self.lines.0.lock().unwrap().iter().filter(|line| line["event"] == event).count()
+        self.lines.lock().iter().filter(|line| line["event"] == event).count()
     }
 
     /// `kill -9`.
@@ -105,7 +114,7 @@ impl Drop for Process {
         drop(self.child.wait());
         if thread::panicking() {
             println!("{} said:", self.name);
-            for line in self.lines.0.lock().unwrap().iter() {
+            for line in self.lines.lock().iter() {
                 println!("  {line}");
             }
         }
@@ -145,7 +154,8 @@ pub(crate) fn beside(name: &str, package: &str) -> PathBuf {
 
 /// A port on loopback that was free a moment ago.
 pub(crate) fn free() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    let [port, ..] = free_ports();
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// An answer over HTTP.

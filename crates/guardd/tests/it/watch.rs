@@ -144,9 +144,9 @@ fn an_alarm_outlives_the_process_and_is_raised_once() {
     world.watch.event("alarm");
     until("closed", || world.place.withdrawals() == 403);
     for _ in 0..2 {
+        let from = world.gate.said();
         world.restart_watch();
         world.watch.event("caught-up");
-        let from = world.gate.said();
         let (_, closed) = world.gate.event_after(from, "permit-closed");
         assert_eq!(closed["cells"], "deposit BTC closed, withdrawal BTC closed");
         assert_eq!((world.watch.count("alarm"), world.place.withdrawals()), (0, 403));

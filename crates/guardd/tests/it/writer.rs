@@ -414,6 +414,14 @@ fn a_theft_stands_in_the_log_and_closes_withdrawals_until_a_quorum_opens_them() 
     let answer = problem(&writer.request(&writer.payout("w-1", 9, 100_000)).unwrap(), 422, "refused");
     assert_eq!(answer.reasons[0].code, "breaker-closed");
 
+    // What the thief did not take goes where the standing order says, without anybody's approval.
+    let saved = || exchange.paid(&kit::cold().script());
+    until("the rest is saved", || {
+        exchange.mine();
+        !saved().is_empty()
+    });
+    assert!(saved().iter().any(|output| output.value_sat == 2 * 5_000_000_000 - 250_000), "{:?}", saved());
+
     let cells = [(kuraban_vault::breaker::Service::Withdrawal, kuraban_base::Asset::Btc)];
     let digest = kuraban_vault::body::reset_digest(&breaker.origin, breaker.epoch, &cells);
     let order = |people: &[u8]| {

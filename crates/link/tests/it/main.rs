@@ -79,13 +79,15 @@ fn a_client_whose_key_is_not_pinned_is_refused_and_both_are_told() {
 }
 
 #[test]
-fn a_server_whose_key_is_not_the_expected_one_is_refused_and_both_are_told() {
+fn a_server_whose_key_is_not_the_expected_one_is_refused() {
     let listener = listener(&[2], LIMITS);
     let impostor = connect(listener.addr(), &identity(2), &public(4), LONG).unwrap_err();
     let (found, want) = (hex::encode(&public(1)), hex::encode(&public(4)));
     assert_eq!(impostor.to_string(), format!("the peer's key is {found}, want {want}"));
     let refused = listener.accept().unwrap_err();
-    assert!(matches!(&refused, LinkError::Refused { own, .. } if *own == found), "{refused}");
+    // The client says why before it hangs up; what it did not read any more can make the system drop its last words.
+    let told = matches!(&refused, LinkError::Refused { own, .. } if *own == found);
+    assert!(told || matches!(refused, LinkError::Closed { .. }), "{refused}");
 }
 
 #[test]

@@ -23,13 +23,18 @@ const RELAY_RATE_MIN: Amount = Amount::new(1000);
 impl Coordinator {
     /// Makes a transaction for every approved payout that coins and fees allow.
     pub(super) fn assemble_approved(&mut self, now: Instant, fresh: &mut dyn FnMut() -> [u8; 32]) {
-        let waiting: Vec<PayoutId> = self.approved.iter().cloned().collect();
-        for id in waiting {
-            if self.work.len() >= IN_FLIGHT_MAX {
-                return;
-            }
+        while self.work.len() < IN_FLIGHT_MAX {
+            // One for which there are no coins is not tried before something has changed: many may wait.
+            let Some(id) = self.untried.pop_first() else { return };
             let Some((tx, spent)) = self.assembly(&id) else { continue };
             self.take(now, &id, tx, &spent, fresh);
+        }
+    }
+
+    /// Something has changed that may help payouts that wait.
+    pub(super) fn try_again(&mut self) {
+        if self.untried.len() < self.approved.len() {
+            self.untried.clone_from(&self.approved);
         }
     }
 
@@ -48,6 +53,7 @@ impl Coordinator {
             return;
         }
         self.approved.remove(id);
+        self.untried.remove(id);
         for coin in spent {
             self.reserved.insert(coin.outpoint, id.clone());
         }

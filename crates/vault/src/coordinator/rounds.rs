@@ -27,6 +27,8 @@ const AGAIN_MS: u64 = 1000;
 const QUIET_MS: u64 = 200;
 /// How old a challenge may be when a lease is asked for it: it must still be good when the signer gets it back.
 const CHALLENGE_MS_MAX: u64 = LEASE_MS_MAX - 2000;
+/// Most bytes of previous transactions in one request, unless one payout has more: well under what a link carries.
+const PREV_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How many sizes of a peer are remembered.
 const SIZES_MAX: usize = 64;
 
@@ -348,8 +350,14 @@ impl Coordinator {
     fn sign_request(&mut self, now: Instant, id: &MachineId) -> Option<(Inflight, Effect)> {
         let (checkpoint, lease, payouts) = self.ready(now, id, Need::Sign)?;
         let (mut items, mut asked) = (Vec::new(), Vec::new());
+        let mut bytes = 0_usize;
         for payout in payouts {
             let work = self.work.get_mut(&payout)?;
+            bytes = work.prevs.iter().map(Vec::len).fold(bytes, usize::saturating_add);
+            if bytes > PREV_BYTES_MAX && !items.is_empty() {
+                // The rest is asked for when this is answered.
+                break;
+            }
             work.asked.insert(id.clone(), now);
             asked.push((payout.clone(), work.txid));
             items.push(SignItem { payout, txid: work.txid, prevs: work.prevs.clone() });

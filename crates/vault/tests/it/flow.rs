@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kuraban_base::{Asset, Digest, Height, Instant, MachineId};
-use kuraban_chain::btc::{Branch, Tx, TxOut, verify_input};
+use kuraban_base::{Amount, Asset, Digest, Height, Instant, MachineId};
+use kuraban_chain::btc::{Branch, Script, Tx, TxOut, verify_input};
 use kuraban_vault::{
-    APPROVE, REQUEST, RESET, Role,
+    APPROVE, Payout, REQUEST, RESET, Role,
     body::{Alarm, Evidence, reset_digest},
     breaker::{Service, Stage, Trip},
     coordinator::{Ask, Coordinator, Effect, Event, Reply, Token},
@@ -18,6 +18,9 @@ use kuraban_vault::{
 };
 
 use crate::kit;
+
+/// What a link carries at once.
+const FRAME_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Writer, three signers, and a watcher that follows and leases; everything delivered in order.
 struct Exchange {
@@ -122,7 +125,9 @@ impl Exchange {
 
     fn ask(&mut self, id: MachineId, request: Request) -> Event {
         // What goes over the wire is bytes.
-        let request = Request::decode(&request.encode()).unwrap();
+        let bytes = request.encode();
+        assert!(bytes.len() <= FRAME_BYTES_MAX, "{id} is sent {} bytes at once", bytes.len());
+        let request = Request::decode(&bytes).unwrap();
         let fresh = random(&mut self.count);
         let wall = Instant::from_ms(self.now.ms() - self.behind_ms);
         let clock = Clock { wall, monotonic_ms: self.now.ms() };
@@ -268,6 +273,69 @@ fn a_writer_that_restarts_goes_on_where_its_log_ends() {
     }
     exchange.fund(0, 300_000_000);
     assert_eq!((exchange.status("w-1"), exchange.sent.len()), (Status::Broadcast, 1));
+}
+
+/// A request of person 1 for this payout, with two approvals.
+fn approved(exchange: &mut Exchange, payout: &Payout) {
+    let digest = payout.digest(&kit::charter().context());
+    let request = kit::sign(&kit::person(1), REQUEST, digest.as_bytes());
+    let ask = Ask::Request { payout: payout.clone(), request, key: payout.id.to_string() };
+    exchange.happen(Event::Ask(Token(0), ask));
+    for person in [2, 3] {
+        let approval = kit::sign(&kit::person(person), APPROVE, digest.as_bytes());
+        exchange.happen(Event::Ask(Token(0), Ask::Approve { payout: payout.id.clone(), approval }));
+    }
+}
+
+#[test]
+fn signers_are_not_sent_more_previous_transactions_at_once_than_a_link_carries() {
+    let mut exchange = Exchange::new();
+    for number in 1..=3 {
+        exchange.happen(Event::Lost(kit::machine(number)));
+    }
+    for index in 0..60_u8 {
+        // A batch of payments, as another exchange makes them; one of them is to this vault.
+        let mut batch = kit::funding(0, 2_000_000);
+        batch.lock_time = index.into();
+        let other = TxOut { value_sat: 1_000, script: Script::new(vec![0x51; 9_000]) };
+        batch.outputs.extend(vec![other; 110]);
+        exchange.happen(Event::Coin(kit::hot(), kit::coin(&batch)));
+        approved(&mut exchange, &kit::payout(&format!("w-{index}"), index, 1_000_000));
+    }
+    for number in 1..=3 {
+        exchange.happen(Event::Joined(kit::machine(number)));
+    }
+    assert_eq!(exchange.sent.len(), 60);
+}
+
+#[test]
+fn a_payout_that_waits_is_taken_up_when_fees_fall() {
+    let mut exchange = Exchange::new();
+    exchange.fund(0, 300_000_000);
+    exchange.happen(Event::FeeRate(kit::NETWORK, Amount::from(20_000)));
+    let payout = Payout { fee_cap: Amount::from(1_000), ..kit::payout("w-1", 9, 100_000_000) };
+    approved(&mut exchange, &payout);
+    exchange.happen(Event::Tick);
+    assert_eq!(exchange.status("w-1"), Status::Requested);
+    exchange.happen(Event::FeeRate(kit::NETWORK, Amount::from(2_000)));
+    assert_eq!(exchange.status("w-1"), Status::Broadcast);
+}
+
+#[test]
+fn a_payout_that_waits_is_taken_up_when_another_that_ran_out_frees_its_coin() {
+    let mut exchange = Exchange::new();
+    exchange.fund(0, 300_000_000);
+    // Without signers the first comes no further than a transaction.
+    for number in 1..=3 {
+        exchange.happen(Event::Lost(kit::machine(number)));
+    }
+    let first = Payout { expiry: kit::NOW.plus_ms(1_000), ..kit::payout("w-1", 9, 100_000_000) };
+    approved(&mut exchange, &first);
+    approved(&mut exchange, &kit::payout("w-2", 9, 100_000_000));
+    assert_eq!((exchange.status("w-1"), exchange.status("w-2")), (Status::Assembled, Status::Requested));
+    exchange.now = kit::NOW.plus_ms(1_000);
+    exchange.happen(Event::Tick);
+    assert_eq!((exchange.status("w-1"), exchange.status("w-2")), (Status::Expired, Status::Assembled));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod flow;
+mod folding;
 mod found;
 mod gate;
 mod judging;

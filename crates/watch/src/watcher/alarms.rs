@@ -14,7 +14,8 @@ use kuraban_vault::{
     wire::LogEntry,
 };
 
-/// Most alarms of one watcher; whoever could cause more has long closed every cell.
+/// Most alarms without a trip, such as stalls, that one watcher raises. Those with a trip have no limit: a theft is never
+/// one too many.
 const ALARMS_MAX: usize = 4096;
 
 /// An alarm with the trip that goes with it.
@@ -70,7 +71,7 @@ impl Alarms {
         secret: &StatementSecret,
         raise: Raise,
     ) -> Option<Raised> {
-        if self.has(raise.rule, &raise.subject) || self.list.len() >= ALARMS_MAX {
+        if self.has(raise.rule, &raise.subject) || (!raise.trip && self.list.len() >= ALARMS_MAX) {
             return None;
         }
         let alarm = Alarm {
