@@ -14,6 +14,7 @@ use kuraban_vault::{
     body::Body,
     coordinator::{Ask, Event},
     receipt::{Lease, Receipt},
+    signer::LEASE_MS_MAX,
     statement::Signed,
     wire::{Answer, InputSignature, ReleaseItem, Request, Response, SignItem},
 };
@@ -62,6 +63,8 @@ pub(super) struct Rogue {
     stolen: Vec<u8>,
     heard: Vec<Ask>,
     leases: Vec<Signed<Lease>>,
+    /// When it got the last one.
+    leased: Instant,
     receipts: Vec<Signed<Receipt>>,
     plots: BTreeMap<Txid, Plot>,
     shares: BTreeMap<Txid, BTreeMap<u8, Vec<InputSignature>>>,
@@ -85,6 +88,7 @@ impl Rogue {
             stolen,
             heard: Vec::new(),
             leases: Vec::new(),
+            leased: Instant::from_ms(0),
             receipts: Vec::new(),
             plots: BTreeMap::new(),
             shares: BTreeMap::new(),
@@ -159,7 +163,10 @@ impl Rogue {
                 }
             }
             (Some(Doing::Extend(_)), Response::Behind { size }) => mark.size = Some(size),
-            (Some(Doing::Lease), Response::Lease(lease)) => self.leases.push(*lease),
+            (Some(Doing::Lease), Response::Lease(lease)) => {
+                self.leases.push(*lease);
+                self.leased = self.now;
+            }
             (Some(Doing::Sign), Response::Receipts(answers)) => {
                 self.receipts.extend(answers.into_iter().flatten());
             }
@@ -214,7 +221,9 @@ impl Rogue {
             self.busy(machine, Doing::Status);
             return Some(Request::Status);
         };
-        let choice = random.below(10);
+        // Without a lease that may be good a signer is asked rarely: it only costs time.
+        let leased = self.now.ms_since(self.leased) < LEASE_MS_MAX || random.one_in(8);
+        let choice = random.below(if leased { 10 } else { 3 });
         match machine {
             Machine::Writer => None,
             Machine::Watcher if choice < 5 => self.extend(machine, size, random),
