@@ -94,17 +94,20 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Approve(args) => approve::run(&args, say),
         Command::Log(command) => log::run(command, say),
         // A timeline that nobody reads is no reason to stop.
-        Command::Demo(args) => staged(demo::run(&args, &mut |line| drop(say.show(line)))),
-        Command::Bench(args) => staged(demo::measure(&args, &mut |line| drop(say.show(line)))),
+        Command::Demo(args) => {
+            // The timeline has told people everything.
+            staged(demo::run(&args, &mut |line| drop(say.show(line)))).map(|score| Report::done(&score, ""))
+        }
+        Command::Bench(args) => staged(demo::measure(&args, &mut |line| drop(say.show(line))))
+            .map(|figures| Report::done(&figures, figures.to_string())),
         Command::Node { node } => node::run(node, say),
         Command::Completions { shell } => Ok(completions(shell)),
     }
 }
 
 /// What a demo or a measurement found.
-fn staged(score: anyhow::Result<serde_json::Value>) -> Result<Report, Failure> {
-    let score = score.or_undone("it could not be played to its end")?;
-    Ok(Report::done(&score, ""))
+fn staged(score: anyhow::Result<serde_json::Value>) -> Result<serde_json::Value, Failure> {
+    score.or_undone("it could not be played to its end")
 }
 
 fn completions(shell: Shell) -> Report {
