@@ -1,15 +1,13 @@
 //! Does a logged, approved and receipted payout explain this spend? The watcher asks it of every spend it sees; signers
 //! ask it of the evidence for an evacuation. Takes nobody's word: approvals and receipts are verified again here.
 
-use std::collections::BTreeMap;
-
 use kuraban_base::{Amount, PayoutId, Txid, VaultId};
-use kuraban_chain::btc::{Network, Script, Tx, TxIn, TxOut, verify_input};
+use kuraban_chain::btc::{Network, Script, Tx, TxOut, verify_input};
 
 use crate::{
     body::Evidence,
     fold::{Draft, Fold, Record, Status, unsigned_id},
-    judge::{listed, output_of, outputs, people},
+    judge::{listed, outputs, people, spent},
     payout::PayoutKind,
     reason::Reason,
 };
@@ -173,7 +171,5 @@ const fn nothing() -> TxOut {
 /// The outputs that `tx` spends, in input order; an empty one where its transaction was not given. Segregated-witness
 /// signatures of one input do not depend on the others' outputs, so what is missing cannot make a signature hold.
 fn prevouts(tx: &Tx, prevs: &[Tx]) -> Vec<TxOut> {
-    let by_id: BTreeMap<Txid, &Tx> = prevs.iter().map(|prev| (prev.txid(), prev)).collect();
-    let find = |input: &TxIn| output_of(by_id.get(&input.prev.txid)?, input.prev.vout).cloned();
-    tx.inputs.iter().map(|input| find(input).unwrap_or_else(nothing)).collect()
+    spent(tx, prevs).into_iter().map(|output| output.unwrap_or_else(nothing)).collect()
 }

@@ -7,7 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kuraban_base::{Amount, Asset, Instant, PayoutDigest, PayoutId, PersonId, Txid};
-use kuraban_chain::btc::{Mweb, Network, OutPoint, Script, Tx, address::Address, descriptor::Branch};
+use kuraban_chain::btc::{
+    Digests, EcdsaSighash, Mweb, Network, OutPoint, Script, Sighash, Tx, TxIn, TxOut, address::Address,
+    descriptor::Branch,
+};
 
 use crate::{
     approval::{APPROVE, Approval, ApprovalError, REQUEST},
@@ -43,6 +46,27 @@ impl Views<'_> {
             roster: self.roster.hash(),
             policy: self.policy.hash,
         }
+    }
+
+    /// The digest that a signature over all of a transaction is made for, where it spends `prevout`, one of the vault's own.
+    ///
+    /// # Errors
+    /// The output is not the vault's, or there is no such input.
+    pub(crate) fn sighash(
+        &self,
+        digests: &Digests<'_>,
+        index: usize,
+        prevout: &TxOut,
+    ) -> Result<Sighash, String> {
+        let (branch, at) = self.scripts.place(&prevout.script).ok_or("an input is not the vault's")?;
+        let descriptor = &self.vault.descriptor;
+        let code = descriptor.script_code_at(branch, at).map_err(|problem| problem.to_string())?;
+        let digest = if descriptor.is_witness() {
+            digests.witness_v0(index, &code, EcdsaSighash::All)
+        } else {
+            digests.legacy(index, &code, EcdsaSighash::All)
+        };
+        digest.map_err(|problem| problem.to_string())
     }
 
     /// The payout's digest as this machine recomputes it.
@@ -329,11 +353,9 @@ fn flow(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) -> Flow {
 
 /// The sum of all inputs, each proven by its full previous transaction and found on the vault's descriptor.
 fn inputs(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) -> Option<Amount> {
-    let prevs: BTreeMap<Txid, &Tx> = ask.prevs.iter().map(|prev| (prev.txid(), prev)).collect();
     let mut sum = Some(Amount::ZERO);
     let mut seen = BTreeSet::new();
-    for input in &ask.tx.inputs {
-        let output = prevs.get(&input.prev.txid).and_then(|prev| output_of(prev, input.prev.vout));
+    for (input, output) in ask.tx.inputs.iter().zip(spent(ask.tx, ask.prevs)) {
         let Some(output) = output else {
             reasons.push(Reason::InputUnproven { input: input.prev });
             sum = None;
@@ -350,8 +372,15 @@ fn inputs(views: Views<'_>, ask: Ask<'_>, reasons: &mut Vec<Reason>) -> Option<A
     sum
 }
 
-pub(crate) fn output_of(tx: &Tx, vout: u32) -> Option<&kuraban_chain::btc::TxOut> {
+fn output_of(tx: &Tx, vout: u32) -> Option<&TxOut> {
     usize::try_from(vout).ok().and_then(|vout| tx.outputs.get(vout))
+}
+
+/// The output that each input of `tx` spends, in order; nothing where its transaction is not among `prevs`.
+pub(crate) fn spent(tx: &Tx, prevs: &[Tx]) -> Vec<Option<TxOut>> {
+    let by_id: BTreeMap<Txid, &Tx> = prevs.iter().map(|prev| (prev.txid(), prev)).collect();
+    let find = |input: &TxIn| output_of(by_id.get(&input.prev.txid)?, input.prev.vout).cloned();
+    tx.inputs.iter().map(find).collect()
 }
 
 /// Compares the outputs with the payout; returns what comes back as change.
@@ -558,7 +587,7 @@ const INPUT_WEIGHT_BARE: usize = 164;
 /// can need.
 #[must_use]
 pub fn vsize_signed(views: Views<'_>, tx: &Tx) -> usize {
-    let bare = |input: &&kuraban_chain::btc::TxIn| input.script_sig.is_empty() && input.witness.is_empty();
+    let bare = |input: &&TxIn| input.script_sig.is_empty() && input.witness.is_empty();
     let missing = tx.inputs.iter().filter(bare).count();
     if missing == 0 {
         return tx.vsize();

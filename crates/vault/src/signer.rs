@@ -13,7 +13,7 @@ use kuraban_base::{
     Amount, Instant, MachineId, PayoutId, Txid, VaultId,
     cbor::{CborError, Fields, Value, invalid},
 };
-use kuraban_chain::btc::{Digests, EcdsaSighash, OutPoint, Tx, TxIn, TxOut, XPriv};
+use kuraban_chain::btc::{Digests, EcdsaSighash, OutPoint, Tx, TxOut, XPriv};
 use kuraban_proof::{Cosigner, SignedCheckpoint, TreeHead};
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     charter::Charter,
     fold::Record,
     follow::{FollowError, Follower},
-    judge::{Ask, Facts, Judged, LogStanding, Now, clocks, judge, output_of},
+    judge::{Ask, Facts, Judged, LogStanding, Now, clocks, judge, spent},
     payout::PayoutKind,
     reason::{Reason, Verdict},
     receipt::{Lease, Receipt},
@@ -408,7 +408,10 @@ impl Signer {
         let verdict = judge(views, facts, ask);
         let lease = moment.leases(draft.index).err();
         match (verdict, lease) {
-            (Verdict::Allow(judged), None) => Ok((judged, spent(&draft.tx, &prevs))),
+            (Verdict::Allow(judged), None) => {
+                // The judgement made sure that all are there.
+                Ok((judged, spent(&draft.tx, &prevs).into_iter().flatten().collect()))
+            }
             (Verdict::Allow(_), Some(reason)) => Err(vec![reason]),
             (Verdict::Refuse(reasons), lease) => Err(reasons.into_iter().chain(lease).collect()),
         }
@@ -500,17 +503,10 @@ impl Signer {
         let secret =
             self.secrets.coins.get(&record.payout.vault).ok_or("this signer has no key of the vault")?;
         let digests = Digests::new(&draft.tx, &given.prevouts).map_err(|problem| problem.to_string())?;
-        let descriptor = &views.vault.descriptor;
         let mut signatures = Vec::with_capacity(given.prevouts.len());
         for (index, prevout) in given.prevouts.iter().enumerate() {
             let (branch, at) = views.scripts.place(&prevout.script).ok_or("an input is not the vault's")?;
-            let code = descriptor.script_code_at(branch, at).map_err(|problem| problem.to_string())?;
-            let digest = if descriptor.is_witness() {
-                digests.witness_v0(index, &code, EcdsaSighash::All)
-            } else {
-                digests.legacy(index, &code, EcdsaSighash::All)
-            };
-            let digest = digest.map_err(|problem| problem.to_string())?;
+            let digest = views.sighash(&digests, index, prevout)?;
             let child = secret.child(branch, at).map_err(|problem| problem.to_string())?;
             let signature = child.sign(&digest, EcdsaSighash::All).map_err(|problem| problem.to_string())?;
             let input = u32::try_from(index).map_err(|problem| problem.to_string())?;
@@ -572,14 +568,6 @@ fn first_in_log(record: &Record, txid: Txid, index: u64) -> Result<(), Reason> {
         Some(earlier) => Err(Reason::TransactionOther { earlier: earlier.to_string() }),
         None => Ok(()),
     }
-}
-
-/// The outputs that `tx` spends, in input order. The judgement made sure that all are there.
-fn spent(tx: &Tx, prevs: &[Tx]) -> Vec<TxOut> {
-    let ids: BTreeMap<Txid, &Tx> = prevs.iter().map(|prev| (prev.txid(), prev)).collect();
-    let find =
-        |input: &TxIn| ids.get(&input.prev.txid).and_then(|prev| output_of(prev, input.prev.vout)).cloned();
-    tx.inputs.iter().filter_map(find).collect()
 }
 
 const fn answer(answer: Response) -> Step {

@@ -4,14 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kuraban_base::{Instant, MachineId, PayoutId, Txid};
-use kuraban_chain::btc::{Digests, EcdsaSighash, EcdsaSignature, PublicKey, Sighash, Tx, TxOut};
+use kuraban_chain::btc::{Digests, EcdsaSignature, PublicKey, Tx, TxOut};
 use kuraban_proof::SignedCheckpoint;
 
 use super::{Coordinator, Effect};
 use crate::{
     body::Body,
     fold::Record,
-    judge::Views,
     receipt::{Lease, Receipt},
     roster::Role,
     signer::LEASE_MS_MAX,
@@ -489,7 +488,7 @@ impl Coordinator {
         let Ok(digests) = Digests::new(&draft.tx, &work.prevouts) else { return false };
         let inputs = draft.tx.inputs.len();
         let holds = |(index, signature): (usize, &InputSignature)| {
-            let digest = sighash(views, &digests, index, work.prevouts.get(index)?)?;
+            let digest = views.sighash(&digests, index, work.prevouts.get(index)?).ok()?;
             let key = PublicKey::parse(&signature.key).ok()?;
             let parsed = EcdsaSignature::parse(&signature.signature).ok()?;
             let same = usize::try_from(signature.input) == Ok(index);
@@ -603,15 +602,4 @@ enum Need {
 
 fn bad(code: &str, detail: &str) -> Refused {
     Refused { code: code.to_owned(), detail: detail.to_owned() }
-}
-
-fn sighash(views: Views<'_>, digests: &Digests<'_>, index: usize, prevout: &TxOut) -> Option<Sighash> {
-    let (branch, at) = views.scripts.place(&prevout.script)?;
-    let descriptor = &views.vault.descriptor;
-    let code = descriptor.script_code_at(branch, at).ok()?;
-    if descriptor.is_witness() {
-        digests.witness_v0(index, &code, EcdsaSighash::All).ok()
-    } else {
-        digests.legacy(index, &code, EcdsaSighash::All).ok()
-    }
 }
