@@ -105,6 +105,9 @@ pub trait Graph {
     /// Whether an output can be followed further.
     fn fate(&self, output: OutputNum) -> Fate;
 
+    /// How many addresses there are.
+    fn address_count(&self) -> u64;
+
     /// Whose an output is; nothing for an unspendable one.
     fn address(&self, output: OutputNum) -> Option<AddressNum>;
 }
