@@ -1,1 +1,9 @@
-//! Integration tests of `kuraban-trace`.
+//! The engine beside other ways to the same answer: units moved one by one, and numbered ranges from the first subsidy
+//! on.
+#![cfg(test)]
+
+mod dense;
+mod ordinals;
+mod random;
+mod real;
+mod rows;
