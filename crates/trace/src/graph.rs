@@ -2,10 +2,14 @@
 //!
 //! Says which output feeds which transaction, in chain order. Never says what that means.
 
+mod memory;
+
 use core::ops::Range;
 
 use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::{BlockHash, Network};
+
+pub use memory::{Memory, MemoryError, Node};
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {

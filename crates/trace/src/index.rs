@@ -577,6 +577,10 @@ impl Graph for Index {
         self.columns.txids.len()
     }
 
+    fn address_count(&self) -> u64 {
+        self.counts().addresses
+    }
+
     fn txid(&self, tx: TxNum) -> Txid {
         Txid::from_bytes(self.columns.txids.at(tx.number()))
     }

@@ -6,3 +6,4 @@
 pub mod cluster;
 pub mod graph;
 pub mod index;
+pub mod taint;

@@ -11,8 +11,7 @@ const OUTPUTS: core::ops::RangeInclusive<u64> = 2..=10;
 /// How change looks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Change {
-    /// The address is also spent from in this transaction. Certain where wallets do so (GraphSense gives confidence 100),
-    /// and never wrong about control by itself.
+    /// The address is also spent from in this transaction, so that nothing is guessed (GraphSense gives confidence 100).
     Direct,
     /// The address appears here for the first time (BlockSci's client change; Meiklejohn et al. 2013).
     Fresh,
