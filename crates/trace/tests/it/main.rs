@@ -1,3 +1,4 @@
-//! Integration tests of `kuraban-trace`.
+//! The index beside the `bitcoin` crate, a model of it in memory, and a real node.
+#![cfg(test)]
 
-mod real_blocks;
+mod index_real;
