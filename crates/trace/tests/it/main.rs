@@ -1,9 +1,14 @@
-//! The crate beside other ways to the same answer: taint beside units moved one by one and numbered ranges from the first
-//! subsidy on, the index beside another decoder, clusters beside relabelling.
+//! The crate beside other ways to the same answer: the index beside another decoder and the blocks themselves, taint beside
+//! units moved one by one and numbered ranges from the first subsidy on, clusters beside sets relabelled.
 #![cfg(test)]
 
 mod clusters;
 mod dense;
+mod index_bad;
+mod index_build;
+mod index_chain;
+mod index_real;
+mod index_undo;
 mod ordinals;
 mod random;
 mod real;
