@@ -4,4 +4,5 @@
 //! reproduced by anybody who has the same blocks.
 
 pub mod graph;
+pub mod index;
 pub mod taint;
