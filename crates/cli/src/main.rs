@@ -19,6 +19,7 @@ mod node;
 mod payout;
 mod request;
 mod say;
+mod trace;
 mod tx;
 mod writer;
 
@@ -69,6 +70,8 @@ enum Command {
     /// Which addresses one holder controls, and which transactions say so
     #[command(after_help = cluster::HELP)]
     Cluster(cluster::Args),
+    /// Say where stolen units are now, from an index
+    Trace(trace::Args),
     /// Show a guarded exchange on a real node, a theft, and what came of it
     #[command(after_help = "Example:\n  kuraban demo --node litecoind")]
     Demo(demo::Args),
@@ -104,6 +107,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Index(command) => index::run(command, say),
         Command::Log(command) => log::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),
+        Command::Trace(args) => trace::run(&args),
         // A timeline that nobody reads is no reason to stop.
         Command::Demo(args) => {
             // The timeline has told people everything.

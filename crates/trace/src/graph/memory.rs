@@ -129,8 +129,13 @@ impl Memory {
         }
         self.check(nodes)?;
         self.blocks.push((height, hash, self.tx_count()));
+        let first = self.outputs.len();
         for node in nodes {
             self.add(node);
+        }
+        // No rule lets anybody spend what a chain's first block makes.
+        if hash == self.network.genesis_hash() {
+            (first..self.outputs.len()).for_each(|output| self.void(OutputNum::new(count(output))));
         }
         Ok(())
     }
@@ -183,10 +188,20 @@ impl Memory {
             let row = self.row(tx, output);
             self.outputs.push(row);
             // A coinbase with the id of an earlier one takes its place (before BIP 34).
-            self.unspent.insert(OutPoint { txid: node.txid, vout }, number);
+            if let Some(replaced) = self.unspent.insert(OutPoint { txid: node.txid, vout }, number) {
+                self.void(replaced);
+            }
         }
         self.txs.push(TxRow { txid: node.txid, inputs, outputs: first..count(self.outputs.len()) });
         self.by_txid.insert(node.txid, tx);
+    }
+
+    /// Notes that no rule lets anybody spend an output, whatever its script says.
+    fn void(&mut self, output: OutputNum) {
+        if let Some(row) = self.outputs.get_mut(place(output.number())) {
+            row.fate = Fate::Unspendable;
+            row.address = None;
+        }
     }
 
     fn row(&mut self, creator: TxNum, output: &TxOut) -> OutputRow {

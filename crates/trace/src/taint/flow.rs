@@ -11,6 +11,7 @@ use super::{
     part::{CaseNum, Part, append},
     queue::{Arrival, Queue},
     rule::{Landed, Spend, land, lengthen},
+    share::Shares,
     terms::{Case, Method, Overlap, TaintError, Tainted, Terms, Totals, Trace, Traced, Unbalanced, outpoint},
 };
 use crate::graph::{Fate, Graph, OutputNum, Tip, TxNum};
@@ -49,6 +50,7 @@ pub fn trace_path<G: Graph>(
         overlaps: Vec::new(),
         touched: 0,
         spend: Spend::default(),
+        shares: Shares::default(),
         landed: Vec::new(),
     };
     walk.run(&mut seen)?;
@@ -116,7 +118,8 @@ fn plan<G: Graph>(
 
 /// When a transaction is processed: in chain order, but a coinbase that takes in followed fees comes last in its block.
 fn key<G: Graph>(graph: &G, terms: &Terms, tx: TxNum) -> u64 {
-    if follows_fees(terms) && graph.inputs(tx).next().is_none() {
+    let is_coinbase = || graph.inputs(tx).next().is_none() && graph.outside_inputs(tx) == 0;
+    if follows_fees(terms) && is_coinbase() {
         return coinbase_key(graph, tx);
     }
     tx.number().saturating_mul(2)
@@ -146,6 +149,7 @@ struct Walk<'a, G> {
     overlaps: Vec<Overlap>,
     touched: u64,
     spend: Spend,
+    shares: Shares,
     landed: Vec<Landed>,
 }
 
@@ -193,13 +197,17 @@ impl<G: Graph> Walk<'_, G> {
         let mut found = 0;
         for input in graph.inputs(tx) {
             let at = arrivals.binary_search_by_key(&input.number(), |arrival| arrival.source);
-            if let Some(arrival) = at.ok().and_then(|at| arrivals.get(at)) {
+            let value_sat = if let Some(arrival) = at.ok().and_then(|at| arrivals.get(at)) {
                 found += 1;
                 lengthen(self.terms.method, &mut self.spend.line, whole_sat, &arrival.parts);
-            }
-            let sum = whole_sat.checked_add(graph.value(input));
+                arrival.value_sat
+            } else {
+                graph.value(input)
+            };
+            let sum = whole_sat.checked_add(value_sat);
             whole_sat = sum.ok_or_else(|| TaintError::Sum { txid: graph.txid(tx) })?;
         }
+        check_inside(graph, tx)?;
         if found != arrivals.len() {
             return Err(TaintError::Contradiction { txid: graph.txid(tx) });
         }
@@ -239,7 +247,7 @@ impl<G: Graph> Walk<'_, G> {
         }
         let overspent = || TaintError::Overspent { txid: graph.txid(tx), inputs_sat: whole_sat };
         self.spend.rooms.push(left.ok_or_else(overspent)?);
-        land(self.terms.method, &mut self.spend, &mut self.landed);
+        land(self.terms.method, &mut self.spend, &mut self.shares, &mut self.landed);
         Ok(())
     }
 
@@ -323,7 +331,8 @@ impl<G: Graph> Walk<'_, G> {
             self.burn(parts);
         } else if follows_fees(self.terms) {
             let key = coinbase_key(self.graph, tx);
-            self.queue.push(Arrival { key, source: tx.number(), hops: 0, parts: parts.into() });
+            let value_sat = self.spend.rooms.last().copied().unwrap_or(0);
+            self.queue.push(Arrival { key, source: tx.number(), value_sat, hops: 0, parts: parts.into() });
         } else {
             self.count_all(parts, |totals| totals.fees_sat.get_or_insert_default());
         }
@@ -355,10 +364,7 @@ impl<G: Graph> Walk<'_, G> {
         if let Some(spender) = spender {
             let key = spender.number().saturating_mul(2);
             let parts = parts.as_slice().into();
-            return self.queue.push(Arrival { key, source: output.number(), hops: 0, parts });
-        }
-        if self.is_overwritten(output) {
-            return self.burn(parts);
+            return self.queue.push(Arrival { key, source: output.number(), value_sat, hops: 0, parts });
         }
         self.unspent.push(Tainted { output, value_sat, parts: parts.as_slice().into() });
     }
@@ -368,14 +374,6 @@ impl<G: Graph> Walk<'_, G> {
         let by_address = || self.graph.address(output).is_some_and(|own| stops.addresses.contains(&own));
         (!stops.outputs.is_empty() && stops.outputs.contains(&output))
             || (!stops.addresses.is_empty() && by_address())
-    }
-
-    /// Whether a later coinbase with the same id took the output's place, so that nobody can spend it (before BIP 30).
-    fn is_overwritten(&self, output: OutputNum) -> bool {
-        let tx = self.graph.creator(output);
-        let is_coinbase = self.graph.inputs(tx).next().is_none();
-        let last = |tx| self.graph.find(&self.graph.txid(tx));
-        is_coinbase && last(tx).is_some_and(|last| last > tx && last.number() < self.limit)
     }
 
     /// Drops what a theft has here, where that is less than the threshold.
@@ -435,8 +433,17 @@ impl<G: Graph> Walk<'_, G> {
     }
 }
 
+/// What comes in from before the graph has no known value, and so neither has the whole.
+pub(super) fn check_inside<G: Graph>(graph: &G, tx: TxNum) -> Result<(), TaintError> {
+    match graph.outside_inputs(tx) {
+        0 => Ok(()),
+        count => Err(TaintError::Outside { txid: graph.txid(tx), count }),
+    }
+}
+
 /// A transaction's fee.
 pub(super) fn fee<G: Graph>(graph: &G, tx: TxNum) -> Result<u64, TaintError> {
+    check_inside(graph, tx)?;
     let mut inputs_sat = 0_u64;
     for input in graph.inputs(tx) {
         let sum = inputs_sat.checked_add(graph.value(input));

@@ -2,7 +2,7 @@
 //!
 //! Decides the order alone. Keys never fall behind the last one taken, so only the near ones need a heap.
 
-use core::cmp::Ordering;
+use core::{cmp::Ordering, iter};
 use std::collections::{BTreeMap, BinaryHeap};
 
 use super::part::Parts;
@@ -17,6 +17,8 @@ pub(super) struct Arrival {
     pub key: u64,
     /// Where they come from: the number of an output, or of the transaction that pays them as a fee.
     pub source: u64,
+    /// All units of the source; kept here because looking it up again is a miss of the cache.
+    pub value_sat: u64,
     /// Least transactions between here and where the walk began; only backwards.
     pub hops: u32,
     /// The units.
@@ -39,7 +41,10 @@ impl PartialOrd for Arrival {
 /// Arrivals by key.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    near: BinaryHeap<Arrival>,
+    /// The near ones, the first to leave last.
+    near: Vec<Arrival>,
+    /// Those that came after the near ones were put in order.
+    fresh: BinaryHeap<Arrival>,
     near_bucket: u64,
     far: BTreeMap<u64, Vec<Arrival>>,
 }
@@ -49,7 +54,7 @@ impl Queue {
     pub(super) fn push(&mut self, arrival: Arrival) {
         let bucket = arrival.key >> NEAR_BITS;
         if bucket <= self.near_bucket {
-            self.near.push(arrival);
+            self.fresh.push(arrival);
         } else {
             self.far.entry(bucket).or_default().push(arrival);
         }
@@ -57,18 +62,25 @@ impl Queue {
 
     /// The least key.
     pub(super) fn next_key(&mut self) -> Option<u64> {
-        if self.near.is_empty() {
-            let (bucket, arrivals) = self.far.pop_first()?;
+        if self.near.is_empty() && self.fresh.is_empty() {
+            let (bucket, mut arrivals) = self.far.pop_first()?;
             self.near_bucket = bucket;
-            self.near = BinaryHeap::from(arrivals);
+            arrivals.sort_unstable();
+            self.near = arrivals;
         }
-        self.near.peek().map(|arrival| arrival.key)
+        let keys = self.near.last().into_iter().chain(self.fresh.peek());
+        keys.map(|arrival| arrival.key).min()
     }
 
-    /// Moves all arrivals with this key into `arrivals`, in the order of their sources.
+    /// Moves all arrivals with this key into `arrivals`, which is empty, in the order of their sources.
     pub(super) fn take(&mut self, key: u64, arrivals: &mut Vec<Arrival>) {
-        while self.next_key() == Some(key) {
-            arrivals.extend(self.near.pop());
+        arrivals.extend(iter::from_fn(|| self.near.pop_if(|arrival| arrival.key == key)));
+        let ordered = arrivals.len();
+        while self.fresh.peek().is_some_and(|arrival| arrival.key == key) {
+            arrivals.extend(self.fresh.pop());
+        }
+        if ordered > 0 && arrivals.len() > ordered {
+            arrivals.sort_unstable_by_key(|arrival| arrival.source);
         }
     }
 }
@@ -81,7 +93,7 @@ mod tests {
     #[test]
     fn arrivals_leave_by_key_and_source_whenever_they_came() {
         let parts = Parts::from(&[Part { case: CaseNum::new(0), start_sat: 0, amount_sat: 1 }][..]);
-        let arrival = |key, source| Arrival { key, source, hops: 0, parts: parts.clone() };
+        let arrival = |key, source| Arrival { key, source, value_sat: 1, hops: 0, parts: parts.clone() };
         let mut queue = Queue::default();
         let width = 1 << NEAR_BITS;
         for (key, source) in [(5 * width, 1), (3, 9), (width, 7), (width - 1, 2), (3, 4)] {

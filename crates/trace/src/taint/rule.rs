@@ -6,7 +6,7 @@ use core::cmp::Reverse;
 
 use super::{
     part::{Part, append},
-    share::share,
+    share::Shares,
     terms::Method,
 };
 
@@ -31,7 +31,7 @@ pub(super) struct Landed {
 }
 
 /// Says where the units of `spend` land, by room, in each room in the order that [`Parts`](super::Parts) states. Uses up the line.
-pub(super) fn land(method: Method, spend: &mut Spend, landed: &mut Vec<Landed>) {
+pub(super) fn land(method: Method, spend: &mut Spend, shares: &mut Shares, landed: &mut Vec<Landed>) {
     landed.clear();
     match method {
         Method::Fifo => cut(spend, landed),
@@ -41,7 +41,7 @@ pub(super) fn land(method: Method, spend: &mut Spend, landed: &mut Vec<Landed>) 
         }
         Method::Poison => poison(spend, landed),
         Method::Haircut | Method::Tiho | Method::DirtyFirst | Method::CleanFirst => {
-            amounts(method, spend, landed);
+            amounts(method, spend, shares, landed);
         }
     }
 }
@@ -101,21 +101,20 @@ fn poison(spend: &mut Spend, landed: &mut Vec<Landed>) {
 }
 
 /// One theft after the other, the earliest first, each over what those before it left.
-fn amounts(method: Method, spend: &mut Spend, landed: &mut Vec<Landed>) {
+fn amounts(method: Method, spend: &mut Spend, shares: &mut Shares, landed: &mut Vec<Landed>) {
     gather(&mut spend.line);
-    let mut shares = Vec::new();
     for part in &spend.line {
         let (amount, rooms) = (part.amount_sat, spend.rooms.as_slice());
         match method {
-            Method::Haircut => share(rooms, amount, spend.whole_sat, &mut shares),
-            Method::Tiho => fill(rooms, amount, highest_first(rooms), &mut shares),
+            Method::Haircut => shares.split(rooms, amount, spend.whole_sat),
+            Method::Tiho => shares.fill(rooms, amount, highest_first(rooms)),
             // Clean units leave first: the tainted ones are the last of them.
-            Method::CleanFirst => fill(rooms, amount, (0..rooms.len()).rev(), &mut shares),
+            Method::CleanFirst => shares.fill(rooms, amount, (0..rooms.len()).rev()),
             Method::DirtyFirst | Method::Poison | Method::Fifo | Method::Lifo => {
-                fill(rooms, amount, 0..rooms.len(), &mut shares);
+                shares.fill(rooms, amount, 0..rooms.len());
             }
         }
-        for ((room, left), share) in spend.rooms.iter_mut().enumerate().zip(&shares) {
+        for ((room, left), share) in spend.rooms.iter_mut().enumerate().zip(shares.by_room()) {
             if *share > 0 {
                 *left = left.saturating_sub(*share);
                 let part = Part { case: part.case, start_sat: 0, amount_sat: *share };
@@ -135,18 +134,6 @@ fn highest_first(rooms: &[u64]) -> impl Iterator<Item = usize> + use<> {
     let mut order: Vec<usize> = (0..outputs).collect();
     order.sort_by_key(|room| Reverse(rooms.get(*room).copied()));
     order.into_iter().chain(core::iter::once(outputs))
-}
-
-/// Fills the rooms in this order.
-fn fill(rooms: &[u64], mut amount: u64, order: impl Iterator<Item = usize>, shares: &mut Vec<u64>) {
-    shares.clear();
-    shares.resize(rooms.len(), 0);
-    for room in order {
-        if let (Some(share), Some(value)) = (shares.get_mut(room), rooms.get(room)) {
-            *share = amount.min(*value);
-            amount = amount.saturating_sub(*share);
-        }
-    }
 }
 
 /// Adds an input's parts to the line, which until then is `before_sat` units long.

@@ -1,34 +1,65 @@
-//! Shares in exact proportion, by the largest remainder.
+//! Shares: in exact proportion by the largest remainder, or room after room.
 //!
 //! Decides how an amount is split; loses and makes no unit.
 
-/// Splits `amount` over `rooms` in proportion to their sizes, whose sum is `whole`: the floor of each exact share, and
-/// one unit more to the largest remainders (ties: the earlier room). No room gets more than its size, because
-/// `amount` is at most `whole`. Products of two 64-bit numbers fit 128 bits.
-pub(super) fn share(rooms: &[u64], amount: u64, whole: u64, shares: &mut Vec<u64>) {
-    shares.clear();
-    if amount == whole {
-        shares.extend_from_slice(rooms);
-        return;
+use core::cmp::Reverse;
+
+/// What each room gets. Kept from one transaction to the next, so that shares cost no allocation.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    by_room: Vec<u64>,
+    remainders: Vec<(Reverse<u64>, usize)>,
+}
+
+impl Shares {
+    /// What each room gets.
+    pub(super) fn by_room(&self) -> &[u64] {
+        &self.by_room
     }
-    let mut remainders: Vec<(u64, usize)> = Vec::new();
-    let mut left = amount;
-    for (place, room) in rooms.iter().enumerate() {
-        let (floor, remainder) = divide(*room, amount, whole);
-        left = left.saturating_sub(floor);
-        shares.push(floor);
-        if remainder > 0 {
-            remainders.push((remainder, place));
+
+    /// Splits `amount` over `rooms` in proportion to their sizes, whose sum is `whole`: the floor of each exact share,
+    /// and one unit more to the largest remainders (ties: the earlier room). No room gets more than its size, because
+    /// `amount` is at most `whole`. Products of two 64-bit numbers fit 128 bits.
+    pub(super) fn split(&mut self, rooms: &[u64], amount: u64, whole: u64) {
+        self.by_room.clear();
+        if amount == whole {
+            self.by_room.extend_from_slice(rooms);
+            return;
+        }
+        self.remainders.clear();
+        let mut left = amount;
+        for (place, room) in rooms.iter().enumerate() {
+            let (floor, remainder) = divide(*room, amount, whole);
+            left = left.saturating_sub(floor);
+            self.by_room.push(floor);
+            if remainder > 0 {
+                self.remainders.push((Reverse(remainder), place));
+            }
+        }
+        if left == 0 {
+            return;
+        }
+        self.remainders.sort_unstable();
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        for (_, place) in self.remainders.iter().take(left) {
+            if let Some(share) = self.by_room.get_mut(*place) {
+                *share = share.saturating_add(1);
+            }
         }
     }
-    if left == 0 {
-        return;
-    }
-    remainders.sort_unstable_by_key(|(remainder, place)| (core::cmp::Reverse(*remainder), *place));
-    let left = usize::try_from(left).unwrap_or(usize::MAX);
-    for (_, place) in remainders.into_iter().take(left) {
-        if let Some(share) = shares.get_mut(place) {
-            *share = share.saturating_add(1);
+
+    /// Fills the rooms in this order with `amount`.
+    pub(super) fn fill(&mut self, rooms: &[u64], mut amount: u64, order: impl Iterator<Item = usize>) {
+        self.by_room.clear();
+        self.by_room.resize(rooms.len(), 0);
+        for room in order {
+            if amount == 0 {
+                return;
+            }
+            if let (Some(share), Some(value)) = (self.by_room.get_mut(room), rooms.get(room)) {
+                *share = amount.min(*value);
+                amount = amount.saturating_sub(*share);
+            }
         }
     }
 }
@@ -48,9 +79,9 @@ mod tests {
     use super::*;
 
     fn split(rooms: &[u64], amount: u64) -> Vec<u64> {
-        let mut shares = Vec::new();
-        share(rooms, amount, rooms.iter().sum(), &mut shares);
-        shares
+        let mut shares = Shares::default();
+        shares.split(rooms, amount, rooms.iter().sum());
+        shares.by_room
     }
 
     #[test]

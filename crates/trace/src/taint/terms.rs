@@ -340,6 +340,16 @@ pub enum TaintError {
         /// The transaction.
         txid: Txid,
     },
+    /// Inputs whose values nobody here knows.
+    #[error(
+        "{txid} spends {count} outputs that are older than the index; it must begin with an earlier block"
+    )]
+    Outside {
+        /// The transaction.
+        txid: Txid,
+        /// How many.
+        count: u64,
+    },
     /// More goes out than comes in.
     #[error("{txid} takes in {inputs_sat} base units and gives out more")]
     Overspent {

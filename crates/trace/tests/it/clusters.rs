@@ -28,11 +28,14 @@ fn id(number: u8) -> Txid {
     Txid::from_bytes([number; 32])
 }
 
+/// What a transaction spends, as row and output, and whom it pays how much.
+type Row = (Vec<(u8, u32)>, Vec<(u8, u64)>);
+
 /// A chain of two blocks: the first pays these owners; then each row spends outputs of rows before (0 is the first
 /// block) and pays owners.
 struct Small {
     paid: Vec<(u8, u64)>,
-    rows: Vec<(Vec<(u8, u32)>, Vec<(u8, u64)>)>,
+    rows: Vec<Row>,
 }
 
 impl Small {
@@ -43,7 +46,7 @@ impl Small {
                 .collect()
         };
         let coinbase = Node { txid: id(0), inputs: Vec::new(), outputs: outputs(&self.paid) };
-        let spend = |(number, (spent, paid)): (u8, &(Vec<(u8, u32)>, Vec<(u8, u64)>))| {
+        let spend = |(number, (spent, paid)): (u8, &Row)| {
             let inputs = spent.iter().map(|(row, vout)| OutPoint { txid: id(*row), vout: *vout }).collect();
             Node { txid: id(number), inputs, outputs: outputs(paid) }
         };
@@ -125,12 +128,15 @@ fn what_looks_like_a_coinjoin_joins_nothing() {
     }
 }
 
+/// What is tried, by which rules, whether both coins are spent, whom that pays, and who is its change.
+type ChangeRow = (&'static str, &'static [Change], bool, &'static [(u8, u64)], Option<u8>);
+
 #[test]
 fn change_is_the_one_output_that_all_chosen_rules_name() {
     use Change::{Direct, Fresh, Optimal, Uneven};
     // Owner 1 holds 10,000 and 5,000; owner 9 was seen before. What owner 1 pays from the first alone, or from both.
     #[rustfmt::skip]
-    let rows: &[(&str, &[Change], bool, &[(u8, u64)], Option<u8>)] = &[
+    let rows: &[ChangeRow] = &[
         ("back to itself", &[Direct], false, &[(9, 4000), (1, 6000)], None),
         ("new beside known", &[Fresh], false, &[(9, 4000), (2, 6000)], Some(2)),
         ("two new", &[Fresh], false, &[(3, 4000), (2, 6000)], None),

@@ -12,5 +12,4 @@ mod index_undo;
 mod ordinals;
 mod random;
 mod real;
-mod real_blocks;
 mod rows;

@@ -20,6 +20,7 @@ type Range = (u128, u128);
 #[derive(Default)]
 pub(crate) struct Sats {
     next: u128,
+    is_first: bool,
     /// By outpoint and by which of the transactions with that id made it.
     unspent: BTreeMap<OutPoint, Vec<Range>>,
     /// What each output had when it was made; the last one's where an id repeats.
@@ -54,6 +55,7 @@ impl Sats {
     }
 
     pub(crate) fn block(&mut self, network: Network, height: Height, nodes: &[Node]) {
+        self.is_first = network == Network::BtcMain && height == Height::new(0);
         let subsidy = u128::from(network.subsidy_sat(height));
         let mut reward = vec![(self.next, self.next + subsidy)];
         self.next += subsidy;
@@ -74,7 +76,8 @@ impl Sats {
             let at = OutPoint { txid: node.txid, vout };
             let own = take(units, u128::from(output.value_sat));
             self.born.insert(at, own.clone());
-            if output.script.is_unspendable() {
+            // Nobody can spend what a chain's first block makes.
+            if output.script.is_unspendable() || self.is_first {
                 self.dead.extend(own);
             } else {
                 self.lost.extend(self.unspent.insert(at, own).unwrap_or_default());
