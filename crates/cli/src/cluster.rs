@@ -1,7 +1,6 @@
 //! `kuraban cluster`: which addresses one holder controls, and which transactions say so. Reads an index, decides nothing
 //! itself.
 
-use core::fmt::Write as _;
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 
 use clap::Args as ClapArgs;
@@ -154,25 +153,21 @@ impl All {
         let mut text = format!("{} addresses in {} clusters\n", self.addresses, self.clusters);
         if self.change_refused > 0 {
             let refused = self.change_refused;
-            // Writing to a string does not fail.
-            drop(writeln!(text, "{refused} times change would have joined two large clusters, and did not"));
+            text += &format!("{refused} times change would have joined two large clusters, and did not\n");
         }
         if let Some(one) = &self.of {
-            drop(writeln!(text, "\n{} of them are one holder's with {}:", one.size, one.address));
-            one.addresses.iter().take(SHOWN).for_each(|address| drop(writeln!(text, "  {address}")));
+            text += &format!("\n{} of them are one holder's with {}:\n", one.size, one.address);
+            text.extend(one.addresses.iter().take(SHOWN).map(|address| format!("  {address}\n")));
             let more = one.size.saturating_sub(SHOWN);
             if more > 0 {
-                drop(writeln!(text, "  and {more} more; --json lists all"));
+                text += &format!("  and {more} more; --json lists all\n");
             }
         }
         if let Some(largest) = self.largest.as_ref().filter(|largest| !largest.is_empty()) {
             let row = |large: &Large| [large.size.to_string(), large.address.clone()];
             let rows: Vec<[String; 2]> = largest.iter().map(row).collect();
-            drop(write!(
-                text,
-                "\nThe largest, by their first address:\n{}",
-                table([Side::Right, Side::Left], &rows)
-            ));
+            text += "\nThe largest, by their first address:\n";
+            text += &table([Side::Right, Side::Left], &rows);
         }
         text
     }
@@ -196,7 +191,7 @@ fn joined(index: &Index, clusters: &Clusters, from: AddressNum, to: AddressNum) 
         count => format!("{count} transactions join them:\n"),
     };
     for step in &path {
-        drop(writeln!(text, "  {}\n    {}\n    {}", step.txid, step.from, step.to));
+        text += &format!("  {}\n    {}\n    {}\n", step.txid, step.from, step.to);
     }
     Report::done(&Why { path, error: None }, text)
 }
