@@ -397,7 +397,7 @@ impl Watcher {
             return;
         }
         match spends::find(self.follower.fold(), &followed.coins, network, tx, place) {
-            Finding::Nothing => {}
+            Finding::Nothing | Finding::Unsettled => {}
             Finding::Invalid => self.invalid = self.invalid.saturating_add(1),
             Finding::Explained => {
                 self.waiting.end(&txid);

@@ -133,6 +133,65 @@ fn stolen_signers_cannot_explain_what_nobody_approved() {
     assert_quiet(&world);
 }
 
+/// Whoever holds enough signers can log receipts for anything. What the watcher cannot find among the vaults' coins explains
+/// nothing, even where payment, change and the fee that is known are right.
+#[test]
+fn a_payout_that_spends_a_coin_of_nobody_is_an_alarm_at_its_block() {
+    let check = |foreign: &[u32], theirs: bool| {
+        let mut world = World::new();
+        let funding = world.fund(0, VALUE_SAT);
+        let mut tx = assemble(&payout("w-1"), &funding);
+        let another = |vout| OutPoint { txid: kit::funding(40, 1).txid(), vout };
+        tx.inputs.extend(kit::tx(foreign.iter().copied().map(another).collect(), Vec::new()).inputs);
+        world.append(&story(&payout("w-1"), &tx, &[2, 3], &[1, 2, 3]));
+        let spent = vec![funding.outputs[0].clone(); tx.inputs.len()];
+        let tx = kit::steal(tx, &spent, (Branch::Receive, 0), &[1, 2]);
+        // Before a block holds it, a coin may only be unknown because its own block is late.
+        world.relay(&tx);
+        assert_quiet(&world);
+        assert_eq!(world.watcher.explained(), u64::from(!theirs));
+        world.mine(vec![tx.clone()]);
+        if !theirs {
+            return assert_quiet(&world);
+        }
+        assert_theft(&world, &tx);
+        let detail = world.alarms()[0].0.detail.clone();
+        assert!(detail.contains(&another(foreign[0]).to_string()), "{detail}");
+        // And where the block is the first that shows it.
+        let mut world = World::new();
+        world.fund(0, VALUE_SAT);
+        let assembled = {
+            let mut draft = tx.clone();
+            draft.inputs[0].witness.clear();
+            draft
+        };
+        world.append(&story(&payout("w-1"), &assembled, &[2, 3], &[1, 2, 3]));
+        world.mine(vec![tx.clone()]);
+        assert_theft(&world, &tx);
+    };
+    check(&[], false);
+    check(&[0], true);
+    check(&[7, 8], true);
+}
+
+/// The watcher's node may be a block behind the writer's, or hold a block back.
+#[test]
+fn a_payout_that_is_seen_before_its_coins_is_explained_by_their_block() {
+    let mut world = World::new();
+    let (funding, late) = (world.fund(0, VALUE_SAT), kit::funding(1, 5000));
+    let mut tx = assemble(&payout("w-1"), &funding);
+    tx.inputs.extend(kit::tx(vec![OutPoint { txid: late.txid(), vout: 0 }], Vec::new()).inputs);
+    world.append(&story(&payout("w-1"), &tx, &[2, 3], &[1, 2]));
+    let spent = [funding.outputs[0].clone(), late.outputs[0].clone()];
+    let tx = kit::steal(tx, &spent, (Branch::Receive, 0), &[1, 2]);
+    world.relay(&tx);
+    assert_eq!(world.watcher.explained(), 0);
+    world.mine(vec![late]);
+    world.mine(vec![tx]);
+    assert_eq!(world.watcher.explained(), 1);
+    assert_quiet(&world);
+}
+
 #[test]
 fn an_alarm_carries_evidence_that_a_signer_verifies_and_a_trip_for_every_signer() {
     let mut world = World::new();
