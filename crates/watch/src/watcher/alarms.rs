@@ -154,3 +154,40 @@ impl Alarms {
         self.standing.retain(|own| !own.cells.is_empty());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kuraban_base::Instant;
+
+    use super::*;
+
+    #[test]
+    fn the_cap_is_on_stalls_and_never_on_thefts() {
+        let clock = Clock { wall: Instant::from_ms(0), monotonic_ms: 0 };
+        let (me, secret) = ("watcher-1".parse().unwrap(), StatementSecret::from_seed(&[7; 32]));
+        let mut alarms = Alarms::default();
+        let mut raise = |number: usize, trip: bool| {
+            let raise = Raise {
+                rule: if trip { "theft" } else { "stall" },
+                subject: number.to_string(),
+                asset: Asset::Btc,
+                detail: String::new(),
+                evidence: None,
+                trip,
+            };
+            let raised = alarms.raise(clock, &me, &secret, raise);
+            raised.map(|(_, trip)| trip.is_some())
+        };
+        let last = ALARMS_MAX - 1;
+        assert!((0..last).all(|number| raise(number, false) == Some(false)));
+        assert_eq!(raise(last, false), Some(false));
+        // Full: a stall is one too many, a theft is not, and it leaves no room for a stall.
+        assert_eq!(raise(last + 1, false), None);
+        assert_eq!((raise(0, true), raise(1, true)), (Some(true), Some(true)));
+        assert_eq!(raise(last + 1, false), None);
+        // The same theft is none again.
+        assert_eq!(raise(0, true), None);
+        assert_eq!(alarms.list().len(), ALARMS_MAX + 2);
+        assert_eq!(alarms.standing().count(), 2);
+    }
+}
