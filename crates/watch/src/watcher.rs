@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use kuraban_base::{Height, Instant, MachineId};
+use kuraban_base::{Asset, Height, Instant, MachineId};
 use kuraban_chain::btc::{Block, Network, Tx};
 use kuraban_proof::TreeHead;
 use kuraban_vault::{
@@ -298,9 +298,13 @@ impl Watcher {
             let problem = "an entry of the log did not follow from those before it".to_owned();
             return refuse("log-not-followed", problem);
         }
-        if let Some(blind) = self.networks.values().find(|followed| !followed.chain.is_current()) {
-            let (network, tip) = (blind.chain.network(), blind.chain.tip());
-            let problem = format!("this watcher does not see {network} beyond height {}", tip.height);
+        let assets = self.seen();
+        if assets.is_empty() {
+            let tip = |followed: &Followed| {
+                format!("{} at {}", followed.chain.network(), followed.chain.tip().height)
+            };
+            let tips: Vec<String> = self.networks.values().map(tip).collect();
+            let problem = format!("this watcher sees no chain's tip; it is on {}", tips.join(", "));
             return refuse("chain-not-current", problem);
         }
         // The log's epoch does not know of such a trip. Signers that the trip does not reach must not go on by a lease from
@@ -310,8 +314,17 @@ impl Watcher {
         }
         let TreeHead { size, root } = self.follower.head();
         let epoch = self.follower.fold().breaker().epoch();
-        let lease = Lease { by: self.me.clone(), challenges, epoch, size, root, at: clock.wall };
+        let lease = Lease { by: self.me.clone(), challenges, assets, epoch, size, root, at: clock.wall };
         Response::Lease(Box::new(Signed::sign(lease, &self.secret)))
+    }
+
+    /// The assets whose chains are seen up to their tips; where an asset has several networks, all of them.
+    fn seen(&self) -> BTreeSet<Asset> {
+        let (current, blind): (Vec<_>, Vec<_>) =
+            self.networks.values().partition(|followed| followed.chain.is_current());
+        let asset = |followed: &&Followed| followed.chain.network().asset();
+        let blind: BTreeSet<Asset> = blind.iter().map(asset).collect();
+        current.iter().map(asset).filter(|asset| !blind.contains(asset)).collect()
     }
 
     fn subscribe(&mut self, to: Connection, count: u64, step: &mut Step) {

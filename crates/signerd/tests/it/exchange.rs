@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use kuraban_base::{Digest, Instant, MachineId};
+use kuraban_base::{Asset, Digest, Instant, MachineId};
 use kuraban_chain::btc::{Tx, TxOut, verify_input};
 use kuraban_link::{Connection, LinkError};
 use kuraban_vault::{
@@ -207,6 +207,7 @@ impl Exchange {
                 let lease = Lease {
                     by: kit::machine(4),
                     challenges: challenges.clone(),
+                    assets: [Asset::Btc].into(),
                     epoch: self.watcher.fold().breaker().epoch(),
                     size: head.size,
                     root: head.root,

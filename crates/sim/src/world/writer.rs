@@ -166,7 +166,7 @@ impl World {
             Effect::Publish { size, .. } => self.say(|| format!("a quorum co-signed {size} entries")),
             Effect::Send(id, request) => {
                 if let Some(machine) = Machine::of(&id) {
-                    self.request(machine, request);
+                    self.request(machine, *request);
                 }
             }
             Effect::SendEntries { to, from, until } => {

@@ -1,6 +1,8 @@
 //! What the simulator found in the machines, each as small as it can be told.
 
-use kuraban_base::MachineId;
+use std::collections::BTreeSet;
+
+use kuraban_base::{Asset, MachineId};
 use kuraban_chain::btc::{Branch, Tx, TxOut};
 use kuraban_proof::{Entry, Frontier, Opening, SignedCheckpoint};
 use kuraban_vault::{
@@ -11,7 +13,7 @@ use kuraban_vault::{
     receipt::{Lease, Receipt},
     signer::{Clock, Signer},
     statement::Signed,
-    wire::{LogEntry, ReleaseItem, Request, Response, SignItem},
+    wire::{Answer, LogEntry, Refused, ReleaseItem, Request, Response, SignItem},
 };
 
 use crate::kit;
@@ -94,6 +96,8 @@ struct Rogue {
     frontier: Frontier,
     checkpoint: Vec<u8>,
     lease: Option<Signed<Lease>>,
+    /// The assets that leases name.
+    seen: BTreeSet<Asset>,
 }
 
 impl Rogue {
@@ -105,6 +109,7 @@ impl Rogue {
             frontier: Frontier::new(),
             checkpoint: Vec::new(),
             lease: None,
+            seen: [Asset::Btc].into(),
         }
     }
 
@@ -143,17 +148,21 @@ impl Rogue {
         }
         let head = self.frontier.head();
         let (by, size, root) = (kit::machine(4), head.size, head.root);
-        let lease = Lease { by, challenges, epoch: 0, size, root, at: kit::NOW };
+        let lease = Lease { by, challenges, assets: self.seen.clone(), epoch: 0, size, root, at: kit::NOW };
         self.checkpoint = signed.to_string().into_bytes();
         self.lease = Some(Signed::sign(lease, &kit::statement(4)));
     }
 
     fn receipt(&mut self, signer: usize, payout: &Payout, tx: &Tx, prev: &Tx) -> Body {
+        Body::PayoutReceipt(self.ask_receipt(signer, payout, tx, prev).unwrap())
+    }
+
+    fn ask_receipt(&mut self, signer: usize, payout: &Payout, tx: &Tx, prev: &Tx) -> Answer<Signed<Receipt>> {
         let item = SignItem { payout: payout.id.clone(), txid: tx.txid(), prevs: vec![prev.encode()] };
         let (checkpoint, lease) = (self.checkpoint.clone(), self.lease.clone().unwrap());
         let answer = self.ask(signer, Request::Sign { checkpoint, lease, items: vec![item] });
         let Response::Receipts(mut receipts) = answer else { panic!("{answer:?}") };
-        Body::PayoutReceipt(receipts.remove(0).unwrap())
+        receipts.remove(0)
     }
 
     /// The codes of what a signer says against releasing its signature; none if it does.
@@ -167,6 +176,34 @@ impl Rogue {
             Err(refused) => refused.iter().map(|one| one.code.clone()).collect(),
         }
     }
+}
+
+/// The watcher's word on one chain says nothing about another.
+#[test]
+fn a_lease_that_does_not_name_the_asset_is_none() {
+    let payout = kit::payout("w-1", 9, 100_000_000);
+    let coin = kit::funding(0, 300_000_000);
+    let tx = draft(&payout, &coin);
+    let mut rogue = Rogue::new();
+    let mut bodies = wanted(&payout);
+    bodies.push(Body::PayoutAssembled { payout: payout.id.clone(), tx: tx.encode() });
+    for assets in [vec![], vec![Asset::Ltc]] {
+        rogue.seen = assets.into_iter().collect();
+        rogue.log(std::mem::take(&mut bodies));
+        let refused = rogue.ask_receipt(0, &payout, &tx, &coin).unwrap_err();
+        let [Refused { code, detail }] = refused.as_slice() else { panic!("{refused:?}") };
+        assert_eq!(code, "lease-invalid");
+        assert!(detail.ends_with("the watcher does not see the chain of BTC"), "{detail}");
+    }
+    rogue.seen = Asset::ALL.into();
+    rogue.log(Vec::new());
+    let receipts = [0, 1].map(|at| rogue.receipt(at, &payout, &tx, &coin));
+    rogue.seen = [Asset::Ltc].into();
+    rogue.log(receipts.into());
+    assert_eq!(rogue.release(0, &payout, &tx), ["lease-invalid"]);
+    rogue.seen = [Asset::Btc].into();
+    rogue.log(Vec::new());
+    assert_eq!(rogue.release(0, &payout, &tx), Vec::<String>::new());
 }
 
 /// With the share of a third signer, one honest signature for each of two transactions would pay twice.

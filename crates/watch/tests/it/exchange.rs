@@ -91,7 +91,7 @@ impl Exchange {
                 self.broadcast.push(tx);
                 None
             }
-            Effect::Send(to, request) => Some(self.ask(to, request)),
+            Effect::Send(to, request) => Some(self.ask(to, *request)),
             Effect::SendEntries { to, from, until } => {
                 let place = |size| usize::try_from(size).unwrap();
                 let entries = self.entries[place(from)..place(until)].to_vec();

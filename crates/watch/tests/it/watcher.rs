@@ -533,6 +533,7 @@ fn a_lease_says_what_the_watcher_folded_and_is_refused_when_it_is_blind() {
     let want = Lease {
         by: kit::machine(4),
         challenges: vec![[1; 32], [2; 32]],
+        assets: [Asset::Btc].into(),
         epoch: 0,
         size: head.size,
         root: head.root,
@@ -553,6 +554,39 @@ fn a_lease_says_what_the_watcher_folded_and_is_refused_when_it_is_blind() {
     );
     let refused = lease(&mut world);
     assert_refused(Some(refused), "log-not-followed");
+}
+
+#[test]
+fn a_lease_names_the_assets_whose_chains_are_all_seen() {
+    let check = |dark: &[Network], want: Option<&[Asset]>| {
+        let mut world = World::new();
+        world.dark = dark.to_vec();
+        world.restart();
+        match (lease(&mut world), want) {
+            (Response::Lease(given), Some(want)) => {
+                assert_eq!(given.claim_unverified().assets, want.iter().copied().collect());
+                assert!(world.runs(Service::Withdrawal));
+                let ltc = (Service::Withdrawal, Asset::Ltc);
+                let open = world.gate.passage(clock(world.now_ms), ltc);
+                let tightened = Passage::Tightened(Stage::Closed);
+                assert_eq!(open == tightened, dark.contains(&Network::LtcRegtest));
+            }
+            (refused, None) => assert_refused(Some(refused), "chain-not-current"),
+            (given, Some(_)) => panic!("{given:?}"),
+        }
+        // What is wrong with the log is wrong for all.
+        let funding = world.fund(0, VALUE_SAT);
+        world.relay(&theft(&funding, 0));
+        let code = if want.is_some() { "trip-not-logged" } else { "chain-not-current" };
+        let refused = lease(&mut world);
+        assert_refused(Some(refused), code);
+    };
+    check(&[], Some(&[Asset::Btc]));
+    check(&[Network::LtcRegtest], Some(&[Asset::Btc]));
+    check(&[Network::LtcRegtest, Network::LtcTest], Some(&[Asset::Btc]));
+    // One of an asset's two networks.
+    check(&[Network::BtcTest], None);
+    check(&[Network::BtcTest, Network::LtcRegtest], None);
 }
 
 #[test]

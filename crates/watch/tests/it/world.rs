@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use kuraban_base::{Amount, Asset, Digest, Instant, MachineId};
-use kuraban_chain::btc::{Branch, OutPoint, Tx, TxOut};
+use kuraban_chain::btc::{Branch, Network, OutPoint, Tx, TxOut};
 use kuraban_proof::{Entry, Frontier, KeyId, Opening, SignedCheckpoint};
 use kuraban_vault::{
     APPROVE, Charter, Payout, REQUEST, Role,
@@ -68,18 +68,21 @@ pub(crate) struct World {
     pub(crate) now_ms: u64,
     /// What was sent to others than the node, in order, since it was last looked at.
     pub(crate) sent: Vec<Effect>,
-    gate: Gate,
+    pub(crate) gate: Gate,
+    /// Networks that are followed too and have no node.
+    pub(crate) dark: Vec<Network>,
 }
 
-fn settings(node: &Node) -> Settings {
-    let chain = chain::Settings {
-        network: kit::NETWORK,
+fn settings(node: &Node, dark: &[Network]) -> Settings {
+    let chain = |network| chain::Settings {
+        network,
         birthday: node.birthday(),
         poll_ms: POLL_MS,
         stall_ms: STALL_MS,
         block_ms_max: 3_600_000,
     };
-    Settings { chains: vec![chain], log_wait_ms: 500 }
+    let chains = [kit::NETWORK].iter().chain(dark).copied().map(chain).collect();
+    Settings { chains, log_wait_ms: 500 }
 }
 
 pub(crate) fn clock(now_ms: u64) -> Clock {
@@ -87,9 +90,9 @@ pub(crate) fn clock(now_ms: u64) -> Clock {
     Clock { wall: kit::NOW.plus_ms(now_ms), monotonic_ms: now_ms + 77 }
 }
 
-fn watcher(charter: &Arc<Charter>, node: &Node, now_ms: u64) -> Watcher {
+fn watcher(charter: &Arc<Charter>, node: &Node, dark: &[Network], now_ms: u64) -> Watcher {
     let secrets = Secrets { statement: kit::statement(4), cosigner: kit::cosigner(4) };
-    Watcher::new(kit::machine(4), Arc::clone(charter), secrets, &settings(node), clock(now_ms)).unwrap()
+    Watcher::new(kit::machine(4), Arc::clone(charter), secrets, &settings(node, dark), clock(now_ms)).unwrap()
 }
 
 impl World {
@@ -114,7 +117,7 @@ impl World {
     pub(crate) fn without_log(charter: Arc<Charter>) -> Self {
         let mut node = Node::new(kit::NETWORK);
         node.grow(3);
-        let watcher = watcher(&charter, &node, 0);
+        let watcher = watcher(&charter, &node, &[], 0);
         let mut world = Self {
             charter,
             node,
@@ -125,6 +128,7 @@ impl World {
             now_ms: 0,
             sent: Vec::new(),
             gate: Gate::default(),
+            dark: Vec::new(),
         };
         world.join();
         world
@@ -218,7 +222,7 @@ impl World {
     pub(crate) fn restore(&mut self) {
         self.sent.clear();
         self.gate = Gate::default();
-        self.watcher = watcher(&self.charter, &self.node, self.now_ms);
+        self.watcher = watcher(&self.charter, &self.node, &self.dark, self.now_ms);
         for row in &self.disk {
             self.watcher.restore(Change::decode(row).unwrap()).unwrap();
         }
