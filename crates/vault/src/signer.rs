@@ -195,7 +195,7 @@ impl Signer {
                 size: self.follower.fold().size(),
                 epoch: self.follower.fold().breaker().epoch(),
             }),
-            (Role::Writer, Request::Extend { from, entries, checkpoint }) => {
+            (Role::Writer, Request::Extend { from, entries, checkpoint, newest: _ }) => {
                 self.extend(clock, fresh, from, entries, &checkpoint)
             }
             (Role::Writer, Request::Sign { checkpoint, lease, items }) => {

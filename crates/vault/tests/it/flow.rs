@@ -132,7 +132,7 @@ impl Exchange {
                 let place = |size| usize::try_from(size).unwrap();
                 let entries = self.disk[place(from)..place(until)].to_vec();
                 let checkpoint = self.checkpoints[&until].clone();
-                Some(self.ask(to, Request::Extend { from, entries, checkpoint }))
+                Some(self.ask(to, Request::Extend { from, entries, checkpoint, newest: until }))
             }
         }
     }
@@ -159,7 +159,7 @@ impl Exchange {
     fn watch(&mut self, request: Request) -> Response {
         match request {
             Request::Status => Response::Status { size: self.watcher.fold().size(), epoch: 0 },
-            Request::Extend { from, entries, checkpoint } => {
+            Request::Extend { from, entries, checkpoint, newest: _ } => {
                 let followed = self.watcher.extend(from, &entries, &checkpoint, self.now).unwrap();
                 Response::Cosigned { size: followed.head.size, line: followed.line, challenge: [0; 32] }
             }
@@ -490,6 +490,25 @@ fn theft(funding: &Tx, machines: &[u8]) -> Tx {
     let loot = TxOut { value_sat: 10_000_000, script: kit::address(0xee).script() };
     let tx = kit::tx(vec![kit::coin(funding).outpoint], vec![loot]);
     kit::steal(tx, &[funding.outputs[0].clone()], (Branch::Receive, 0), machines)
+}
+
+/// A watcher that was set up anew raises its alarm again with a trip of its own, and leases nothing until the log shows it.
+#[test]
+fn a_trip_with_an_alarm_that_is_in_the_log_already_is_logged_too_and_once() {
+    let mut exchange = Exchange::new();
+    let funding = kit::funding(0, 50_000_000);
+    let Event::Alarm(raised, Some(trip)) = alarm(&theft(&funding, &[1, 2]), &[&funding]) else {
+        panic!("no trip")
+    };
+    let size = exchange.size();
+    exchange.happen(Event::Alarm(raised.clone(), None));
+    exchange.happen(Event::Alarm(raised.clone(), None));
+    assert_eq!((exchange.size(), exchange.writer.fold().breaker().epoch()), (size + 1, 0));
+    for _ in 0..2 {
+        exchange.happen(Event::Alarm(raised.clone(), Some(trip.clone())));
+        assert_eq!((exchange.size(), exchange.writer.fold().breaker().epoch()), (size + 2, 1));
+    }
+    assert!(exchange.writer.fold().has_trip(trip.claim_unverified()));
 }
 
 #[test]

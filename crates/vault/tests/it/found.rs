@@ -137,7 +137,7 @@ impl Rogue {
         let (mut lines, mut challenges) = (vec![followed.line], Vec::new());
         for signer in 0..2 {
             let (entries, checkpoint) = (entries.clone(), checkpoint.clone());
-            let answer = self.ask(signer, Request::Extend { from, entries, checkpoint });
+            let answer = self.ask(signer, Request::Extend { from, entries, checkpoint, newest: 0 });
             let Response::Cosigned { line, challenge, .. } = answer else { panic!("{answer:?}") };
             lines.push(line);
             challenges.push(challenge);

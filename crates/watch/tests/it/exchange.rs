@@ -96,7 +96,7 @@ impl Exchange {
                 let place = |size| usize::try_from(size).unwrap();
                 let entries = self.entries[place(from)..place(until)].to_vec();
                 let checkpoint = self.checkpoints[&until].clone();
-                Some(self.ask(to, Request::Extend { from, entries, checkpoint }))
+                Some(self.ask(to, Request::Extend { from, entries, checkpoint, newest: until }))
             }
         }
     }

@@ -1,6 +1,9 @@
 //! A watcher with its node, a log that a test writes entry by entry, a gate, and a disk that outlives the watcher.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use kuraban_base::{Amount, Asset, Digest, Instant, MachineId};
 use kuraban_chain::btc::{Branch, Network, OutPoint, Tx, TxOut};
@@ -36,6 +39,8 @@ const STREAM: [u8; 32] = [7; 32];
 pub(crate) struct Log {
     frontier: Frontier,
     salts: u64,
+    entries: Vec<LogEntry>,
+    checkpoints: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Log {
@@ -51,9 +56,28 @@ impl Log {
             self.frontier.append(entry.leaf());
             LogEntry { entry: entry.encode(), salt, body: opening.body }
         };
-        let entries = bodies.iter().map(entry).collect();
+        let entries: Vec<LogEntry> = bodies.iter().map(entry).collect();
         let checkpoint = SignedCheckpoint::sign(&kit::log_key(), self.frontier.head()).unwrap();
-        (from, entries, checkpoint.to_string().into_bytes())
+        let checkpoint = checkpoint.to_string().into_bytes();
+        self.entries.extend(entries.iter().cloned());
+        self.checkpoints.insert(self.size(), checkpoint.clone());
+        (from, entries, checkpoint)
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// The sizes at which there is a checkpoint.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = u64> {
+        self.checkpoints.keys().copied()
+    }
+
+    /// What the writer sends of what it has.
+    pub(crate) fn extension(&self, from: u64, until: u64, newest: u64) -> Request {
+        let place = |size| usize::try_from(size).unwrap();
+        let entries = self.entries[place(from)..place(until)].to_vec();
+        Request::Extend { from, entries, checkpoint: self.checkpoints[&until].clone(), newest }
     }
 }
 
@@ -202,7 +226,8 @@ impl World {
     pub(crate) fn append(&mut self, bodies: &[Body]) {
         let (from, entries, checkpoint) = self.log.append(clock(self.now_ms).wall, bodies);
         let size = from + u64::try_from(entries.len()).unwrap();
-        let answer = self.ask(WRITER, Role::Writer, Request::Extend { from, entries, checkpoint });
+        let answer =
+            self.ask(WRITER, Role::Writer, Request::Extend { from, entries, checkpoint, newest: size });
         let Some(Response::Cosigned { size: cosigned, challenge, .. }) = answer else { panic!("{answer:?}") };
         assert_eq!((cosigned, challenge), (size, [9; 32]));
     }
@@ -216,6 +241,19 @@ impl World {
     pub(crate) fn restart(&mut self) {
         self.restore();
         self.join();
+    }
+
+    /// The watcher is set up anew: its store is gone.
+    pub(crate) fn wipe(&mut self) {
+        self.disk.clear();
+        self.restart();
+    }
+
+    /// The writer sends the log from where the watcher is up to a size, and says how much it has.
+    pub(crate) fn hand(&mut self, until: u64, newest: u64) {
+        let request = self.log.extension(self.watcher.follower().fold().size(), until, newest);
+        let answer = self.ask(WRITER, Role::Writer, request);
+        assert!(matches!(answer, Some(Response::Cosigned { size, .. }) if size == until), "{answer:?}");
     }
 
     /// As [`restart`](Self::restart), with nobody connected yet.
