@@ -12,6 +12,10 @@ use crate::{
     statement::{Statement, instant},
 };
 
+/// How long a receipt is good for, in milliseconds from when it was given: after that its signer releases no signature on
+/// its strength. Long enough for a writer that restarts; short, because limits count what was given within it beside the day.
+pub const RECEIPT_MS: u64 = 10 * 60 * 1000;
+
 /// Most challenges that one lease answers.
 const CHALLENGES_MAX: usize = 64;
 
@@ -30,8 +34,16 @@ pub struct Receipt {
     pub outflow: Amount,
     /// The signer's own count of receipts, from 1, without gaps.
     pub seq: u64,
-    /// When, by the signer's clock.
+    /// When, by the faster of the signer's clock and the witnesses'.
     pub at: Instant,
+}
+
+impl Receipt {
+    /// Whether it is good no more at `now`, the faster of the signer's two clocks.
+    #[must_use]
+    pub const fn is_lapsed(&self, now: Instant) -> bool {
+        now.ms_since(self.at) >= RECEIPT_MS
+    }
 }
 
 impl Statement for Receipt {

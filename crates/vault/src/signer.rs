@@ -82,7 +82,7 @@ pub struct Step {
     pub answer: Response,
 }
 
-/// A receipt given for one transaction of a payout.
+/// The latest receipt given for one transaction of a payout.
 #[derive(Clone, Debug)]
 struct Given {
     receipt: Receipt,
@@ -341,9 +341,11 @@ impl Signer {
         let mut persist = Vec::new();
         let mut answers = Vec::with_capacity(items.len());
         for item in items {
-            let answer = match self.given.get(&(item.payout.clone(), item.txid)) {
+            let given = self.given.get(&(item.payout.clone(), item.txid));
+            let answer = match given.filter(|given| !given.receipt.is_lapsed(now.latest())) {
                 // The same question again, after a lost answer: the same receipt.
                 Some(given) => Ok(Signed::sign(given.receipt.clone(), &self.secrets.statement)),
+                // The first time, or after the receipt has lapsed: everything is judged as it is now.
                 None => self.receipt(&moment, item, &mut persist),
             };
             answers.push(answer.map_err(|reasons| reasons.iter().map(Refused::from).collect()));
@@ -436,21 +438,26 @@ impl Signer {
         let record = fold.payout(&item.payout).ok_or_else(|| missing("the payout is not known"))?;
         let mut reasons = Vec::new();
         let own = |logged: &&crate::fold::LoggedReceipt| logged.receipt == given.receipt;
-        match record.receipts.iter().find(own).and_then(|logged| logged.index) {
+        let own = record.receipts.iter().find(own);
+        match own.and_then(|own| own.index.zip(own.first)) {
             None => reasons.extend(missing("this signer's receipt is not in the log")),
-            Some(index) => {
+            Some((index, first)) => {
                 match moment.covers(index) {
                     LogStanding::Witnessed => {}
                     LogStanding::NotWitnessed(problem) => reasons.push(Reason::LogNotWitnessed { problem }),
                     LogStanding::NotIncluded(problem) => reasons.push(Reason::LogNotIncluded { problem }),
                 }
                 reasons.extend(moment.leases(index, record.payout.asset()).err());
-                reasons.extend(first_in_log(record, given.receipt.txid, index).err());
-                reasons.extend(self.within_limits(record, given, index).err());
+                reasons.extend(first_in_log(record, given.receipt.txid, first).err());
+                reasons.extend(self.within_limits(record, given, first).err());
             }
         }
         reasons.extend(clocks(moment.now));
-        self.still_allowed(record, &mut reasons);
+        let now = moment.now.latest();
+        if given.receipt.is_lapsed(now) {
+            reasons.push(Reason::ReceiptLapsed { at: given.receipt.at, now });
+        }
+        self.still_allowed(record, now, &mut reasons);
         if !reasons.is_empty() {
             return Err(reasons);
         }
@@ -459,7 +466,7 @@ impl Signer {
 
     /// Two signers may have given receipts for two payouts that together break a limit, neither seeing the other's. The log
     /// has one order for all: what comes later has to fit beside what stands before it.
-    fn within_limits(&self, record: &Record, given: &Given, index: u64) -> Result<(), Reason> {
+    fn within_limits(&self, record: &Record, given: &Given, first: u64) -> Result<(), Reason> {
         let fold = self.follower.fold();
         let missing = || Reason::LogNotIncluded { problem: "the vault is not known".to_owned() };
         let (_, policy) = fold.charter().vault(&record.payout.vault).ok_or_else(missing)?;
@@ -467,7 +474,7 @@ impl Signer {
         if record.payout.kind == PayoutKind::Evacuation {
             let max = policy.evacuation.as_ref().map_or(Amount::ZERO, |order| order.fee_max);
             let fee = outflow.less(record.payout.amount).unwrap_or(outflow);
-            let sum = fold.evacuation_fees_before(record, index).plus(fee);
+            let sum = fold.evacuation_fees_before(record, first).plus(fee);
             return match sum.is_some_and(|sum| sum <= max) {
                 true => Ok(()),
                 false => Err(Reason::FeeAboveCap { fee, max }),
@@ -484,8 +491,12 @@ impl Signer {
         }
     }
 
-    /// What may have changed since the receipt: the payout ended, or the breaker was tripped.
-    fn still_allowed(&self, record: &Record, reasons: &mut Vec<Reason>) {
+    /// What may have changed since the receipt: the payout ended or expired, or the breaker was tripped.
+    fn still_allowed(&self, record: &Record, now: Instant, reasons: &mut Vec<Reason>) {
+        let expiry = record.payout.expiry;
+        if now >= expiry {
+            reasons.push(Reason::Expired { now, expiry });
+        }
         if let Some(status) = record.status.ended() {
             reasons.push(Reason::PayoutEnded { status });
         }
@@ -559,7 +570,7 @@ impl Moment {
 
 /// Of two transactions of a payout that do not exclude each other, the one whose receipt stands first in the log is the
 /// payout's. When the receipts were given neither signer may have seen the other's; the log has one order for all.
-fn first_in_log(record: &Record, txid: Txid, index: u64) -> Result<(), Reason> {
+fn first_in_log(record: &Record, txid: Txid, first: u64) -> Result<(), Reason> {
     let spends = |txid: &Txid| {
         let inputs = record.draft(txid).map(|draft| draft.tx.inputs.iter().map(|input| input.prev));
         inputs.into_iter().flatten().collect::<BTreeSet<OutPoint>>()
@@ -568,7 +579,7 @@ fn first_in_log(record: &Record, txid: Txid, index: u64) -> Result<(), Reason> {
     let mut earlier = record
         .receipts
         .iter()
-        .filter(|logged| logged.index.is_some_and(|at| at < index) && logged.receipt.txid != txid)
+        .filter(|logged| logged.first.is_some_and(|at| at < first) && logged.receipt.txid != txid)
         .map(|logged| logged.receipt.txid);
     match earlier.find(|other| spends(other).is_disjoint(&own)) {
         Some(earlier) => Err(Reason::TransactionOther { earlier: earlier.to_string() }),

@@ -22,6 +22,9 @@ use crate::{
 const PATIENCE_MS: u64 = 3000;
 /// How long after a refusal that may pass by itself the question is asked again, in milliseconds.
 const AGAIN_MS: u64 = 1000;
+/// How long after any other refusal of a payout that has receipts, in milliseconds: it cannot be refused any more, and
+/// what speaks against it, such as the day's limit, may change.
+const RECEIPTED_AGAIN_MS: u64 = 60_000;
 /// How long a peer without a useful answer is left alone, in milliseconds.
 const QUIET_MS: u64 = 200;
 /// How old a challenge may be when a lease is asked for it: it must still be good when the signer gets it back.
@@ -127,6 +130,8 @@ pub(super) struct Work {
     released: BTreeMap<MachineId, Instant>,
     signatures: BTreeMap<MachineId, Vec<InputSignature>>,
     refused: BTreeMap<MachineId, (Vec<Refused>, Instant)>,
+    /// Signers who said that their receipt of this number has lapsed.
+    lapsed: BTreeMap<MachineId, u64>,
     /// When it was first looked after.
     since: Option<Instant>,
 }
@@ -142,6 +147,7 @@ impl Work {
             released: BTreeMap::new(),
             signatures: BTreeMap::new(),
             refused: BTreeMap::new(),
+            lapsed: BTreeMap::new(),
             since: None,
         }
     }
@@ -152,9 +158,13 @@ impl Work {
     }
 }
 
+/// The code of a refusal that asks for a fresh receipt.
+const LAPSED: &str = "receipt-lapsed";
+
 /// Refusals that may pass by themselves: asked again a little later.
 fn passes(refused: &[Refused]) -> bool {
-    const PASSING: [&str; 6] = [
+    const PASSING: [&str; 7] = [
+        LAPSED,
         "lease-invalid",
         "log-not-witnessed",
         "log-not-included",
@@ -319,7 +329,9 @@ impl Coordinator {
         let own = |logged: &&crate::fold::LoggedReceipt| {
             logged.receipt.by == *id && logged.receipt.txid == work.txid
         };
-        match record.receipts.iter().find(own).and_then(|logged| logged.index) {
+        // Whether it has lapsed is for its signer to say: another clock would ask in vain.
+        let good = |logged: &&crate::fold::LoggedReceipt| work.lapsed.get(id) != Some(&logged.receipt.seq);
+        match record.receipts.iter().find(own).filter(good).and_then(|logged| logged.index) {
             Some(index) => {
                 let enough = record.receipts_logged(&work.txid) >= vault.descriptor.threshold();
                 (enough && !asked(&work.released)).then_some((index, Need::Release))
@@ -516,9 +528,33 @@ impl Coordinator {
                 Ok(_) => {
                     self.refuse(now, id, payout, vec![bad("signature-invalid", "a signature does not hold")])
                 }
-                Err(refused) => self.refuse(now, id, payout, refused),
+                Err(refused) => self.withheld(now, id, (payout, txid), refused),
             }
         }
+    }
+
+    /// A signer does not release its signatures. Where its receipt has lapsed it is asked for a fresh one.
+    fn withheld(
+        &mut self,
+        now: Instant,
+        id: &MachineId,
+        (payout, txid): (&PayoutId, &Txid),
+        refused: Vec<Refused>,
+    ) {
+        let own =
+            |logged: &&crate::fold::LoggedReceipt| logged.receipt.by == *id && logged.receipt.txid == *txid;
+        let receipts = self.fold.payout(payout).map(|record| &record.receipts).into_iter().flatten();
+        let seq = receipts.filter(own).map(|logged| logged.receipt.seq).next();
+        let work = self.work.get_mut(payout).filter(|work| work.txid == *txid);
+        if let (Some(work), Some(seq), true) = (work, seq, refused.iter().any(|one| one.code == LAPSED)) {
+            work.lapsed.insert(id.clone(), seq);
+            if refused.iter().all(|one| one.code == LAPSED) {
+                work.asked.remove(id);
+                work.released.remove(id);
+                return;
+            }
+        }
+        self.refuse(now, id, payout, refused);
     }
 
     /// Whether there is one valid signature for every input.
@@ -583,9 +619,13 @@ impl Coordinator {
 
     /// Forgets refusals that may have passed, and ends payouts that every signer refused for good.
     pub(super) fn retry(&mut self, now: Instant, fresh: &mut dyn FnMut() -> [u8; 32]) {
-        for work in self.work.values_mut() {
+        for (id, work) in &mut self.work {
             work.since.get_or_insert(now);
-            work.refused.retain(|_, (refused, at)| !passes(refused) || now.ms_since(*at) < AGAIN_MS);
+            let receipted = self.fold.payout(id).is_some_and(|record| !record.receipts.is_empty());
+            work.refused.retain(|_, (refused, at)| {
+                let again_ms = if receipted { RECEIPTED_AGAIN_MS } else { u64::MAX };
+                now.ms_since(*at) < if passes(refused) { AGAIN_MS } else { again_ms }
+            });
         }
         let signers = self.peers.values().filter(|peer| peer.role == Role::Signer).count();
         let hopeless = |(id, work): (&PayoutId, &Work)| {
@@ -602,16 +642,17 @@ impl Coordinator {
                 self.ended(&payout);
             }
         }
-        self.restore_work();
+        self.restore_work(now);
     }
 
     /// After a restart, makes the work of assembled payouts anew from the log and the coins.
-    fn restore_work(&mut self) {
+    fn restore_work(&mut self, now: Instant) {
+        let waits = |record: &Record| record.signed.is_none() && now < record.payout.expiry;
         let lacking: Vec<PayoutId> = self
             .active
             .iter()
             .filter(|id| !self.work.contains_key(*id))
-            .filter(|id| self.fold.payout(id).is_some_and(|record| record.signed.is_none()))
+            .filter(|id| self.fold.payout(id).is_some_and(waits))
             .cloned()
             .collect();
         for id in lacking {

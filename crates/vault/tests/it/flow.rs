@@ -26,16 +26,16 @@ use crate::kit;
 const FRAME_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Writer, three signers, and a watcher that follows and leases; everything delivered in order.
-struct Exchange {
-    writer: Coordinator,
+pub(crate) struct Exchange {
+    pub(crate) writer: Coordinator,
     signers: BTreeMap<MachineId, Signer>,
     watcher: Follower,
-    disk: Vec<LogEntry>,
+    pub(crate) disk: Vec<LogEntry>,
     checkpoints: BTreeMap<u64, Vec<u8>>,
-    sent: Vec<Tx>,
+    pub(crate) sent: Vec<Tx>,
     replies: BTreeMap<Token, Reply>,
     count: u64,
-    now: Instant,
+    pub(crate) now: Instant,
     /// How far the signers' clocks are behind.
     behind_ms: u64,
     /// A signer who co-signs and says nothing useful beside.
@@ -47,6 +47,8 @@ struct Exchange {
     seen: BTreeSet<Asset>,
     /// How often it was asked for a lease.
     leases_asked: u32,
+    /// Signers' connections break before their signatures arrive.
+    pub(crate) breaks: bool,
 }
 
 fn random(count: &mut u64) -> [u8; 32] {
@@ -55,7 +57,7 @@ fn random(count: &mut u64) -> [u8; 32] {
 }
 
 impl Exchange {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::under(kit::charter())
     }
 
@@ -81,10 +83,9 @@ impl Exchange {
             charter,
             seen: Asset::ALL.into(),
             leases_asked: 0,
+            breaks: false,
         };
-        for number in 1..=4 {
-            exchange.happen(Event::Joined(kit::machine(number)));
-        }
+        exchange.join();
         exchange
     }
 
@@ -93,7 +94,7 @@ impl Exchange {
     }
 
     /// One event, and everything that follows from it.
-    fn happen(&mut self, event: Event) {
+    pub(crate) fn happen(&mut self, event: Event) {
         let mut events = vec![event];
         for _ in 0..1000 {
             if events.is_empty() {
@@ -149,10 +150,14 @@ impl Exchange {
         if asks && self.mute.as_ref() == Some(&id) {
             return Event::Answer(id, Box::new(Response::Status { size: 0, epoch: 0 }));
         }
+        let releases = matches!(request, Request::Release { .. });
         let response = match self.signers.get_mut(&id) {
             Some(signer) => signer.step(clock, Role::Writer, fresh, request).answer,
             None => self.watch(request),
         };
+        if releases && self.breaks {
+            return Event::Lost(id);
+        }
         Event::Answer(id, Box::new(Response::decode(&response.encode()).unwrap()))
     }
 
@@ -212,22 +217,37 @@ impl Exchange {
         self.replies.remove(&token).unwrap()
     }
 
-    fn fund(&mut self, index: u32, value_sat: u64) -> TxOut {
+    pub(crate) fn fund(&mut self, index: u32, value_sat: u64) -> TxOut {
         let funding = kit::funding(index, value_sat);
         self.happen(Event::Coin(kit::hot(), kit::coin(&funding)));
         funding.outputs[0].clone()
     }
 
     /// Time passes, in the steps in which a driver tells it.
-    fn pass(&mut self, ms: u64) {
+    pub(crate) fn pass(&mut self, ms: u64) {
         for _ in 0..ms / 100 {
             self.now = self.now.plus_ms(100);
             self.happen(Event::Tick);
         }
     }
 
-    fn status(&self, id: &str) -> Status {
+    pub(crate) fn status(&self, id: &str) -> Status {
         self.writer.fold().payout(&id.parse().unwrap()).unwrap().status
+    }
+
+    /// The writer is killed and goes on from its disk.
+    pub(crate) fn restart(&mut self) {
+        let mut writer = Coordinator::new(&kit::machine(0), kit::charter(), kit::log_key());
+        writer.restore(&self.disk).unwrap();
+        writer.resume();
+        self.writer = writer;
+        self.join();
+    }
+
+    pub(crate) fn join(&mut self) {
+        for number in 1..=4 {
+            self.happen(Event::Joined(kit::machine(number)));
+        }
     }
 }
 
@@ -287,19 +307,13 @@ fn a_writer_that_restarts_goes_on_where_its_log_ends() {
     exchange.approve("w-1", 9, 100_000_000, 2);
     exchange.approve("w-1", 9, 100_000_000, 3);
     assert_eq!(exchange.sent.len(), 0);
-    let mut writer = Coordinator::new(&kit::machine(0), kit::charter(), kit::log_key());
-    writer.restore(&exchange.disk).unwrap();
-    writer.resume();
-    exchange.writer = writer;
-    for number in 1..=4 {
-        exchange.happen(Event::Joined(kit::machine(number)));
-    }
+    exchange.restart();
     exchange.fund(0, 300_000_000);
     assert_eq!((exchange.status("w-1"), exchange.sent.len()), (Status::Broadcast, 1));
 }
 
 /// A request of person 1 for this payout, with two approvals.
-fn approved(exchange: &mut Exchange, payout: &Payout) {
+pub(crate) fn approved(exchange: &mut Exchange, payout: &Payout) {
     let digest = payout.digest(&kit::charter().context());
     let request = kit::sign(&kit::person(1), REQUEST, digest.as_bytes());
     let ask = Ask::Request { payout: payout.clone(), request, key: payout.id.to_string() };

@@ -7,3 +7,5 @@ mod found;
 mod gate;
 mod judging;
 mod kit;
+mod lapse;
+mod rogue;

@@ -74,7 +74,7 @@ fn height(world: &World) -> u64 {
 
 /// The rows of this kind on the disk.
 fn rows(world: &World, of: fn(&Change) -> bool) -> usize {
-    world.disk.iter().map(|row| Change::decode(row).unwrap()).filter(|change| of(change)).count()
+    world.disk.iter().map(|row| Change::decode(row).unwrap()).filter(of).count()
 }
 
 fn anew(world: &World) -> usize {
