@@ -37,19 +37,39 @@ pub enum Mode {
     RogueAndTraitor,
     /// A thief holds the coin keys of two signers.
     Thief,
+    /// Faults, and the watcher's store is lost on the way: it is set up anew.
+    Anew,
+    /// A thief, and the watcher is set up anew before, between or after his thefts.
+    AnewThief,
 }
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Calm, Self::Faults, Self::Rogue, Self::Traitor, Self::RogueAndTraitor, Self::Thief];
+    pub const ALL: [Self; 8] = [
+        Self::Calm,
+        Self::Faults,
+        Self::Rogue,
+        Self::Traitor,
+        Self::RogueAndTraitor,
+        Self::Thief,
+        Self::Anew,
+        Self::AnewThief,
+    ];
 
     const fn rogue(self) -> bool {
         matches!(self, Self::Rogue | Self::RogueAndTraitor)
     }
 
     const fn faults(self) -> bool {
-        matches!(self, Self::Faults | Self::Traitor)
+        matches!(self, Self::Faults | Self::Traitor | Self::Anew)
+    }
+
+    const fn thief(self) -> bool {
+        matches!(self, Self::Thief | Self::AnewThief)
+    }
+
+    const fn anew(self) -> bool {
+        matches!(self, Self::Anew | Self::AnewThief)
     }
 }
 
@@ -80,6 +100,8 @@ pub enum Flaw {
     WatcherBlind,
     /// The watcher's copy of the log does not reach the disk.
     WatcherForgets,
+    /// A watcher that is set up anew does not wait for the log before it follows blocks.
+    FollowsEarly,
     /// Broken connections are not made again.
     NoReconnect,
 }

@@ -84,6 +84,8 @@ pub(super) enum What {
     Node(u64, Box<FromNode>),
     /// A foe takes his turn.
     Foe,
+    /// The watcher's store is lost.
+    Anew,
     /// Faults stop.
     Heal,
 }
@@ -144,7 +146,7 @@ impl World {
         let people = People::new(&mut random);
         let traitor = match scenario.mode {
             Mode::Traitor | Mode::RogueAndTraitor => random.pick(&super::realm::SIGNERS).copied(),
-            Mode::Calm | Mode::Faults | Mode::Rogue | Mode::Thief => None,
+            Mode::Calm | Mode::Faults | Mode::Rogue | Mode::Thief | Mode::Anew | Mode::AnewThief => None,
         };
         // Under a hostile writer the network may be hostile too.
         let cut = if scenario.mode.rogue() { random.pick(&[1, 2, 3, 9]).copied() } else { None };
@@ -208,6 +210,10 @@ impl World {
         let gap = self.random.within(8000, 25_000);
         self.after(gap, What::Block);
         self.after(100, What::Foe);
+        if self.scenario.mode.anew() {
+            let at_ms = self.random.within(5000, 90_000);
+            self.at(at_ms, What::Anew);
+        }
         let rogue = self.scenario.mode.rogue();
         let faulty_ms = if rogue { FOUL_MS } else { self.random.within(FAULTS_MS / 2, FAULTS_MS) };
         self.after(if self.scenario.mode == Mode::Calm { 1 } else { faulty_ms }, What::Heal);
@@ -238,6 +244,7 @@ impl World {
             What::JoinNode => self.join_node(),
             What::Node(number, from) => self.node_message(number, *from),
             What::Foe => self.foe(),
+            What::Anew => self.lose_watchers_store(),
             What::Heal => self.heal(),
         }
     }
@@ -252,7 +259,7 @@ impl World {
     fn foe(&mut self) {
         self.rogue_turn();
         self.thief_turn();
-        if self.scenario.mode.rogue() || self.scenario.mode == Mode::Thief {
+        if self.scenario.mode.rogue() || self.scenario.mode.thief() {
             let pause = self.random.within(100, 400);
             self.after(pause, What::Foe);
         }

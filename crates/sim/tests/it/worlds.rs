@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kuraban_sim::world::{Flaw, Mode, Outcome, Rule, Scenario, run};
 
 /// How many worlds all modes share; `KURABAN_SEEDS` says otherwise.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 660;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -99,6 +99,16 @@ fn a_hostile_writer_with_the_keys_of_one_signer_breaks_no_rule() {
 #[test]
 fn a_theft_is_noticed_stopped_and_the_rest_moved() {
     check(Mode::Thief, &["thefts", "alarms", "resets", "refused breaker-closed", "confirmed spends"]);
+}
+
+#[test]
+fn a_watcher_that_is_set_up_anew_stops_nothing_in_vain() {
+    check(Mode::Anew, &["watchers set up anew", "confirmed spends", "crashes", "reorganisations"]);
+}
+
+#[test]
+fn a_watcher_that_is_set_up_anew_notices_thefts() {
+    check(Mode::AnewThief, &["watchers set up anew", "thefts", "alarms", "resets"]);
 }
 
 /// Worlds in which a rule was broken once, and what it was that broke it.
@@ -202,6 +212,11 @@ fn a_watcher_that_sees_nothing_is_noticed() {
 #[test]
 fn a_watcher_that_forgets_the_log_is_noticed() {
     finds(Flaw::WatcherForgets, Mode::Faults, Rule::StoppedInVain);
+}
+
+#[test]
+fn a_watcher_that_follows_blocks_before_it_has_the_log_is_noticed() {
+    finds(Flaw::FollowsEarly, Mode::Anew, Rule::StoppedInVain);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A hostile writer with two signers and a watcher who do all that they should: what it asks is up to the test.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use kuraban_base::Instant;
+use kuraban_base::{Asset, Instant};
 use kuraban_chain::btc::{Branch, Tx, TxOut};
 use kuraban_proof::{Entry, Frontier, Opening, SignedCheckpoint};
 use kuraban_vault::{
@@ -63,6 +63,8 @@ pub(crate) struct Rogue {
     checkpoint: Vec<u8>,
     lease: Option<Signed<Lease>>,
     asked: u8,
+    /// The assets that leases name.
+    pub(crate) seen: BTreeSet<Asset>,
     /// What every clock says.
     pub(crate) now: Instant,
 }
@@ -79,6 +81,7 @@ impl Rogue {
             checkpoint: Vec::new(),
             lease: None,
             asked: 0,
+            seen: [Asset::Btc].into(),
             now: kit::NOW,
         };
         rogue.log(vec![opened()]);
@@ -112,7 +115,7 @@ impl Rogue {
         let (mut lines, mut challenges) = (vec![followed.line], Vec::new());
         for signer in 0..2 {
             let (entries, checkpoint) = (entries.clone(), checkpoint.clone());
-            let answer = self.ask(signer, Request::Extend { from, entries, checkpoint });
+            let answer = self.ask(signer, Request::Extend { from, entries, checkpoint, newest: 0 });
             let Response::Cosigned { line, challenge, .. } = answer else { panic!("{answer:?}") };
             lines.push(line);
             challenges.push(challenge);
@@ -123,7 +126,7 @@ impl Rogue {
         }
         let head = self.frontier.head();
         let (by, size, root) = (kit::machine(4), head.size, head.root);
-        let lease = Lease { by, challenges, epoch: 0, size, root, at: self.now };
+        let lease = Lease { by, challenges, assets: self.seen.clone(), epoch: 0, size, root, at: self.now };
         self.checkpoint = signed.to_string().into_bytes();
         self.lease = Some(Signed::sign(lease, &kit::statement(4)));
     }
