@@ -396,6 +396,21 @@ fn a_watcher_who_refuses_a_lease_because_it_lacks_entries_gets_them() {
     assert_eq!(exchange.sent.len(), 1);
 }
 
+#[test]
+fn a_payout_that_waits_long_for_a_lease_is_signed_when_there_is_one() {
+    let mut exchange = Exchange::new();
+    exchange.leases_from = u64::MAX;
+    exchange.fund(0, 300_000_000);
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    // Nothing is logged, so the same head is co-signed again and again.
+    exchange.pass(200_000);
+    exchange.leases_from = 0;
+    exchange.pass(10_000);
+    assert_eq!(exchange.sent.len(), 1);
+}
+
 /// A watcher's alarm over `theft`, with the trip that closes withdrawals.
 fn alarm(theft: &Tx, prevs: &[&Tx]) -> Event {
     let cells = vec![(Service::Withdrawal, Asset::Btc), (Service::Deposit, Asset::Btc)];
