@@ -41,6 +41,8 @@ pub(crate) struct Exchange {
     leases_from: u64,
     /// Signers' connections break before their signatures arrive.
     pub(crate) breaks: bool,
+    /// A signer who refuses for good.
+    stern: Option<MachineId>,
 }
 
 fn random(count: &mut u64) -> [u8; 32] {
@@ -70,6 +72,7 @@ impl Exchange {
             mute: None,
             leases_from: 0,
             breaks: false,
+            stern: None,
         };
         exchange.join();
         exchange
@@ -135,6 +138,11 @@ impl Exchange {
         let asks = matches!(request, Request::Sign { .. } | Request::Release { .. });
         if asks && self.mute.as_ref() == Some(&id) {
             return Event::Answer(id, Box::new(Response::Status { size: 0, epoch: 0 }));
+        }
+        if let (Request::Sign { items, .. }, true) = (&request, self.stern.as_ref() == Some(&id)) {
+            let refused = Refused { code: "input-unproven".to_owned(), detail: String::new() };
+            let answers = items.iter().map(|_| Err(vec![refused.clone()])).collect();
+            return Event::Answer(id, Box::new(Response::Receipts(answers)));
         }
         let releases = matches!(request, Request::Release { .. });
         let response = match self.signers.get_mut(&id) {
@@ -394,6 +402,25 @@ fn a_watcher_who_refuses_a_lease_because_it_lacks_entries_gets_them() {
     exchange.happen(Event::Joined(kit::machine(4)));
     exchange.pass(1000);
     assert_eq!(exchange.sent.len(), 1);
+}
+
+/// Half of the witnesses are not asked for anything, so their cosignatures would stay as old as the last entry.
+#[test]
+fn old_cosignatures_of_witnesses_who_have_nothing_to_do_hold_up_no_payout() {
+    for number in 1..=3 {
+        let mut exchange = Exchange::new();
+        exchange.stern = Some(kit::machine(number));
+        exchange.breaks = true;
+        exchange.fund(0, 300_000_000);
+        approved(&mut exchange, &kit::payout("w-1", 9, 100_000_000));
+        exchange.breaks = false;
+        exchange.now = exchange.now.plus_ms(40_000);
+        for other in (1..=3).filter(|other| *other != number) {
+            exchange.happen(Event::Joined(kit::machine(other)));
+        }
+        exchange.pass(5_000);
+        assert_eq!(exchange.sent.len(), 1, "without signer {number}");
+    }
 }
 
 #[test]
