@@ -86,6 +86,9 @@ pub(crate) fn japanese(reason: &Reason) -> String {
             format!("自分の時計 {own} と証人の時計 {witnesses} が30秒を超えて食い違っています")
         }
         Reason::LeaseInvalid { problem } => format!("監視機の有効なリースがありません（{problem}）"),
+        Reason::ReceiptLapsed { at, now } => {
+            format!("現在 {now} です。受領書は {at} に出され、失効しています")
+        }
     }
 }
 
