@@ -11,7 +11,7 @@ use crate::setup::{Runner, ensure_litecoind, ensure_nextest, ensure_nginx};
 use crate::{Outcome, bitcoind, say};
 
 /// Seeds of the simulator in every run of the tests; `cargo xtask soak` takes more.
-const SEEDS: u32 = 660;
+const SEEDS: u32 = 830;
 
 /// What tests find in their environment.
 pub(crate) struct Surroundings {

@@ -158,11 +158,11 @@ impl World {
     /// Whether nothing is left to wait for.
     pub(super) fn settled(&self) -> bool {
         match self.scenario.mode {
-            Mode::Rogue | Mode::RogueAndTraitor => true,
+            Mode::Rogue | Mode::RogueAndTraitor | Mode::Hoarder => true,
             Mode::Thief | Mode::AnewThief => {
                 self.thief.last_ms.is_some_and(|at| self.now_ms >= at.saturating_add(AFTERMATH_MS))
             }
-            Mode::Calm | Mode::Faults | Mode::Traitor | Mode::Anew => {
+            Mode::Calm | Mode::Faults | Mode::Traitor | Mode::Anew | Mode::Outage => {
                 let told = |gist: &Gist| matches!(gist, Gist::Request { .. } | Gist::Approval { .. });
                 let heard = self.people.wishes.iter().all(|wish| wish.told || !told(&wish.gist));
                 heard && self.writer.runs() && self.waiting().is_empty()
@@ -185,7 +185,8 @@ impl World {
     /// The last questions.
     pub(super) fn finish(&mut self) {
         self.check_acknowledged();
-        let calm = matches!(self.scenario.mode, Mode::Calm | Mode::Faults | Mode::Traitor | Mode::Anew);
+        let finishes = [Mode::Calm, Mode::Faults, Mode::Traitor, Mode::Anew, Mode::Outage];
+        let calm = finishes.contains(&self.scenario.mode);
         if calm && !self.settled() {
             let waiting = self.waiting().join(", ");
             let unheard = self.people.wishes.iter().filter(|wish| !wish.told).count();

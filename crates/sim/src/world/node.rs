@@ -13,7 +13,10 @@ use kuraban_vault::{
     fold::unsigned_id,
 };
 
-use super::realm::{self, NETWORK, START, realm};
+use super::{
+    Mode,
+    realm::{self, NETWORK, START, realm},
+};
 use crate::chain::{Accepted, Chain};
 
 /// An own output, and the transaction that made it.
@@ -34,8 +37,9 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new() -> Self {
-        let mut node = Self { chain: realm().chain.clone(), made: BTreeMap::new(), made_ms: BTreeMap::new() };
+    pub(super) fn new(mode: Mode) -> Self {
+        let chain = if mode == Mode::Hoarder { &realm().rich } else { &realm().chain };
+        let mut node = Self { chain: chain.clone(), made: BTreeMap::new(), made_ms: BTreeMap::new() };
         let (tip, _) = node.chain.tip();
         for height in realm().birthday.blocks()..=tip.blocks() {
             node.note(0, Height::new(height));

@@ -48,7 +48,7 @@ impl WriterSide {
                 Some(Flaw::KeysStolen) => SIGNERS.into(),
                 _ => traitor.into_iter().collect(),
             };
-            Writing::Rogue(Box::new(Rogue::new(stolen, random)))
+            Writing::Rogue(Box::new(Rogue::new(scenario.mode, stolen, random)))
         } else {
             Writing::Honest(Box::new(coordinator()))
         };

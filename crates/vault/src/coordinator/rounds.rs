@@ -54,6 +54,8 @@ pub(super) struct Peer {
     size: Option<u64>,
     /// Sizes that it co-signed, the latest last.
     sizes: VecDeque<u64>,
+    /// When it co-signed last.
+    cosigned: Instant,
     challenge: Option<([u8; 32], Instant)>,
     /// It refused the log; nothing is sent until it is joined anew.
     estranged: bool,
@@ -71,6 +73,7 @@ impl Peer {
             inflight: None,
             size: None,
             sizes: VecDeque::new(),
+            cosigned: Instant::from_ms(0),
             challenge: None,
             estranged: false,
             quiet_until: Instant::from_ms(0),
@@ -217,6 +220,7 @@ impl Coordinator {
             (Inflight::Extend, Response::Cosigned { size, line, challenge }) => {
                 peer.size = Some(size);
                 peer.leases_not = false;
+                peer.cosigned = now;
                 peer.sizes.push_back(size);
                 if peer.sizes.len() > SIZES_MAX {
                     peer.sizes.pop_front();
@@ -501,7 +505,18 @@ impl Coordinator {
         refused.map(|(machine, (reasons, _))| (machine, reasons.as_slice()))
     }
 
+    /// Lets every witness co-sign the present head again, so that the times of its cosignatures are new.
+    fn cosign_anew(&mut self, now: Instant) {
+        for peer in self.peers.values_mut().filter(|peer| now.ms_since(peer.cosigned) >= AGAIN_MS) {
+            peer.sizes.clear();
+        }
+    }
+
     fn refuse(&mut self, now: Instant, id: &MachineId, payout: &PayoutId, refused: Vec<Refused>) {
+        // It may not be a clock that is wrong, but cosignatures that are old because nothing is logged.
+        if refused.iter().any(|one| one.code == "clock-disagrees") {
+            self.cosign_anew(now);
+        }
         if let Some(work) = self.work.get_mut(payout) {
             work.asked.remove(id);
             work.released.remove(id);

@@ -49,6 +49,8 @@ pub(crate) struct Exchange {
     leases_asked: u32,
     /// Signers' connections break before their signatures arrive.
     pub(crate) breaks: bool,
+    /// A signer who refuses for good.
+    stern: Option<MachineId>,
 }
 
 fn random(count: &mut u64) -> [u8; 32] {
@@ -84,6 +86,7 @@ impl Exchange {
             seen: Asset::ALL.into(),
             leases_asked: 0,
             breaks: false,
+            stern: None,
         };
         exchange.join();
         exchange
@@ -149,6 +152,11 @@ impl Exchange {
         let asks = matches!(request, Request::Sign { .. } | Request::Release { .. });
         if asks && self.mute.as_ref() == Some(&id) {
             return Event::Answer(id, Box::new(Response::Status { size: 0, epoch: 0 }));
+        }
+        if let (Request::Sign { items, .. }, true) = (&request, self.stern.as_ref() == Some(&id)) {
+            let refused = Refused { code: "input-unproven".to_owned(), detail: String::new() };
+            let answers = items.iter().map(|_| Err(vec![refused.clone()])).collect();
+            return Event::Answer(id, Box::new(Response::Receipts(answers)));
         }
         let releases = matches!(request, Request::Release { .. });
         let response = match self.signers.get_mut(&id) {
@@ -473,6 +481,40 @@ fn a_payout_needs_a_lease_that_names_its_asset_and_others_go_on() {
     exchange.seen = [Asset::Ltc].into();
     exchange.pass(2000);
     assert_eq!(exchange.status("l-1"), Status::Broadcast);
+}
+
+/// Half of the witnesses are not asked for anything, so their cosignatures would stay as old as the last entry.
+#[test]
+fn old_cosignatures_of_witnesses_who_have_nothing_to_do_hold_up_no_payout() {
+    for number in 1..=3 {
+        let mut exchange = Exchange::new();
+        exchange.stern = Some(kit::machine(number));
+        exchange.breaks = true;
+        exchange.fund(0, 300_000_000);
+        approved(&mut exchange, &kit::payout("w-1", 9, 100_000_000));
+        exchange.breaks = false;
+        exchange.now = exchange.now.plus_ms(40_000);
+        for other in (1..=3).filter(|other| *other != number) {
+            exchange.happen(Event::Joined(kit::machine(other)));
+        }
+        exchange.pass(5_000);
+        assert_eq!(exchange.sent.len(), 1, "without signer {number}");
+    }
+}
+
+#[test]
+fn a_payout_that_waits_long_for_a_lease_is_signed_when_there_is_one() {
+    let mut exchange = Exchange::new();
+    exchange.leases_from = u64::MAX;
+    exchange.fund(0, 300_000_000);
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    // Nothing is logged, so the same head is co-signed again and again.
+    exchange.pass(200_000);
+    exchange.leases_from = 0;
+    exchange.pass(10_000);
+    assert_eq!(exchange.sent.len(), 1);
 }
 
 /// A watcher's alarm over `theft`, with the trip that closes withdrawals.
