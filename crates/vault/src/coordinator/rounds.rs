@@ -163,11 +163,14 @@ impl Work {
 
 /// The code of a refusal that asks for a fresh receipt.
 const LAPSED: &str = "receipt-lapsed";
+/// The code of a refusal that asks for cosignatures made since the signer started.
+const FROZEN: &str = "signer-frozen";
 
 /// Refusals that may pass by themselves: asked again a little later.
 fn passes(refused: &[Refused]) -> bool {
-    const PASSING: [&str; 7] = [
+    const PASSING: [&str; 8] = [
         LAPSED,
+        FROZEN,
         "lease-invalid",
         "log-not-witnessed",
         "log-not-included",
@@ -514,7 +517,7 @@ impl Coordinator {
 
     fn refuse(&mut self, now: Instant, id: &MachineId, payout: &PayoutId, refused: Vec<Refused>) {
         // It may not be a clock that is wrong, but cosignatures that are old because nothing is logged.
-        if refused.iter().any(|one| one.code == "clock-disagrees") {
+        if refused.iter().any(|one| ["clock-disagrees", FROZEN].contains(&one.code.as_str())) {
             self.cosign_anew(now);
         }
         if let Some(work) = self.work.get_mut(payout) {

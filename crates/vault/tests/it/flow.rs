@@ -15,7 +15,7 @@ use kuraban_vault::{
     fold::Status,
     follow::Follower,
     receipt::Lease,
-    signer::{Clock, Signer},
+    signer::{Change, Clock, Signer},
     statement::Signed,
     wire::{LogEntry, Refused, Request, Response},
 };
@@ -64,6 +64,11 @@ impl Exchange {
     }
 
     fn under(charter: Arc<Charter>) -> Self {
+        Self::behind(charter, 0)
+    }
+
+    /// With signers whose clocks are behind.
+    fn behind(charter: Arc<Charter>, behind_ms: u64) -> Self {
         let mut writer = Coordinator::new(&kit::machine(0), charter.clone(), kit::log_key());
         let mut count = 0;
         writer.open(kit::NOW, 3650, &mut || random(&mut count)).unwrap();
@@ -79,7 +84,7 @@ impl Exchange {
             replies: BTreeMap::new(),
             count,
             now: kit::NOW,
-            behind_ms: 0,
+            behind_ms,
             mute: None,
             leases_from: 0,
             charter,
@@ -249,6 +254,18 @@ impl Exchange {
         writer.restore(&self.disk).unwrap();
         writer.resume();
         self.writer = writer;
+        self.join();
+    }
+
+    /// Every signer is killed and starts again; their disks are as they were.
+    pub(crate) fn restart_signers(&mut self) {
+        let charter = kit::charter();
+        let last = *self.checkpoints.keys().next_back().unwrap();
+        for (number, signer) in (1..=3).zip(self.signers.values_mut()) {
+            assert_eq!((signer.seq(), signer.follower().head().size), (0, last));
+            *signer = kit::signer(number, &charter);
+            signer.restore(Change::Entries { from: 0, entries: self.disk.clone() }).unwrap();
+        }
         self.join();
     }
 
@@ -645,8 +662,7 @@ fn what_a_lost_race_leaves_behind_is_evacuated_again() {
 
 #[test]
 fn an_evacuation_does_not_wait_for_signers_whose_clocks_are_behind() {
-    let mut exchange = Exchange::new();
-    exchange.behind_ms = 9000;
+    let mut exchange = Exchange::behind(kit::charter(), 9000);
     let stolen = kit::funding(0, 50_000_000);
     exchange.fund(0, 50_000_000);
     exchange.fund(1, 300_000_000);
