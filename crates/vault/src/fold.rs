@@ -9,7 +9,9 @@ use std::{
     sync::Arc,
 };
 
-use kuraban_base::{Amount, Digest, Instant, PayoutDigest, PayoutId, Txid, VaultId, cbor::CborError};
+use kuraban_base::{
+    Amount, Digest, Instant, MachineId, PayoutDigest, PayoutId, Txid, VaultId, cbor::CborError,
+};
 use kuraban_chain::btc::{Network, OutPoint, Script, Tx};
 
 use crate::{
@@ -294,6 +296,8 @@ pub struct Fold {
     breaker: Breaker,
     trips: BTreeSet<Digest>,
     alarms: Vec<Alarm>,
+    /// The highest number of each signer's receipts.
+    seqs: BTreeMap<MachineId, u64>,
     /// How many alarms, and how many entries, the last reset left behind.
     alarms_reset: usize,
     size_reset: u64,
@@ -316,6 +320,7 @@ impl Fold {
             breaker: Breaker::default(),
             trips: BTreeSet::new(),
             alarms: Vec::new(),
+            seqs: BTreeMap::new(),
             alarms_reset: 0,
             size_reset: 0,
         }
@@ -371,6 +376,12 @@ impl Fold {
     #[must_use]
     pub fn alarms(&self) -> &[Alarm] {
         &self.alarms
+    }
+
+    /// The highest number of a signer's receipts in the log; 0 before the first.
+    #[must_use]
+    pub fn seq(&self, signer: &MachineId) -> u64 {
+        self.seqs.get(signer).copied().unwrap_or_default()
     }
 
     /// A vault's own scripts.
@@ -479,8 +490,11 @@ impl Fold {
             Body::PayoutExpired { payout } => self.end(&payout, Status::Expired)?,
             Body::PayoutAssembled { payout, tx } => self.assembled(&payout, &tx)?,
             Body::PayoutReceipt(receipt) => {
-                let receipt = self.verified(receipt, Role::Signer)?;
-                self.receipt(receipt.into_claim(), Some(self.size))?;
+                let receipt = self.verified(receipt, Role::Signer)?.into_claim();
+                let (by, seq) = (receipt.by.clone(), receipt.seq);
+                self.receipt(receipt, Some(self.size))?;
+                let highest = self.seqs.entry(by).or_default();
+                *highest = seq.max(*highest);
             }
             Body::PayoutSigned { payout, tx } => self.signed(&payout, tx)?,
             Body::PayoutBroadcast { payout, txid } => self.broadcast(&payout, txid)?,

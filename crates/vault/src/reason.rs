@@ -92,6 +92,10 @@ pub enum Reason {
     LeaseInvalid { problem: String },
     /// The signer gave its receipt too long ago to sign on the strength of it.
     ReceiptLapsed { at: Instant, now: Instant },
+    /// The signer has started, and nobody has shown it yet that its store is the latest.
+    SignerFrozen { problem: String },
+    /// The log has receipts of this signer that its store lacks: the store was set back.
+    SignerRestored { logged: u64, stored: u64 },
 }
 
 impl Reason {
@@ -140,6 +144,8 @@ impl Reason {
             Self::ClockDisagrees { .. } => "clock-disagrees",
             Self::LeaseInvalid { .. } => "lease-invalid",
             Self::ReceiptLapsed { .. } => "receipt-lapsed",
+            Self::SignerFrozen { .. } => "signer-frozen",
+            Self::SignerRestored { .. } => "signer-restored",
         }
     }
 }
@@ -222,6 +228,13 @@ impl fmt::Display for Reason {
             Self::ReceiptLapsed { at, now } => {
                 write!(f, "it is {now}, the receipt was given at {at} and lives {} s", RECEIPT_MS / 1000)
             }
+            Self::SignerFrozen { problem } => {
+                write!(f, "this signer has started and waits for a log co-signed since then: {problem}")
+            }
+            Self::SignerRestored { logged, stored } => write!(
+                f,
+                "the log has this signer's receipt {logged}, its store ends at {stored}: the store was set back"
+            ),
         }
     }
 }

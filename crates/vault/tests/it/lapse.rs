@@ -96,12 +96,14 @@ fn a_signer_that_was_killed_releases_on_its_receipt_until_it_lapses() {
     assert_eq!(rogue.release(0, &payout, &tx), NOTHING);
     // The answer was lost with the signer.
     rogue.restart(0, rogue.stored(0));
+    rogue.wait(0);
     rogue.wait(RECEIPT_MS - 1);
     assert_eq!(rogue.release(0, &payout, &tx), NOTHING);
     rogue.wait(1);
     let second = rogue.receipt(0, &payout, &tx, &coin).unwrap();
     assert_eq!(seq(&second), 2);
     rogue.restart(0, rogue.stored(0));
+    rogue.wait(0);
     rogue.log(vec![second]);
     assert_eq!(rogue.release(0, &payout, &tx), NOTHING);
 }

@@ -4,6 +4,7 @@
 mod flow;
 mod folding;
 mod found;
+mod frozen;
 mod gate;
 mod judging;
 mod kit;

@@ -1,14 +1,14 @@
 //! A hostile writer with two signers and a watcher who do all that they should: what it asks is up to the test.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use kuraban_base::Instant;
+use kuraban_base::{Asset, Instant};
 use kuraban_chain::btc::{Branch, Tx, TxOut};
 use kuraban_proof::{Entry, Frontier, Opening, SignedCheckpoint};
 use kuraban_vault::{
     APPROVE, Payout, REQUEST, Role,
     body::Body,
-    follow::Follower,
+    follow::{self, Follower},
     receipt::Lease,
     signer::{Change, Clock, Signer},
     statement::Signed,
@@ -60,9 +60,13 @@ pub(crate) struct Rogue {
     sides: Vec<Side>,
     watcher: Follower,
     frontier: Frontier,
-    checkpoint: Vec<u8>,
+    entries: Vec<LogEntry>,
+    signed: Option<SignedCheckpoint>,
+    pub(crate) checkpoint: Vec<u8>,
     lease: Option<Signed<Lease>>,
     asked: u8,
+    /// The assets that leases name.
+    pub(crate) seen: BTreeSet<Asset>,
     /// What every clock says.
     pub(crate) now: Instant,
 }
@@ -76,9 +80,12 @@ impl Rogue {
             sides: vec![side(1), side(2)],
             watcher: Follower::new(Arc::clone(&charter), kit::cosigner(4)),
             frontier: Frontier::new(),
+            entries: Vec::new(),
+            signed: None,
             checkpoint: Vec::new(),
             lease: None,
             asked: 0,
+            seen: [Asset::Btc].into(),
             now: kit::NOW,
         };
         rogue.log(vec![opened()]);
@@ -97,34 +104,65 @@ impl Rogue {
 
     /// Logs, and has the three co-sign and the watcher lease.
     pub(crate) fn log(&mut self, bodies: Vec<Body>) {
-        let from = self.frontier.size();
-        let mut entries = Vec::new();
         for body in bodies {
             let opening = Opening { salt: [7; 32], body: body.encode() };
             let (by, kind) = ("writer".parse().unwrap(), body.kind().parse().unwrap());
             let entry = Entry { at: self.now, by, kind, commit: opening.commit() };
             self.frontier.append(entry.leaf());
-            entries.push(LogEntry { entry: entry.encode(), salt: opening.salt, body: opening.body });
+            self.entries.push(LogEntry { entry: entry.encode(), salt: opening.salt, body: opening.body });
         }
-        let mut signed = SignedCheckpoint::sign(&kit::log_key(), self.frontier.head()).unwrap();
-        let checkpoint = signed.to_string().into_bytes();
-        let followed = self.watcher.extend(from, &entries, &checkpoint, self.now).unwrap();
-        let (mut lines, mut challenges) = (vec![followed.line], Vec::new());
-        for signer in 0..2 {
-            let (entries, checkpoint) = (entries.clone(), checkpoint.clone());
-            let answer = self.ask(signer, Request::Extend { from, entries, checkpoint });
+        self.cosign(&[0, 1], true);
+    }
+
+    /// Has these signers, and the watcher or not, co-sign the head; the watcher leases it to them.
+    pub(crate) fn cosign(&mut self, signers: &[usize], watcher: bool) {
+        let head = self.frontier.head();
+        let unsigned = SignedCheckpoint::sign(&kit::log_key(), head).unwrap();
+        let checkpoint = unsigned.to_string().into_bytes();
+        let rest = |size: u64| self.entries[usize::try_from(size).unwrap()..].to_vec();
+        let (mut lines, mut challenges) = (Vec::new(), Vec::new());
+        if watcher {
+            let from = self.watcher.fold().size();
+            lines.push(self.watcher.extend(from, &rest(from), &checkpoint, self.now).unwrap().line);
+        }
+        for signer in signers {
+            let from = self.sides[*signer].signer.follower().fold().size();
+            let entries = self.entries[usize::try_from(from).unwrap()..].to_vec();
+            let answer = self
+                .ask(*signer, Request::Extend { from, entries, checkpoint: checkpoint.clone(), newest: 0 });
             let Response::Cosigned { line, challenge, .. } = answer else { panic!("{answer:?}") };
             lines.push(line);
             challenges.push(challenge);
         }
+        let mut signed = self.signed.take().filter(|signed| signed.head() == head).unwrap_or(unsigned);
         let charter = kit::charter();
         for line in lines {
             signed.add_cosignatures(&line, charter.roster().quorum().witnesses()).unwrap();
         }
-        let head = self.frontier.head();
-        let (by, size, root) = (kit::machine(4), head.size, head.root);
-        let lease = Lease { by, challenges, epoch: 0, size, root, at: self.now };
         self.checkpoint = signed.to_string().into_bytes();
+        self.signed = Some(signed);
+        self.lease(challenges);
+    }
+
+    /// Has a signer co-sign what it has anew, for a challenge that the watcher answers with what it has itself.
+    pub(crate) fn challenge(&mut self, signer: usize) {
+        let from = self.sides[signer].signer.follower().fold().size();
+        let mut frontier = Frontier::new();
+        for entry in &self.entries[..usize::try_from(from).unwrap()] {
+            frontier.append(follow::open(entry).unwrap().1);
+        }
+        let signed = SignedCheckpoint::sign(&kit::log_key(), frontier.head()).unwrap();
+        let checkpoint = signed.to_string().into_bytes();
+        let answer = self.ask(signer, Request::Extend { from, entries: Vec::new(), checkpoint, newest: 0 });
+        let Response::Cosigned { challenge, .. } = answer else { panic!("{answer:?}") };
+        self.lease(vec![challenge]);
+    }
+
+    /// The watcher's lease of what it has folded.
+    fn lease(&mut self, challenges: Vec<[u8; 32]>) {
+        let head = self.watcher.head();
+        let (by, size, root) = (kit::machine(4), head.size, head.root);
+        let lease = Lease { by, challenges, assets: self.seen.clone(), epoch: 0, size, root, at: self.now };
         self.lease = Some(Signed::sign(lease, &kit::statement(4)));
     }
 
