@@ -16,6 +16,7 @@ use kuraban_trace::{
 use self::answer::Answer;
 use crate::{
     fail::{Failure, OrFail as _},
+    index::opening,
     say::Report,
 };
 
@@ -59,7 +60,7 @@ Examples:
 
 /// Runs `kuraban trace`.
 pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
-    let index = Index::open(&args.index).or_input("--index")?;
+    let index = Index::open(&args.index).map_err(opening)?;
     let terms = terms(args, &index)?;
     let seeds = args.seed.iter().map(|outpoint| seed(&index, *outpoint)).collect::<Result<_, _>>();
     let cases = [Case { seeds: seeds.or_input("--seed")? }];

@@ -5,6 +5,7 @@
 #![doc = include_str!("../../../docs/taint.md")]
 
 mod back;
+pub mod bundle;
 mod flow;
 mod part;
 mod queue;
