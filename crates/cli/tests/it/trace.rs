@@ -1,6 +1,6 @@
 //! `kuraban trace` on an index made here: the shape that other people's scripts read, totals that add up, clear errors.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use kuraban_base::Height;
 use kuraban_chain::btc::{Address, Network};
@@ -17,17 +17,24 @@ use crate::run::{Ran, run};
 
 const BLOCKS: u32 = 180;
 
-/// An index of a small economy, and outputs of its middle that are spent.
+/// An index of a small economy, with its blocks beside it, and outputs of its middle that are spent.
 fn indexed() -> (TempDir, Vec<String>) {
     let mut economy = Economy::new(Shape { block_txs: 10, ..Shape::BTC }, 3);
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer::create(folder.path(), Network::BtcRegtest, Start::GENESIS).unwrap();
+    let mut writer =
+        Writer::create(&folder.path().join("index"), Network::BtcRegtest, Start::GENESIS).unwrap();
+    let mut kept = Vec::new();
     for _ in 0..BLOCKS {
         let block = economy.next_block(Vec::new(), 0).unwrap();
+        kept.extend(Network::BtcRegtest.magic());
+        kept.extend(u32::try_from(block.encode().len()).unwrap().to_le_bytes());
+        kept.extend(block.encode());
         writer.append(&Prepared::read(Network::BtcRegtest, block.encode()).unwrap()).unwrap();
     }
     writer.close().unwrap();
-    let index = Index::open(folder.path()).unwrap();
+    fs::create_dir(folder.path().join("blocks")).unwrap();
+    fs::write(folder.path().join("blocks/blk00000.dat"), kept).unwrap();
+    let index = Index::open(&folder.path().join("index")).unwrap();
     let first = index.outputs(kuraban_trace::graph::TxNum::new(index.tx_count() / 2)).start;
     let spent = (first..first + 60).map(OutputNum::new).filter(|at| index.spender(*at).is_some());
     let seeds = spent.take(3).map(|at| outpoint(&index, at).to_string()).collect();
@@ -35,8 +42,8 @@ fn indexed() -> (TempDir, Vec<String>) {
     (folder, seeds)
 }
 
-fn traced(index: &Path, seeds: &[String], more: &[&str]) -> Ran {
-    let index = index.display().to_string();
+fn traced(folder: &Path, seeds: &[String], more: &[&str]) -> Ran {
+    let index = folder.join("index").display().to_string();
     let mut args = vec!["trace", "--index", &index, "--seed"];
     args.extend(seeds.iter().map(String::as_str));
     args.extend(more);
@@ -160,4 +167,39 @@ fn a_height_is_the_last_that_counts() {
     assert_eq!(at(BLOCKS - 1).0, whole["transactions_touched"].as_u64().unwrap());
     assert!(at(150).0 < at(BLOCKS - 1).0);
     assert_eq!(at(150).1, json!(Height::new(150).blocks()));
+}
+
+#[test]
+fn a_bundle_is_verified_without_the_index_and_no_byte_of_it_can_change() {
+    let (folder, seeds) = indexed();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (blocks, file) = (at("blocks"), at("theft.bundle"));
+    let bundle = ["--bundle", &file, "--blocks", &blocks];
+    for method in ["haircut", "lifo", "poison"] {
+        let more =
+            [&["--json", "--until", "175", "--dust", "1500", "--method", method], &bundle[..]].concat();
+        let ran = traced(folder.path(), &seeds, &more);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        fs::rename(folder.path().join("index"), folder.path().join("away")).unwrap();
+        let checked = run(["trace", "verify", &file, "--json"]);
+        fs::rename(folder.path().join("away"), folder.path().join("index")).unwrap();
+        assert_eq!(checked.status, 0, "{}{}", checked.out, checked.err);
+        assert_eq!((&checked.json()["ok"], &checked.json()["answer"]), (&json!(true), &ran.json()));
+    }
+    let whole = fs::read(&file).unwrap();
+    for place in (0..whole.len()).step_by(whole.len() / 60) {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let checked = run(["trace", "verify", &file, "--json"]);
+        assert_eq!((checked.status, &checked.json()["ok"]), (1, &json!(false)), "byte {place}");
+    }
+    let fees = traced(folder.path(), &seeds, &[&["--method", "fifo", "--follow-fees"], &bundle[..]].concat());
+    assert_eq!(fees.status, 2, "{}", fees.err);
+    assert!(fees.err.contains("a bundle cannot follow fees"), "{}", fees.err);
+    let none =
+        traced(folder.path(), &seeds, &["--method", "fifo", "--bundle", &file, "--blocks", &at("index")]);
+    assert_eq!(none.status, 2, "{}", none.err);
+    assert_eq!(run(["trace"]).status, 2);
+    assert_eq!(run(["trace", "verify", &at("nothing")]).status, 2);
 }
