@@ -350,3 +350,28 @@ fn stripped(tx: &Tx) -> Tx {
 fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use kuraban_chain::btc::block::merkle;
+
+    use super::*;
+
+    #[test]
+    fn every_leaf_of_every_tree_has_a_branch_to_the_root_and_to_no_other() {
+        for leaves in 1..40_u8 {
+            let level: Vec<[u8; 32]> = (0..leaves).map(|byte| [byte; 32]).collect();
+            let want = merkle(level.clone()).root;
+            for (place, leaf) in (0..).zip(&level) {
+                let branch = branch(level.clone(), place);
+                assert_eq!(root(*leaf, place, &branch), Some(want), "{place} of {leaves}");
+                assert_ne!(root([99; 32], place, &branch), Some(want), "{place} of {leaves}");
+                let beyond = place | 1 << branch.len();
+                assert_eq!(root(*leaf, beyond, &branch), None, "{place} of {leaves}");
+                let neighbour = place ^ 1;
+                let same = level.get(usize::try_from(neighbour).unwrap()).is_none();
+                assert!(leaves == 1 || same || root(*leaf, neighbour, &branch) != Some(want));
+            }
+        }
+    }
+}
