@@ -7,7 +7,7 @@ use kuraban_trace::{
     graph::Graph as _,
     index::{
         Index, Prepared, Start, Writer,
-        build::{self, Begin},
+        build::{self, Begin, COMMIT_BYTES, Pace},
         source::Source,
     },
 };
@@ -95,7 +95,16 @@ fn refused(network: Network, name: &str, bytes: &[u8]) -> String {
     let out = folder.path().join("index");
     let error = match Source::scan(network, &[file], |_, _| {}) {
         Err(error) => text(&error),
-        Ok(source) => text(&build::build(&out, &source, Begin::Genesis, &mut |_| {}).map(drop).unwrap_err()),
+        Ok(source) => text(
+            &build::build(
+                &out,
+                &source,
+                Begin::Genesis,
+                Pace { commit_bytes: COMMIT_BYTES, progress: &mut |_| {} },
+            )
+            .map(drop)
+            .unwrap_err(),
+        ),
     };
     assert!(!out.exists(), "{error}: something was written");
     error.replace(&*folder.path().to_string_lossy(), "")
