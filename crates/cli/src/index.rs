@@ -185,7 +185,7 @@ fn sourcing(error: SourceError) -> Failure {
 pub(crate) fn opening(error: OpenError) -> Failure {
     match &error {
         OpenError::Busy { .. }
-        | OpenError::File(FileError::Io { .. })
+        | OpenError::File(FileError::Io { .. } | FileError::Abandoned { .. })
         | OpenError::Head(HeadError::File(_)) => Failure::Undone(error.into()),
         OpenError::Head(
             HeadError::Missing { .. } | HeadError::Version { .. } | HeadError::Damaged { .. },

@@ -399,6 +399,18 @@ impl Index {
         }
     }
 
+    /// The index that a writer of this process has just closed: nothing is summed again.
+    fn reopen(folder: &Path) -> Result<Self, OpenError> {
+        let lock = lock(folder, Use::Read)?;
+        let head = Head::read(folder)?;
+        if head.state != State::Settled {
+            return Self::open(folder);
+        }
+        let index = Self::of(folder, lock, &head, false)?;
+        index.fits()?;
+        Ok(index)
+    }
+
     fn of(folder: &Path, lock: File, head: &Head, writes: bool) -> Result<Self, OpenError> {
         let Head { network, start, marks, .. } = head;
         let columns = Columns::open(folder, *network, marks, writes)?;

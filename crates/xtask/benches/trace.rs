@@ -13,7 +13,6 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use kuraban_chain::btc::Block;
 use kuraban_sim::economy::{Economy, Shape};
 use kuraban_trace::graph::{Graph, OutputNum, TxNum};
 use kuraban_trace::index::Index;
@@ -26,8 +25,6 @@ use sha2::{Digest, Sha256};
 const TRANSACTIONS: u64 = 1_000_000;
 /// Length after which a node begins another block file.
 const FILE_BYTES_MAX: u64 = 128 << 20;
-/// Threads that a build uses: one hashes ahead, one appends.
-const BUILD_THREADS: u64 = 2;
 
 fn main() -> Result<()> {
     let wanted = env::args().skip(1).find(|arg| !arg.starts_with('-'));
@@ -46,11 +43,11 @@ fn measure(folder: &Path, wanted: u64) -> Result<Map<String, Value>> {
     let (blocks, index) = (folder.join("blocks"), folder.join("index"));
     fs::create_dir_all(&blocks)?;
     let chain = make(&blocks, wanted)?;
-    let built = Instant::now();
+    let (built, busy) = (Instant::now(), cpu_ms()?);
     let source = Source::scan(Shape::BTC.regtest.network(), &[blocks], |_, _| {})?;
     let (graph, _) =
         build(&index, &source, Begin::Genesis, Pace { commit_bytes: COMMIT_BYTES, progress: &mut |_| {} })?;
-    let built = built.elapsed();
+    let (built, busy) = (built.elapsed(), cpu_ms()?.saturating_sub(busy));
     ensure!(graph.tx_count() == chain.transactions, "not every transaction is in the index");
     drop(graph);
     let opened = Instant::now();
@@ -67,6 +64,8 @@ fn measure(folder: &Path, wanted: u64) -> Result<Map<String, Value>> {
     let all: u64 = graph.files().iter().map(|file| file.bytes).sum();
     let hash_rate = rate(chain.bytes, chain.hashed);
     let build_rate = rate(chain.bytes, built);
+    let busy_rate = rate(chain.bytes, Duration::from_millis(busy));
+    let busy_hash_rate = rate(chain.bytes, Duration::from_nanos(chain.hash_busy_ns));
     Ok(Map::from_iter([
         (
             "chain".to_owned(),
@@ -75,7 +74,15 @@ fn measure(folder: &Path, wanted: u64) -> Result<Map<String, Value>> {
         ("SHA-256 twice, one thread".to_owned(), json!({ "ms": ms(chain.hashed), "MB/s": hash_rate })),
         (
             "index build".to_owned(),
-            json!({ "ms": ms(built), "MB/s": build_rate, "MB/s per thread": build_rate / BUILD_THREADS, "percent of hashing": (build_rate * 100).checked_div(hash_rate), "threads": BUILD_THREADS, "cpus": available_parallelism().map_or(0, usize::from) }),
+            json!({
+                "ms": ms(built),
+                "MB/s": build_rate,
+                "CPU ms": busy,
+                "MB per CPU second": busy_rate,
+                "percent of hashing": (busy_rate * 100).checked_div(busy_hash_rate),
+                "threads": 2,
+                "cpus": available_parallelism().map_or(0, usize::from),
+            }),
         ),
         ("open with every item checked".to_owned(), json!({ "ms": ms(opened), "MB/s": rate(all, opened) })),
         (
@@ -100,15 +107,17 @@ struct Made {
     bytes: u64,
     transactions: u64,
     hashed: Duration,
+    hash_busy_ns: u64,
 }
 
 /// Makes a chain and writes it as a node would.
 fn make(folder: &Path, wanted: u64) -> Result<Made> {
     let mut economy = Economy::new(Shape::BTC, 1);
-    let mut made = Made { bytes: 0, transactions: 0, hashed: Duration::ZERO };
+    let mut made = Made { bytes: 0, transactions: 0, hashed: Duration::ZERO, hash_busy_ns: 0 };
     let mut files = 0;
     let mut written = FILE_BYTES_MAX;
     let mut file = None;
+    let mut txs = Vec::new();
     let magic = Shape::BTC.regtest.network().magic();
     while made.transactions < wanted {
         let block = economy.next_block(Vec::new(), 0)?;
@@ -128,7 +137,13 @@ fn make(folder: &Path, wanted: u64) -> Result<Made> {
         written += length;
         made.bytes += length;
         made.transactions += u64::try_from(block.txs.len())?;
-        made.hashed += hash(&block);
+        txs.extend(block.txs.iter().map(kuraban_chain::btc::Tx::encode));
+        if written >= FILE_BYTES_MAX || made.transactions >= wanted {
+            let (took, busy_ns) = hash(&txs);
+            made.hashed += took;
+            made.hash_busy_ns += busy_ns;
+            txs.clear();
+        }
     }
     if let Some(mut file) = file {
         file.flush()?;
@@ -136,14 +151,14 @@ fn make(folder: &Path, wanted: u64) -> Result<Made> {
     Ok(made)
 }
 
-/// Hashes a block's transactions twice each, as they stand in it.
-fn hash(block: &Block) -> Duration {
-    let txs: Vec<Vec<u8>> = block.txs.iter().map(kuraban_chain::btc::Tx::encode).collect();
-    let start = Instant::now();
-    for tx in &txs {
+/// Hashes every transaction of the blocks twice, as they stand in them: how long it took, and how long the processor was
+/// busy with it.
+fn hash(blocks: &[Vec<u8>]) -> (Duration, u64) {
+    let (start, busy) = (Instant::now(), thread_busy_ns());
+    for tx in blocks {
         black_box(Sha256::digest(Sha256::digest(tx)));
     }
-    start.elapsed()
+    (start.elapsed(), thread_busy_ns().saturating_sub(busy))
 }
 
 /// Reads value, address and spender of every output and the output of every input; how many those are.
@@ -164,6 +179,20 @@ fn scan(graph: &Index) -> u64 {
     }
     black_box(sum);
     items
+}
+
+/// How long the processor was busy with this thread so far (Linux, `proc_pid_schedstat(5)`); 0 where nobody says.
+fn thread_busy_ns() -> u64 {
+    let said = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    said.split(' ').next().and_then(|busy| busy.parse().ok()).unwrap_or(0)
+}
+
+/// How long processors were busy with this process so far (Linux, `proc_pid_stat(5)`: ticks of 10 ms).
+fn cpu_ms() -> Result<u64> {
+    let said = fs::read_to_string("/proc/self/stat").context("the system does not count processor time")?;
+    let (_, after) = said.rsplit_once(')').context("processor time is not where it should be")?;
+    let ticks = after.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    Ok(ticks.sum::<Result<u64, _>>()? * 10)
 }
 
 fn ns(time: Duration) -> u64 {

@@ -170,7 +170,11 @@ fn fill(
     let kept = writer.index().counts().blocks;
     let entries: Vec<&Entry> = plan.append.iter().filter_map(|place| source.entries().get(*place)).collect();
     let filled = append_all(&mut writer, source, &entries, pace);
-    // What was appended before a failure is good and stays.
+    if writer.is_abandoned() {
+        let folder = writer.index().folder().to_owned();
+        return Err(filled.err().unwrap_or(FileError::Abandoned { folder }.into()));
+    }
+    // What was appended before a failure of any other kind is good and stays.
     let outcome = Outcome {
         appended: writer.index().counts().blocks - kept,
         taken_off: before - kept,
@@ -180,7 +184,7 @@ fn fill(
     let folder = writer.index().folder().to_owned();
     writer.close()?;
     filled?;
-    Ok((Index::open(&folder)?, outcome))
+    Ok((Index::reopen(&folder)?, outcome))
 }
 
 fn append_all(

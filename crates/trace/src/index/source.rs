@@ -267,7 +267,7 @@ impl Source {
     fn scan_records(&mut self, holder: Holder, length: u64) -> Result<(), SourceError> {
         let mut offset = 0;
         while offset + RECORD_BYTES <= length {
-            if holder.is_unwritten(offset)? {
+            if holder.is_zero(offset, RECORD_BYTES)? {
                 break;
             }
             let found = holder.array::<4>(offset)?;
@@ -287,6 +287,10 @@ impl Source {
             }
             self.note(&holder, at, bytes)?;
             offset = at + bytes;
+        }
+        let left = length - offset;
+        if left < RECORD_BYTES && !holder.is_zero(offset, left)? {
+            return Err(SourceError::Truncated { path: holder.path, offset, want: RECORD_BYTES, left });
         }
         self.holders.push(holder);
         Ok(())
@@ -366,13 +370,13 @@ impl Holder {
     }
 
     /// Whether a node has reserved this part of its file and not written it yet: zeros on the disk.
-    fn is_unwritten(&self, offset: u64) -> Result<bool, SourceError> {
-        let mut buffer = [0; 8];
+    fn is_zero(&self, offset: u64, bytes: u64) -> Result<bool, SourceError> {
         match &self.bytes {
             Held::Disk { file, .. } => {
+                let mut buffer = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
                 let failed = |source| SourceError::Io { path: self.path.clone(), source };
                 file.read_exact_at(&mut buffer, offset).map_err(failed)?;
-                Ok(buffer == [0; 8])
+                Ok(buffer.iter().all(|byte| *byte == 0))
             }
             Held::Memory(_) => Ok(false),
         }

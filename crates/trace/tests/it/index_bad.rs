@@ -137,6 +137,13 @@ fn files_that_are_wrong_are_refused_before_anything_is_written() {
         &good[..good.len() - 1],
         &format!("/blk00000.dat at {}: block of {last} bytes, only {} are left", start - 8, last - 1),
     );
+    let mut more = good.clone();
+    more.extend_from_slice(&[0, 0, 7]);
+    check(
+        "blk00000.dat",
+        &more,
+        &format!("/blk00000.dat at {}: block of 8 bytes, only 3 are left", good.len()),
+    );
     let mut garbled = good.clone();
     garbled[start - 8] ^= 1;
     check(
@@ -147,6 +154,15 @@ fn files_that_are_wrong_are_refused_before_anything_is_written() {
     let mut long = good.clone();
     long[start - 1] = 0xff;
     check("blk00000.dat", &long, &format!("/blk00000.dat at {}: block of 4278", start - 8));
+}
+
+#[test]
+fn missing_blocks_and_what_is_no_block_are_named() {
+    let blocks = chain(SMALL, 22, 20);
+    let check = |name: &str, bytes: &[u8], want: &str| {
+        let found = refused(NETWORK, name, bytes);
+        assert!(found.starts_with(want), "{found:?}, want {want:?}");
+    };
     let without = |at: usize| {
         let mut blocks = blocks.clone();
         blocks.remove(at);
