@@ -376,6 +376,8 @@ fn read_witnesses(reader: &mut Reader<'_>, inputs: usize) -> Result<(), DecodeEr
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use kuraban_sim::{
         chain::Regtest,
         economy::{Economy, Shape},
@@ -414,8 +416,15 @@ mod tests {
         }
     }
 
+    static BLOCKS: [LazyLock<Vec<u8>>; 2] =
+        [LazyLock::new(|| made(Regtest::Btc)), LazyLock::new(|| made(Regtest::Ltc))];
+
     fn block(regtest: Regtest) -> Vec<u8> {
-        let shape = Shape { regtest, block_txs: 6, reuse_per_mille: 500 };
+        BLOCKS[usize::from(regtest == Regtest::Ltc)].clone()
+    }
+
+    fn made(regtest: Regtest) -> Vec<u8> {
+        let shape = Shape { regtest, block_txs: 3, reuse_per_mille: 500 };
         let mut economy = Economy::new(shape, 3);
         let blocks = (0..106).map(|_| economy.next_block(Vec::new(), 0).unwrap());
         blocks.last().unwrap().encode()
@@ -446,7 +455,7 @@ mod tests {
         for regtest in [Regtest::Btc, Regtest::Ltc] {
             let bytes = block(regtest);
             for at in HEADER_BYTES..bytes.len() {
-                for value in [0, 1, 8, 9, 0xfd, 0xff] {
+                for value in [0, 9, 0xfd] {
                     let mut changed = bytes.clone();
                     changed[at] = value;
                     compare(regtest.network(), &changed);
