@@ -17,10 +17,10 @@ use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::{BlockHash, Network, OutPoint};
 
 use super::{
-    ANCHOR_EVERY, Columns, Counts, Index, LOCK, OpenError, Use,
+    ANCHOR_EVERY, COLUMNS, Columns, Counts, Index, LOCK, OpenError, Use,
     column::{FileError, Place, wide},
     hash_of_txid,
-    head::{COLUMNS, HEAD, Head, Marks, Start, State, TABLES},
+    head::{HEAD, Head, Marks, Start, State, TABLES},
     kept_script, lock,
     prepared::{Part, Prepared, Spent},
     scripts::Short,
@@ -327,9 +327,9 @@ impl Index {
             outputs,
             outputs,
             outputs.div_ceil(ANCHOR_EVERY),
-            scripts,
             addresses,
             repeats,
+            scripts,
         ];
         for (filled, items) in head.marks.columns.iter_mut().zip(items) {
             filled.items = items;
