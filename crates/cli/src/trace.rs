@@ -2,6 +2,7 @@
 //! `kuraban-trace` does not decide.
 
 mod answer;
+mod bundle;
 
 use std::path::PathBuf;
 
@@ -10,19 +11,42 @@ use kuraban_chain::btc::{Address, OutPoint};
 use kuraban_trace::{
     graph::{AddressNum, Graph as _},
     index::Index,
-    taint::{Case, Method, Spread, Stops, TaintError, Terms, Trace, seed, trace},
+    taint::{
+        Case, Method, Spread, Stops, TaintError, Terms, Trace,
+        bundle::{Question, rests},
+        seed, trace,
+    },
 };
 
 use self::answer::Answer;
 use crate::{
     fail::{Failure, OrFail as _},
+    index::opening,
     say::Report,
 };
 
+/// `kuraban trace …`
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    ask: Option<Ask>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Check a proof bundle, without an index: run its trace again on what it proves
+    Verify {
+        /// The bundle
+        file: PathBuf,
+    },
+}
+
 /// What to trace.
 #[derive(clap::Args)]
-#[command(after_help = HELP)]
-pub(crate) struct Args {
+struct Ask {
     /// The folder of the index
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
@@ -30,9 +54,9 @@ pub(crate) struct Args {
     #[arg(long, required = true, num_args = 1.., value_name = "TXID:VOUT")]
     seed: Vec<OutPoint>,
     /// How tainted units are told from clean ones: poison, haircut, fifo, lifo, tiho, dirty-first or clean-first
-    #[arg(long, default_value_if("all_methods", "true", "fifo"), required_unless_present = "all_methods")]
+    #[arg(long, required_unless_present = "all_methods")]
     method: Option<Method>,
-    /// Show beside it what every method finds, and how far they lie apart
+    /// Show beside it (without --method, beside fifo) what every method finds, and how far they lie apart
     #[arg(long)]
     all_methods: bool,
     /// The last block that counts; without it, the index's last
@@ -42,11 +66,17 @@ pub(crate) struct Args {
     #[arg(long)]
     follow_fees: bool,
     /// Drop what is less than this in an output
-    #[arg(long, default_value_t = 0, value_name = "SAT")]
-    dust: u64,
+    #[arg(long, value_name = "SAT")]
+    dust: Option<u64>,
     /// Hold what arrives at these addresses or outputs, such as an exchange's deposit addresses
     #[arg(long, num_args = 1.., value_name = "ADDRESS")]
     stop: Vec<String>,
+    /// Write all that the answer rests on to a file that `kuraban trace verify` checks without an index
+    #[arg(long, requires = "blocks", value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    /// Block files with the blocks that the bundle needs
+    #[arg(long, num_args = 1.., requires = "bundle", value_name = "PATH")]
+    blocks: Vec<PathBuf>,
 }
 
 const HELP: &str = "\
@@ -55,28 +85,52 @@ What each method means is written, with examples, in docs/taint.md.
 Examples:
   kuraban trace --index btc --seed 975ec405…e4d7:0 --method fifo
   kuraban trace --index btc --seed TXID:0 TXID:1 --all-methods --until 846000 --json
-  kuraban trace --index btc --seed TXID:0 --method haircut --stop 1B6rJRfj… --dust 546";
+  kuraban trace --index btc --seed TXID:0 --method haircut --stop 1B6rJRfj… --dust 546
+  kuraban trace --index btc --seed TXID:0 --method fifo --bundle theft.kuraban --blocks ~/.bitcoin/blocks
+  kuraban trace verify theft.kuraban";
 
 /// Runs `kuraban trace`.
 pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
-    let index = Index::open(&args.index).or_input("--index")?;
+    match (&args.command, &args.ask) {
+        (Some(Command::Verify { file }), _) => bundle::verify(file),
+        (None, Some(ask)) => asked(ask),
+        (None, None) => Err(Failure::input("want --index, --seed and --method")),
+    }
+}
+
+fn asked(args: &Ask) -> Result<Report, Failure> {
+    let index = Index::open(&args.index).map_err(opening)?;
     let terms = terms(args, &index)?;
     let seeds = args.seed.iter().map(|outpoint| seed(&index, *outpoint)).collect::<Result<_, _>>();
-    let cases = [Case { seeds: seeds.or_input("--seed")? }];
-    let found = traced(&index, &cases, &terms)?;
-    let others = if args.all_methods { others(&index, &cases, &found)? } else { Vec::new() };
+    let case = Case { seeds: seeds.or_input("--seed")? };
     let address = |number: AddressNum| index.address_text(number).map(|address| address.to_string());
-    let mut answer = Answer::of(&index, &address, &args.stop, &found);
+    let (found, mut answer) = match &args.bundle {
+        None => {
+            let found = traced(&index, &case, &terms)?;
+            let answer = Answer::of(&index, &address, &args.stop, &found);
+            (found, answer)
+        }
+        Some(file) => {
+            let rests = rests(&index, &case, &terms).map_err(bundle::gathering)?;
+            let answer = Answer::of(&index, &address, &args.stop, &rests.trace);
+            bundle::write(file, &args.blocks, &index, question(args, &terms), &rests, &answer)?;
+            (rests.trace, answer)
+        }
+    };
     if args.all_methods {
-        let traces: Vec<Trace> = others;
-        let spread = Spread::of(&index, &traces);
-        answer.compare(&index, &address, &traces, &spread);
+        let traces = others(&index, &case, &found)?;
+        answer.compare(&index, &address, &traces, &Spread::of(&index, &traces));
     }
     Ok(Report::done(&answer, answer.to_text(index.network())))
 }
 
-fn terms(args: &Args, index: &Index) -> Result<Terms, Failure> {
-    let method = args.method.ok_or_else(|| Failure::input("want --method or --all-methods"))?;
+fn question(args: &Ask, terms: &Terms) -> Question {
+    let Terms { method, until, dust_sat, .. } = *terms;
+    Question { method, until, dust_sat, seeds: args.seed.clone(), stops: args.stop.clone() }
+}
+
+fn terms(args: &Ask, index: &Index) -> Result<Terms, Failure> {
+    let method = args.method.unwrap_or(Method::Fifo);
     let mut stops = Stops::default();
     for text in &args.stop {
         if text.contains(':') {
@@ -89,38 +143,40 @@ fn terms(args: &Args, index: &Index) -> Result<Terms, Failure> {
         stops.addresses.extend(index.find_script(&address.script()));
     }
     let until = args.until.map(Height::new);
-    Ok(Terms { method, until, follow_fees: args.follow_fees, dust_sat: args.dust, stops })
+    Ok(Terms { method, until, follow_fees: args.follow_fees, dust_sat: args.dust.unwrap_or(0), stops })
 }
 
 /// Every method in turn, the one that was found already among them.
-fn others(index: &Index, cases: &[Case], found: &Trace) -> Result<Vec<Trace>, Failure> {
+fn others(index: &Index, case: &Case, found: &Trace) -> Result<Vec<Trace>, Failure> {
     let by = |method| {
         if method == found.terms.method {
             return Ok(found.clone());
         }
-        traced(index, cases, &Terms { method, ..found.terms.clone() })
+        traced(index, case, &Terms { method, ..found.terms.clone() })
     };
     Method::ALL.into_iter().map(by).collect()
 }
 
-fn traced(index: &Index, cases: &[Case], terms: &Terms) -> Result<Trace, Failure> {
-    match trace(index, cases, terms) {
-        Ok(found) => Ok(found),
-        // A fault here, not in what was given.
-        Err(error @ (TaintError::Unbalanced { .. } | TaintError::Contradiction { .. })) => {
-            Err(error).or_undone("the trace cannot be trusted")
+fn traced(index: &Index, case: &Case, terms: &Terms) -> Result<Trace, Failure> {
+    trace(index, core::slice::from_ref(case), terms).map_err(tracing)
+}
+
+/// Why there is no trace, by whose fault.
+fn tracing(error: TaintError) -> Failure {
+    let what = "cannot trace this";
+    match error {
+        TaintError::Unbalanced { .. } | TaintError::Contradiction { .. } => {
+            Failure::Undone(anyhow::Error::new(error).context(what))
         }
-        Err(
-            error @ (TaintError::Empty
-            | TaintError::UnknownTx { .. }
-            | TaintError::NoOutput { .. }
-            | TaintError::NoSeed
-            | TaintError::Cases { .. }
-            | TaintError::Until { .. }
-            | TaintError::SeedAfter { .. }
-            | TaintError::Sum { .. }
-            | TaintError::Outside { .. }
-            | TaintError::Overspent { .. }),
-        ) => Err(error).or_input("cannot trace this"),
+        TaintError::Empty
+        | TaintError::UnknownTx { .. }
+        | TaintError::NoOutput { .. }
+        | TaintError::NoSeed
+        | TaintError::Cases { .. }
+        | TaintError::Until { .. }
+        | TaintError::SeedAfter { .. }
+        | TaintError::Sum { .. }
+        | TaintError::Outside { .. }
+        | TaintError::Overspent { .. } => Failure::Input(anyhow::Error::new(error).context(what)),
     }
 }

@@ -13,10 +13,13 @@ mod decode;
 mod dmm;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod embedded;
+mod index;
+mod index_node;
 mod judge;
 mod log;
 mod real_peer;
 mod run;
 mod server;
 mod ssh;
+mod trace;
 mod world;
