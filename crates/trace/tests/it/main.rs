@@ -1,1 +1,3 @@
 //! Integration tests of `kuraban-trace`.
+
+mod accounts;
