@@ -1,3 +1,4 @@
 //! Integration tests of `kuraban-trace`.
+#![cfg(test)]
 
 mod accounts;

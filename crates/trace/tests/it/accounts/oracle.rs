@@ -79,21 +79,7 @@ impl World {
             })
         });
         if let Some(thief) = thief {
-            let mut fresh = 0;
-            let mut overlap = 0;
-            for unit in &units {
-                match self.owner.get(unit) {
-                    None => {
-                        self.owner.insert(*unit, thief);
-                        fresh += 1;
-                    }
-                    Some(other) if *other != thief => overlap += 1,
-                    Some(_) => {}
-                }
-            }
-            let sums = self.sum(thief, asset);
-            sums.stolen += fresh;
-            sums.overlap += overlap;
+            self.steal(thief, asset, &units);
         }
         let counted = *kind == Kind::Fee && terms.fees == Fees::Count;
         for case in 0..self.cases.len() {
@@ -118,6 +104,23 @@ impl World {
         if let Some(to) = to {
             self.rows.entry((to.clone(), asset.clone())).or_default().append(&mut units);
         }
+    }
+
+    fn steal(&mut self, thief: usize, asset: &str, units: &[Unit]) {
+        let (mut fresh, mut overlap) = (0, 0);
+        for unit in units {
+            match self.owner.get(unit) {
+                None => {
+                    self.owner.insert(*unit, thief);
+                    fresh += 1;
+                }
+                Some(other) if *other != thief => overlap += 1,
+                Some(_) => {}
+            }
+        }
+        let sums = self.sum(thief, asset);
+        sums.stolen += fresh;
+        sums.overlap += overlap;
     }
 
     fn sum(&mut self, case: usize, asset: &str) -> &mut Sums {
