@@ -7,6 +7,7 @@ use std::io::BufRead;
 
 mod book;
 mod holding;
+pub mod import;
 mod method;
 mod outcome;
 mod transfer;

@@ -1,6 +1,7 @@
 //! Taint on account chains: against an oracle that moves numbered units one by one, and on lists written out.
 
 mod dust;
+mod import;
 mod list;
 mod oracle;
 mod property;
