@@ -38,7 +38,7 @@ fn accepted(list: &TransferList) {
     let lines: Vec<String> = list.transfers.iter().map(Transfer::to_line).collect();
     let text = list.header.to_line() + "\n" + &lines.join("\n");
     for method in Method::ALL {
-        let outcome = kuraban_trace::accounts::trace(text.as_bytes(), &Terms::new(method), &[seed.clone()]);
+        let outcome = kuraban_trace::accounts::trace(text.as_bytes(), &Terms::new(method), std::slice::from_ref(&seed));
         assert_eq!(outcome.map(|outcome| outcome.seeds.len()).map_err(|error| format!("{error:?}")), Ok(1));
     }
 }
