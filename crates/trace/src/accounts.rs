@@ -15,7 +15,7 @@ mod units;
 
 pub use book::Book;
 pub use holding::Lowest;
-pub use method::{Method, MethodError};
+pub use method::{Rule, RuleError};
 pub use outcome::{
     BookError, CaseTotals, Deposit, Fees, Held, Outcome, Overdrawn, Seed, Segment, Stolen, Terms, Totals,
     TraceError, Unbalanced,

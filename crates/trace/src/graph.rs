@@ -2,10 +2,14 @@
 //!
 //! Says which output feeds which transaction, in chain order. Never says what that means.
 
+mod memory;
+
 use core::ops::Range;
 
 use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::{BlockHash, Network};
+
+pub use memory::{Memory, MemoryError, Node};
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
@@ -56,7 +60,8 @@ pub struct Tip {
 pub enum Fate {
     /// They can be spent in the open.
     Spendable,
-    /// Nobody can spend them: the script begins with `OP_RETURN` or is longer than 10,000 bytes.
+    /// Nobody can spend them: the script begins with `OP_RETURN` or is longer than 10,000 bytes; or no rule lets them
+    /// be spent, as those of a chain's first block and of a coinbase that a later one with the same id replaced.
     Unspendable,
     /// They went into a shielded pool (MWEB: a witness program of version 8 or 9).
     Shielded,
@@ -89,6 +94,12 @@ pub trait Graph {
 
     /// The outputs that a transaction spends, in input order; none for a coinbase.
     fn inputs(&self, tx: TxNum) -> impl Iterator<Item = OutputNum> + '_;
+
+    /// How many inputs of a transaction spend outputs that are older than the graph, whose values nobody here knows;
+    /// `inputs` leaves them out. None where a graph begins with its chain's first block.
+    fn outside_inputs(&self, _: TxNum) -> u64 {
+        0
+    }
 
     /// The numbers of a transaction's outputs, in output order.
     fn outputs(&self, tx: TxNum) -> Range<u64>;

@@ -5,3 +5,5 @@
 
 pub mod accounts;
 pub mod graph;
+pub mod index;
+pub mod taint;

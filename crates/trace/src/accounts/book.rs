@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     holding::{CaseNum, Holding, Parcel, Part, append},
-    method::Method,
+    method::Rule,
     outcome::{
         BookError, CaseTotals, Deposit, Fees, Held, Outcome, Overdrawn, Seed, Segment, Stolen, Terms, Totals,
         TraceError, Unbalanced,
@@ -14,8 +14,11 @@ use super::{
     transfer::{Header, Kind, Opening, Transfer},
     units::Units,
 };
+use crate::taint::Method;
 
 type Num = u32;
+
+const POISON: Rule = Rule::Of(Method::Poison);
 
 /// Names and their numbers, in the order of their first appearance.
 #[derive(Debug, Default)]
@@ -126,7 +129,7 @@ impl Book {
         if step.from.is_some() && step.from == step.to {
             return Ok(());
         }
-        if self.terms.method == Method::Poison {
+        if self.terms.rule == POISON {
             return self.poison(step, case);
         }
         let mut parcel = match step.from {
@@ -167,7 +170,7 @@ impl Book {
     /// Sees that the payer has what it pays.
     fn cover(&mut self, step: Move<'_>) -> Result<(), BookError> {
         let Transfer { amount, kind, asset, tx, index, .. } = step.transfer;
-        let method = self.terms.method;
+        let rule = self.terms.rule;
         if *kind == Kind::Opening && step.to.is_some_and(|to| self.holdings.contains_key(&(to, step.asset))) {
             let account = step.transfer.to.clone().unwrap_or_default();
             return Err(BookError::LateOpening { account, asset: asset.clone() });
@@ -190,7 +193,7 @@ impl Book {
             }))),
             Opening::Unknown => {
                 let overflow = || BookError::Overflow { account, asset: asset.clone() };
-                holding.surface(method, missing).ok_or_else(overflow)?;
+                holding.surface(rule, missing).ok_or_else(overflow)?;
                 let known = self.surfaced.entry(step.asset).or_default();
                 *known = known.plus(missing).unwrap_or(Units::MAX);
                 Ok(())
@@ -200,8 +203,8 @@ impl Book {
 
     fn take(&mut self, step: Move<'_>, from: Num) -> Parcel {
         let holding = self.holdings.entry((from, step.asset)).or_default();
-        let parcel = holding.take(self.terms.method, step.transfer.amount);
-        if self.terms.method == Method::Libr {
+        let parcel = holding.take(self.terms.rule, step.transfer.amount);
+        if self.terms.rule == Rule::Libr {
             holding.keep_lowest(step.transfer.height);
         }
         parcel
@@ -322,10 +325,10 @@ impl Book {
     }
 
     fn put(&mut self, step: Move<'_>, to: Num, parcel: &[Part]) -> Result<(), BookError> {
-        let method = self.terms.method;
+        let rule = self.terms.rule;
         let holding = self.holdings.entry((to, step.asset)).or_default();
-        let put = holding.put(method, parcel);
-        if method == Method::Libr {
+        let put = holding.put(rule, parcel);
+        if rule == Rule::Libr {
             holding.keep_lowest(step.transfer.height);
         }
         put.ok_or_else(|| BookError::Overflow {
@@ -395,7 +398,7 @@ impl Book {
     }
 
     fn held(&self) -> Vec<Held> {
-        let poison = self.terms.method == Method::Poison;
+        let poison = self.terms.rule == POISON;
         let mut all: Vec<Held> = Vec::new();
         for ((account, asset), holding) in &self.holdings {
             let mut by_case: BTreeMap<String, Units> = BTreeMap::new();
@@ -412,7 +415,7 @@ impl Book {
                 case: part.case.map(|case| self.cases.name(case)),
                 amount: part.amount,
             };
-            let has_order = matches!(self.terms.method, Method::Fifo | Method::Lifo);
+            let has_order = matches!(self.terms.rule, Rule::Of(Method::Fifo | Method::Lifo));
             all.push(Held {
                 account: self.accounts.name(*account),
                 asset: self.assets.name(*asset),
@@ -445,7 +448,7 @@ impl Book {
         }
         let all: Vec<CaseTotals> = all.into_values().collect();
         let assets = all.iter().flat_map(|one| one.by_asset.iter().map(move |found| (&one.case, found)));
-        for (case, (asset, totals)) in assets.filter(|_| self.terms.method.conserves()) {
+        for (case, (asset, totals)) in assets.filter(|_| self.terms.rule.conserves()) {
             let (found, stolen) = (totals.found().unwrap_or(Units::MAX), totals.stolen);
             if found != stolen {
                 let (case, asset) = (case.clone(), asset.clone());

@@ -4,7 +4,8 @@
 
 use std::collections::VecDeque;
 
-use super::{method::Method, units::Units};
+use super::{method::Rule, units::Units};
+use crate::taint::Method;
 
 /// A theft, by its place among the cases of a trace: in the order in which their first seeds stand in the list.
 pub(super) type CaseNum = u32;
@@ -57,39 +58,38 @@ pub(super) struct Holding {
 
 impl Holding {
     /// Adds clean units that were there before all others.
-    pub(super) fn surface(&mut self, method: Method, amount: Units) -> Option<()> {
+    pub(super) fn surface(&mut self, rule: Rule, amount: Units) -> Option<()> {
         self.balance = self.balance.plus(amount)?;
-        match method {
-            Method::Fifo | Method::Lifo => match self.parts.front_mut() {
+        match rule {
+            Rule::Of(Method::Fifo | Method::Lifo) => match self.parts.front_mut() {
                 Some(first) if first.case.is_none() => first.amount = first.amount.plus(amount)?,
                 Some(_) | None if amount.is_zero() => {}
                 Some(_) | None => self.parts.push_front(Part { case: None, amount }),
             },
-            Method::Poison
-            | Method::Haircut
-            | Method::Tiho
-            | Method::DirtyFirst
-            | Method::CleanFirst
-            | Method::Libr => {}
+            Rule::Of(
+                Method::Poison | Method::Haircut | Method::Tiho | Method::DirtyFirst | Method::CleanFirst,
+            )
+            | Rule::Libr => {}
         }
         Some(())
     }
 
     /// Puts units in. `None` where there would be more than 2²⁵⁶ − 1.
-    pub(super) fn put(&mut self, method: Method, parcel: &[Part]) -> Option<()> {
+    pub(super) fn put(&mut self, rule: Rule, parcel: &[Part]) -> Option<()> {
         self.balance = parcel.iter().try_fold(self.balance, |sum, part| sum.plus(part.amount))?;
         for part in parcel.iter().filter(|part| !part.amount.is_zero()) {
-            match method {
-                Method::Fifo | Method::Lifo => match self.parts.back_mut() {
+            match rule {
+                Rule::Of(Method::Fifo | Method::Lifo) => match self.parts.back_mut() {
                     Some(last) if last.case == part.case => last.amount = last.amount.plus(part.amount)?,
                     Some(_) | None => self.parts.push_back(*part),
                 },
-                Method::Haircut | Method::Tiho | Method::DirtyFirst | Method::CleanFirst | Method::Libr => {
+                Rule::Of(Method::Haircut | Method::Tiho | Method::DirtyFirst | Method::CleanFirst)
+                | Rule::Libr => {
                     if part.case.is_some() {
                         self.add(*part)?;
                     }
                 }
-                Method::Poison => {}
+                Rule::Of(Method::Poison) => {}
             }
         }
         Some(())
@@ -107,31 +107,31 @@ impl Holding {
     }
 
     /// Takes units out. The caller has seen that there are enough.
-    pub(super) fn take(&mut self, method: Method, amount: Units) -> Parcel {
-        let parcel = match method {
-            Method::Fifo | Method::Lifo => self.take_units(method, amount),
-            Method::Haircut | Method::Tiho | Method::DirtyFirst | Method::CleanFirst | Method::Libr => {
-                self.take_amounts(method, amount)
-            }
-            Method::Poison => vec![Part { case: None, amount }],
+    pub(super) fn take(&mut self, rule: Rule, amount: Units) -> Parcel {
+        let parcel = match rule {
+            Rule::Of(Method::Fifo | Method::Lifo) => self.take_units(rule, amount),
+            Rule::Of(Method::Haircut | Method::Tiho | Method::DirtyFirst | Method::CleanFirst)
+            | Rule::Libr => self.take_amounts(rule, amount),
+            Rule::Of(Method::Poison) => vec![Part { case: None, amount }],
         };
         self.balance = self.balance.beyond(amount);
         parcel
     }
 
     /// From the oldest end or from the newest, in the order in which they are taken.
-    fn take_units(&mut self, method: Method, amount: Units) -> Parcel {
+    fn take_units(&mut self, rule: Rule, amount: Units) -> Parcel {
         let mut parcel = Parcel::new();
         let mut open = amount;
         while !open.is_zero() {
-            let next = if method == Method::Lifo { self.parts.back_mut() } else { self.parts.front_mut() };
+            let next =
+                if rule == Rule::Of(Method::Lifo) { self.parts.back_mut() } else { self.parts.front_mut() };
             let Some(part) = next else { break };
             let taken = part.amount.min(open);
             append(&mut parcel, Part { case: part.case, amount: taken });
             part.amount = part.amount.beyond(taken);
             open = open.beyond(taken);
             if part.amount.is_zero() {
-                if method == Method::Lifo {
+                if rule == Rule::Of(Method::Lifo) {
                     self.parts.pop_back()
                 } else {
                     self.parts.pop_front()
@@ -142,11 +142,11 @@ impl Holding {
     }
 
     /// The earliest theft first, each by the same rule over what the earlier ones left.
-    fn take_amounts(&mut self, method: Method, amount: Units) -> Parcel {
+    fn take_amounts(&mut self, rule: Rule, amount: Units) -> Parcel {
         let mut parcel = Parcel::new();
         let (mut leaves, mut balance) = (amount, self.balance);
         for part in &mut self.parts {
-            let taken = tainted_that_leaves(method, leaves, balance, part.amount);
+            let taken = tainted_that_leaves(rule, leaves, balance, part.amount);
             leaves = leaves.beyond(taken);
             balance = balance.beyond(part.amount);
             part.amount = part.amount.beyond(taken);
@@ -173,17 +173,17 @@ impl Holding {
 }
 
 /// How many of `tainted` units are among the `leaves` units that leave `balance`.
-fn tainted_that_leaves(method: Method, leaves: Units, balance: Units, tainted: Units) -> Units {
+fn tainted_that_leaves(rule: Rule, leaves: Units, balance: Units, tainted: Units) -> Units {
     let stays = balance.beyond(leaves);
-    match method {
-        Method::Haircut => leaves.share(tainted, balance),
-        Method::DirtyFirst => tainted.min(leaves),
-        Method::CleanFirst => tainted.beyond(stays),
+    match rule {
+        Rule::Of(Method::Haircut) => leaves.share(tainted, balance),
+        Rule::Of(Method::DirtyFirst) => tainted.min(leaves),
+        Rule::Of(Method::CleanFirst) => tainted.beyond(stays),
         // What stays claimed is at most what stays.
-        Method::Libr => tainted.beyond(tainted.min(stays)),
-        Method::Tiho if leaves >= stays => tainted.min(leaves),
-        Method::Tiho => tainted.beyond(stays),
+        Rule::Libr => tainted.beyond(tainted.min(stays)),
+        Rule::Of(Method::Tiho) if leaves >= stays => tainted.min(leaves),
+        Rule::Of(Method::Tiho) => tainted.beyond(stays),
         // They know units, or none; amounts are not asked of them.
-        Method::Fifo | Method::Lifo | Method::Poison => Units::ZERO,
+        Rule::Of(Method::Fifo | Method::Lifo | Method::Poison) => Units::ZERO,
     }
 }

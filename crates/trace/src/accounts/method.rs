@@ -1,38 +1,28 @@
-//! The methods by their names: those of UTXO chains, and one that only accounts have.
+//! The methods on accounts: those of UTXO chains, and one that only accounts have.
 
 use core::{fmt, str::FromStr};
 
+use crate::taint::Method;
+
 /// How tainted units are told from clean ones when units leave an account.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Method {
-    /// Whoever receives from a marked account is marked.
-    Poison,
-    /// In proportion.
-    Haircut,
-    /// First unit in, first unit out.
-    Fifo,
-    /// Last unit in, first unit out.
-    Lifo,
-    /// Taint in, highest out: the greater of what leaves and what stays.
-    Tiho,
-    /// Tainted units leave first.
-    DirtyFirst,
-    /// Clean units leave first.
-    CleanFirst,
+pub enum Rule {
+    /// As on UTXO chains, with an account's units for inputs, and with the transfer and what stays for outputs.
+    Of(Method),
     /// Lowest intermediate balance: a claim on an account is at most its lowest balance since.
     Libr,
 }
 
-impl Method {
-    /// Every method, in the order in which tables show them.
+impl Rule {
+    /// Every rule, in the order in which tables show them.
     pub const ALL: [Self; 8] = [
-        Self::Poison,
-        Self::Haircut,
-        Self::Fifo,
-        Self::Lifo,
-        Self::Tiho,
-        Self::DirtyFirst,
-        Self::CleanFirst,
+        Self::Of(Method::Poison),
+        Self::Of(Method::Haircut),
+        Self::Of(Method::Fifo),
+        Self::Of(Method::Lifo),
+        Self::Of(Method::Tiho),
+        Self::Of(Method::DirtyFirst),
+        Self::Of(Method::CleanFirst),
         Self::Libr,
     ];
 
@@ -40,13 +30,7 @@ impl Method {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Poison => "poison",
-            Self::Haircut => "haircut",
-            Self::Fifo => "fifo",
-            Self::Lifo => "lifo",
-            Self::Tiho => "tiho",
-            Self::DirtyFirst => "dirty-first",
-            Self::CleanFirst => "clean-first",
+            Self::Of(method) => method.name(),
             Self::Libr => "libr",
         }
     }
@@ -55,37 +39,31 @@ impl Method {
     #[must_use]
     pub const fn conserves(self) -> bool {
         match self {
-            Self::Poison => false,
-            Self::Haircut
-            | Self::Fifo
-            | Self::Lifo
-            | Self::Tiho
-            | Self::DirtyFirst
-            | Self::CleanFirst
-            | Self::Libr => true,
+            Self::Of(method) => method.conserves(),
+            Self::Libr => true,
         }
     }
 }
 
-impl fmt::Display for Method {
+impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// A name that no method has.
+/// A name that no rule has.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("method {found:?} is not known, want one of {}", Method::ALL.map(Method::name).join(", "))]
-pub struct MethodError {
+#[error("method {found:?} is not known, want one of {}", Rule::ALL.map(Rule::name).join(", "))]
+pub struct RuleError {
     /// What stood in its place, at most 32 characters of it.
     pub found: String,
 }
 
-impl FromStr for Method {
-    type Err = MethodError;
+impl FromStr for Rule {
+    type Err = RuleError;
 
-    fn from_str(text: &str) -> Result<Self, MethodError> {
-        let known = Self::ALL.into_iter().find(|method| method.name() == text);
-        known.ok_or_else(|| MethodError { found: text.chars().take(32).collect() })
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        let known = Self::ALL.into_iter().find(|rule| rule.name() == text);
+        known.ok_or_else(|| RuleError { found: text.chars().take(32).collect() })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     holding::Lowest,
-    method::Method,
+    method::Rule,
     transfer::{Header, ListError},
     units::Units,
 };
@@ -33,7 +33,7 @@ pub enum Fees {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Terms {
     /// The method.
-    pub method: Method,
+    pub rule: Rule,
     /// The last block that counts; without it, the list's last.
     pub until: Option<u64>,
     /// What becomes of fees.
@@ -47,8 +47,8 @@ pub struct Terms {
 impl Terms {
     /// The defaults: to the end, fees counted, no dust threshold, no stops.
     #[must_use]
-    pub fn new(method: Method) -> Self {
-        Self { method, until: None, fees: Fees::Count, dust: BTreeMap::new(), stops: BTreeSet::new() }
+    pub fn new(rule: Rule) -> Self {
+        Self { rule, until: None, fees: Fees::Count, dust: BTreeMap::new(), stops: BTreeSet::new() }
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use kuraban_trace::accounts::{Kind, Method, Opening, Outcome, Terms, Transfer, Units};
+use kuraban_trace::accounts::{Kind, Opening, Outcome, Rule, Terms, Transfer, Units};
+use kuraban_trace::taint::Method;
 
 use super::{seed, trace, transfer};
 
@@ -27,7 +28,7 @@ fn list() -> Vec<Transfer> {
     list
 }
 
-fn outcome(method: Method, dust_xem: u64) -> Outcome {
+fn outcome(method: Rule, dust_xem: u64) -> Outcome {
     let dust = BTreeMap::from([("xem".to_owned(), Units::from(dust_xem * XEM))]);
     let terms = Terms { dust, ..Terms::new(method) };
     trace(Opening::Stated, &list(), &terms, &[seed(2, "coincheck")]).unwrap()
@@ -42,7 +43,7 @@ fn strangers(outcome: &Outcome) -> (usize, u64) {
 
 #[test]
 fn a_threshold_of_101_xem_leaves_the_nine_bystanders_alone_by_every_method() {
-    for method in Method::ALL {
+    for method in Rule::ALL {
         let outcome = outcome(method, 101);
         assert_eq!(strangers(&outcome), (0, 0), "{method}");
         assert!(outcome.marked.keys().all(|account| !account.starts_with("stranger")), "{method}");
@@ -55,16 +56,16 @@ fn a_threshold_of_101_xem_leaves_the_nine_bystanders_alone_by_every_method() {
 
 #[test]
 fn the_threshold_itself_is_followed() {
-    let (count, _) = strangers(&outcome(Method::Fifo, 100));
+    let (count, _) = strangers(&outcome(Rule::Of(Method::Fifo), 100));
     assert_eq!(count, 9);
 }
 
 #[test]
 fn without_a_threshold_amounts_stay_within_the_100_xem_and_poison_takes_all() {
-    for method in Method::ALL.into_iter().filter(|method| method.conserves()) {
+    for method in Rule::ALL.into_iter().filter(|method| method.conserves()) {
         let (_, most) = strangers(&outcome(method, 0));
         assert!(most <= 200 * XEM, "{method}: {most}");
     }
-    let (count, most) = strangers(&outcome(Method::Poison, 0));
+    let (count, most) = strangers(&outcome(Rule::Of(Method::Poison), 0));
     assert_eq!((count, most), (9, 7_100 * XEM));
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kuraban_trace::accounts::{
-    Kind, Method, Seed, Terms, Transfer, TransferList, Units,
+    Kind, Rule, Seed, Terms, Transfer, TransferList, Units,
     import::{ImportError, Source, etl, evm, nis, rippled},
 };
 use serde_json::{Value, json};
@@ -37,8 +37,9 @@ fn accepted(list: &TransferList) {
     let seed = Seed { tx: first.tx.clone(), index: first.index, case: "case".to_owned() };
     let lines: Vec<String> = list.transfers.iter().map(Transfer::to_line).collect();
     let text = list.header.to_line() + "\n" + &lines.join("\n");
-    for method in Method::ALL {
-        let outcome = kuraban_trace::accounts::trace(text.as_bytes(), &Terms::new(method), std::slice::from_ref(&seed));
+    for method in Rule::ALL {
+        let outcome =
+            kuraban_trace::accounts::trace(text.as_bytes(), &Terms::new(method), std::slice::from_ref(&seed));
         assert_eq!(outcome.map(|outcome| outcome.seeds.len()).map_err(|error| format!("{error:?}")), Ok(1));
     }
 }

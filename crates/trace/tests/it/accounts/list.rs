@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-use kuraban_trace::accounts::{Method, Seed, Terms, trace};
+use kuraban_trace::accounts::{Rule, Seed, Terms, trace};
+use kuraban_trace::taint::Method;
 
 const HEAD: &str = r#"{"transfers":1,"chain":"xem","opening":"stated"}"#;
 const MINT: &str = r#"{"height":1,"position":0,"tx":"a","index":0,"asset":"xem","from":null,"to":"A","amount":"5","kind":"mint"}"#;
@@ -27,10 +28,11 @@ fn line(changes: &[(&str, &str)]) -> String {
 
 fn problem(text: &str, seed: (&str, u32)) -> String {
     let seed = Seed { tx: seed.0.to_owned(), index: seed.1, case: "theft".to_owned() };
-    let mut error: Option<Box<dyn Error>> = match trace(text.as_bytes(), &Terms::new(Method::Fifo), &[seed]) {
-        Ok(_) => None,
-        Err(error) => Some(Box::new(error)),
-    };
+    let mut error: Option<Box<dyn Error>> =
+        match trace(text.as_bytes(), &Terms::new(Rule::Of(Method::Fifo)), &[seed]) {
+            Ok(_) => None,
+            Err(error) => Some(Box::new(error)),
+        };
     let mut shown = Vec::new();
     let mut next: Option<&dyn Error> = error.as_deref();
     while let Some(cause) = next {

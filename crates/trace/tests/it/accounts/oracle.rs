@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kuraban_trace::accounts::{Fees, Kind, Method, Opening, Seed, Terms, Transfer};
+use kuraban_trace::accounts::{Fees, Kind, Opening, Rule, Seed, Terms, Transfer};
+use kuraban_trace::taint::Method;
 
 type Unit = usize;
 
@@ -67,7 +68,7 @@ impl World {
                 if from == to {
                     return;
                 }
-                self.leave(row, usize::try_from(amount).unwrap(), terms.method)
+                self.leave(row, usize::try_from(amount).unwrap(), terms.rule)
             }
         };
         let seed = seeds.iter().find(|seed| seed.tx == transfer.tx && seed.index == transfer.index);
@@ -128,25 +129,25 @@ impl World {
     }
 
     /// The units that leave a row, in the order in which they do.
-    fn leave(&mut self, row: &(String, String), amount: usize, method: Method) -> Vec<Unit> {
+    fn leave(&mut self, row: &(String, String), amount: usize, method: Rule) -> Vec<Unit> {
         let have = self.rows.get(row).cloned().unwrap_or_default();
         let owner = |unit: &Unit| self.owner.get(unit).copied();
         let gone: Vec<Unit> = match method {
-            Method::Fifo => have[..amount].to_vec(),
-            Method::Lifo => have.iter().rev().take(amount).copied().collect(),
-            Method::DirtyFirst => {
+            Rule::Of(Method::Fifo) => have[..amount].to_vec(),
+            Rule::Of(Method::Lifo) => have.iter().rev().take(amount).copied().collect(),
+            Rule::Of(Method::DirtyFirst) => {
                 let mut order = have.clone();
                 order.sort_by_key(|unit| owner(unit).unwrap_or(usize::MAX));
                 order[..amount].to_vec()
             }
-            Method::CleanFirst => {
+            Rule::Of(Method::CleanFirst) => {
                 let mut order = have.clone();
                 order.sort_by_key(|unit| std::cmp::Reverse(owner(unit).unwrap_or(usize::MAX)));
                 order[..amount].to_vec()
             }
-            Method::Libr => self.withdraw_by_one(&have, amount),
-            Method::Haircut | Method::Tiho => self.by_shares(&have, amount, method),
-            Method::Poison => panic!("poison moves no units"),
+            Rule::Libr => self.withdraw_by_one(&have, amount),
+            Rule::Of(Method::Haircut | Method::Tiho) => self.by_shares(&have, amount, method),
+            Rule::Of(Method::Poison) => panic!("poison moves no units"),
         };
         let left: BTreeSet<Unit> = gone.iter().copied().collect();
         self.rows.get_mut(row).unwrap().retain(|unit| !left.contains(unit));
@@ -175,7 +176,7 @@ impl World {
     }
 
     /// Shares by case: two destinations, the transfer and what stays.
-    fn by_shares(&self, have: &[Unit], amount: usize, method: Method) -> Vec<Unit> {
+    fn by_shares(&self, have: &[Unit], amount: usize, method: Rule) -> Vec<Unit> {
         let mut gone = Vec::new();
         let (mut leaves, mut stays) = (amount, have.len() - amount);
         for case in 0..self.cases.len() {
@@ -184,7 +185,7 @@ impl World {
             let whole = leaves + stays;
             let mut shares = [0, 0];
             let values = [leaves, stays];
-            if method == Method::Haircut && whole > 0 {
+            if method == Rule::Of(Method::Haircut) && whole > 0 {
                 shares = values.map(|value| value * of_case.len() / whole);
                 let mut order = [0, 1];
                 order.sort_by_key(|at| std::cmp::Reverse(values[*at] * of_case.len() % whole));

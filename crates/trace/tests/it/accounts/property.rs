@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kuraban_trace::accounts::{
-    CaseTotals, Fees, Kind, Method, Opening, Outcome, Seed, Terms, Transfer, Units,
-};
+use kuraban_trace::accounts::{CaseTotals, Fees, Kind, Opening, Outcome, Rule, Seed, Terms, Transfer, Units};
+use kuraban_trace::taint::Method;
 use proptest::prelude::*;
 
 use super::{
@@ -105,7 +104,7 @@ fn play() -> impl Strategy<Value = Play> {
     )
 }
 
-fn terms(play: &Play, method: Method) -> Terms {
+fn terms(play: &Play, method: Rule) -> Terms {
     Terms {
         fees: play.fees,
         dust: ASSETS.iter().map(|asset| ((*asset).to_owned(), Units::from(play.dust))).collect(),
@@ -146,7 +145,7 @@ proptest! {
     #[test]
     fn every_method_agrees_with_single_units_and_balances(play in play()) {
         prop_assume!(!play.seeds.is_empty());
-        for method in Method::ALL.into_iter().filter(|method| method.conserves()) {
+        for method in Rule::ALL.into_iter().filter(|method| method.conserves()) {
             let terms = terms(&play, method);
             let outcome = trace(play.opening, &play.transfers, &terms, &play.seeds).unwrap();
             let mut world = World::default();
@@ -158,7 +157,7 @@ proptest! {
             }
             let handed: u64 = outcome.deposits.iter().map(|deposit| small(deposit.tainted)).sum();
             prop_assert_eq!(handed, sums(&outcome).values().map(|totals| totals.stopped).sum::<u64>());
-            if matches!(method, Method::Fifo | Method::Lifo) {
+            if matches!(method, Rule::Of(Method::Fifo | Method::Lifo)) {
                 for held in &outcome.held {
                     let segments: Vec<_> =
                         held.segments.iter().map(|s| (s.case.clone(), small(s.amount))).collect();
@@ -171,7 +170,7 @@ proptest! {
     #[test]
     fn poison_marks_whoever_a_search_through_the_payments_reaches(play in play()) {
         prop_assume!(!play.seeds.is_empty());
-        let terms = terms(&play, Method::Poison);
+        let terms = terms(&play, Rule::Of(Method::Poison));
         let outcome = trace(play.opening, &play.transfers, &terms, &play.seeds).unwrap();
         let mut marked: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for t in &play.transfers {
@@ -198,7 +197,7 @@ proptest! {
     fn the_lowest_balance_rule_is_clean_first_unit_for_unit(play in play()) {
         prop_assume!(!play.seeds.is_empty());
         let of = |method| trace(play.opening, &play.transfers, &terms(&play, method), &play.seeds).unwrap();
-        prop_assert_eq!(sums(&of(Method::Libr)), sums(&of(Method::CleanFirst)));
+        prop_assert_eq!(sums(&of(Rule::Libr)), sums(&of(Rule::Of(Method::CleanFirst))));
     }
 
     #[test]
@@ -206,7 +205,7 @@ proptest! {
         prop_assume!(!play.seeds.is_empty());
         let last = play.transfers[cut.index(play.transfers.len())].height;
         let head: Vec<Transfer> = play.transfers.iter().filter(|t| t.height <= last).cloned().collect();
-        for method in Method::ALL {
+        for method in Rule::ALL {
             let whole = Terms { until: Some(last), ..terms(&play, method) };
             let whole = trace(play.opening, &play.transfers, &whole, &play.seeds);
             let head = trace(play.opening, &head, &terms(&play, method), &play.seeds);

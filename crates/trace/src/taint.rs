@@ -1,0 +1,19 @@
+//! Taint: which unspent units are the stolen ones, by a stated method, to the unit.
+//!
+//! Decides by arithmetic alone, from a graph and stated terms. Never guesses who owns what, and never drops a unit: a
+//! trace that does not balance is an error.
+#![doc = include_str!("../../../docs/taint.md")]
+
+mod flow;
+mod part;
+mod queue;
+mod rule;
+mod share;
+mod terms;
+
+pub use flow::{trace, trace_path};
+pub use part::{CaseNum, Part, Parts};
+pub use terms::{
+    Case, Method, MethodError, Overlap, Stops, TaintError, Tainted, Terms, Totals, Trace, Traced, Unbalanced,
+    outpoint, seed,
+};

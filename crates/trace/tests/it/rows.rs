@@ -1,0 +1,1 @@
+//! Worked rows, errors, and what poison says.
