@@ -2,6 +2,7 @@
 //!
 //! Decides by arithmetic alone which of an account's units are the stolen ones. Never guesses who owns an account, never
 //! lets taint cross from one asset into another, and never drops a unit: a trace that does not balance is an error.
+#![doc = include_str!("../../../docs/taint-accounts.md")]
 
 use std::io::BufRead;
 
