@@ -16,6 +16,7 @@ mod node;
 mod payout;
 mod request;
 mod say;
+mod trace;
 mod tx;
 mod writer;
 
@@ -60,6 +61,8 @@ enum Command {
     /// Verify the log, prove that an entry stands in it
     #[command(subcommand)]
     Log(log::Command),
+    /// Say where stolen units are now, from an index
+    Trace(trace::Args),
     /// Show a guarded exchange on a real node, a theft, and what came of it
     #[command(after_help = "Example:\n  kuraban demo --node litecoind")]
     Demo(demo::Args),
@@ -93,6 +96,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Request(args) => request::run(&args, say),
         Command::Approve(args) => approve::run(&args, say),
         Command::Log(command) => log::run(command, say),
+        Command::Trace(args) => trace::run(&args),
         // A timeline that nobody reads is no reason to stop.
         Command::Demo(args) => {
             // The timeline has told people everything.

@@ -9,10 +9,12 @@ mod part;
 mod queue;
 mod rule;
 mod share;
+mod spread;
 mod terms;
 
 pub use flow::{trace, trace_path};
 pub use part::{CaseNum, Part, Parts};
+pub use spread::{Span, Spread};
 pub use terms::{
     Case, Method, MethodError, Overlap, Stops, TaintError, Tainted, Terms, Totals, Trace, Traced, Unbalanced,
     outpoint, seed,
