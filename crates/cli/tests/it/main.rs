@@ -19,4 +19,5 @@ mod real_peer;
 mod run;
 mod server;
 mod ssh;
+mod transfers;
 mod world;
