@@ -157,9 +157,29 @@ mod tests {
         check(9, 4, 9, 4);
         check(0, 4, 9, 0);
         assert_eq!(Units::MAX.share(Units::MAX, Units::MAX), Units::MAX);
-        let half = Units::MAX.over(Units::from(2)).unwrap();
-        // ⌊MAX/2⌋² / MAX = ⌊MAX/2⌋/2 − ¼ + …: checked with the remainder's side in exact arithmetic elsewhere.
-        assert_eq!(half.share(Units::MAX, Units::MAX), half);
         assert_eq!(Units::from(1).share(Units::MAX, Units::MAX), Units::from(1));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_share_is_the_quotient_rounded_half_up(a: u64, b: u64, c: u64) {
+            // Two bits fewer, so that twice the product fits 128 bits.
+            let [a, b, c] = [a, b, c].map(|number| number >> 2);
+            let balance = a.max(b).max(c).max(1);
+            let want = (2 * u128::from(a) * u128::from(b) / u128::from(balance)).div_ceil(2);
+            let share = Units::from(a).share(Units::from(b), Units::from(balance));
+            proptest::prop_assert_eq!(share.to_string(), want.to_string());
+        }
+
+        #[test]
+        fn two_shares_are_the_whole_also_where_products_outgrow_256_bits(a: [u8; 32], b: [u8; 32], c: [u8; 32]) {
+            let mut sorted = [a, b, c].map(|bytes| Units::from_be_bytes(&bytes).unwrap());
+            sorted.sort();
+            let [x, tainted, balance] = sorted;
+            let sum = x.share(tainted, balance).plus(balance.less(x).unwrap().share(tainted, balance)).unwrap();
+            // Random numbers of this size leave no equal remainders.
+            proptest::prop_assert_eq!(sum, tainted);
+            proptest::prop_assert!(x.share(tainted, balance) <= x);
+        }
     }
 }
