@@ -1,11 +1,13 @@
 //! `kuraban`, the tool that people use: to look at transactions, to judge as a signer would, to ask for payouts and
-//! approve them, to verify the log, to run an embedded node. Parses the command line and hands on; decides nothing itself.
+//! approve them, to verify the log, to index
+//! a chain, to run an embedded node. Parses the command line and hands on; decides nothing itself.
 
 mod approve;
 mod charter;
 mod demo;
 mod fail;
 mod http;
+mod index;
 mod input;
 mod ja;
 mod judge;
@@ -59,6 +61,9 @@ enum Command {
     Request(request::Args),
     /// Show a payout and approve it
     Approve(approve::Args),
+    /// Build, extend and describe the index of a chain's transactions
+    #[command(subcommand)]
+    Index(index::Command),
     /// Verify the log, prove that an entry stands in it
     #[command(subcommand)]
     Log(log::Command),
@@ -99,6 +104,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Judge(args) => judge::run(&args, say.lang()),
         Command::Request(args) => request::run(&args, say),
         Command::Approve(args) => approve::run(&args, say),
+        Command::Index(command) => index::run(command, say),
         Command::Log(command) => log::run(command, say),
         Command::Trace(args) => trace::run(&args),
         Command::Transfers(command) => transfers::run(command),

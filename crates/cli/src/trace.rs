@@ -2,6 +2,7 @@
 //! decides nothing that `kuraban-trace` does not decide.
 
 mod answer;
+mod bundle;
 
 use std::path::{Path, PathBuf};
 
@@ -11,36 +12,59 @@ use kuraban_trace::{
     accounts::Rule,
     graph::{AddressNum, Graph as _},
     index::Index,
-    taint::{Case, Method, Spread, Stops, TaintError, Terms, Trace, seed, trace},
+    taint::{
+        Case, Method, Spread, Stops, TaintError, Terms, Trace,
+        bundle::{Question, rests},
+        seed, trace,
+    },
 };
 
 use self::answer::Answer;
 use crate::{
     fail::{Failure, OrFail as _},
+    index::opening,
     say::Report,
-    transfers::{
-        self,
-        trace::{Ask, ChainName},
-    },
+    transfers::{self, trace::ChainName},
 };
+
+/// `kuraban trace …`
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    ask: Option<Ask>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Check a proof bundle, without an index: run its trace again on what it proves
+    Verify {
+        /// The bundle
+        file: PathBuf,
+    },
+}
 
 /// What to trace.
 #[derive(clap::Args)]
-#[command(after_help = HELP)]
-pub(crate) struct Args {
+struct Ask {
     #[command(flatten)]
-    from: From,
-    /// Outputs that were stolen, all of them wholly; in a list of transfers, their arrivals
+    source: Source,
+    /// The chain of the list of transfers
+    #[arg(long, value_enum, conflicts_with = "index")]
+    chain: Option<ChainName>,
+    /// Outputs that were stolen, all of them wholly; in a list of transfers, transfers whose arrival is stolen
     #[arg(long, required = true, num_args = 1.., value_name = "TXID:VOUT|[CASE=]TXID:INDEX")]
     seed: Vec<String>,
-    /// How tainted units are told from clean ones: poison, haircut, fifo, lifo, tiho, dirty-first, clean-first, and in a
-    /// list of transfers libr
-    #[arg(long, default_value_if("all_methods", "true", "fifo"), required_unless_present = "all_methods")]
+    /// How tainted units are told from clean ones: poison, haircut, fifo, lifo, tiho, dirty-first, clean-first; in a list
+    /// of transfers also libr
+    #[arg(long, required_unless_present = "all_methods")]
     method: Option<Rule>,
-    /// Show beside it what every method finds, and how far they lie apart
+    /// Show beside it (without --method, beside fifo) what every method finds, and how far they lie apart
     #[arg(long)]
     all_methods: bool,
-    /// The last block that counts; without it, the index's last
+    /// The last block that counts; without it, the last there is
     #[arg(long, value_name = "HEIGHT")]
     until: Option<u64>,
     /// Follow tainted fees to whoever takes them in instead of counting them
@@ -52,6 +76,12 @@ pub(crate) struct Args {
     /// Hold what arrives at these addresses or outputs, such as an exchange's deposit addresses
     #[arg(long, num_args = 1.., value_name = "ADDRESS")]
     stop: Vec<String>,
+    /// Write all that the answer rests on to a file that `kuraban trace verify` checks without an index
+    #[arg(long, requires = "blocks", conflicts_with = "transfers", value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    /// Block files with the blocks that the bundle needs
+    #[arg(long, num_args = 1.., requires = "bundle", value_name = "PATH")]
+    blocks: Vec<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -65,15 +95,6 @@ struct Source {
     transfers: Option<PathBuf>,
 }
 
-#[derive(clap::Args)]
-struct From {
-    #[command(flatten)]
-    source: Source,
-    /// The chain of the list of transfers
-    #[arg(long, value_enum, conflicts_with = "index")]
-    chain: Option<ChainName>,
-}
-
 const HELP: &str = "\
 What each method means is written, with examples, in docs/taint.md and, for accounts, docs/taint-accounts.md.
 
@@ -81,14 +102,24 @@ Examples:
   kuraban trace --index btc --seed 975ec405…e4d7:0 --method fifo
   kuraban trace --index btc --seed TXID:0 TXID:1 --all-methods --until 846000 --json
   kuraban trace --index btc --seed TXID:0 --method haircut --stop 1B6rJRfj… --dust 546
+  kuraban trace --index btc --seed TXID:0 --method fifo --bundle theft.kuraban --blocks ~/.bitcoin/blocks
+  kuraban trace verify theft.kuraban
   kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 --method libr --dust 101000000";
 
 /// Runs `kuraban trace`.
 pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
-    let rule = args.method.ok_or_else(|| Failure::input("want --method or --all-methods"))?;
-    match (&args.from.source.index, &args.from.source.transfers, args.from.chain) {
-        (Some(index), _, _) => indexed(args, index, rule),
-        (None, Some(transfers), Some(chain)) => transfers::trace::run(&Ask {
+    match (&args.command, &args.ask) {
+        (Some(Command::Verify { file }), _) => bundle::verify(file),
+        (None, Some(ask)) => asked(ask),
+        (None, None) => Err(Failure::input("want --index or --transfers, --seed and --method")),
+    }
+}
+
+fn asked(args: &Ask) -> Result<Report, Failure> {
+    let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
+    match (&args.source.index, &args.source.transfers, args.chain) {
+        (Some(folder), _, _) => indexed(args, folder, rule),
+        (None, Some(transfers), Some(chain)) => transfers::trace::run(&transfers::trace::Ask {
             transfers,
             chain,
             seeds: &args.seed,
@@ -103,30 +134,43 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
     }
 }
 
-fn indexed(args: &Args, index: &Path, rule: Rule) -> Result<Report, Failure> {
+fn indexed(args: &Ask, folder: &Path, rule: Rule) -> Result<Report, Failure> {
     let Rule::Of(method) = rule else {
-        return Err(Failure::input(format!("--method {rule}: is for accounts, and outputs have none")));
+        return Err(Failure::input(format!("--method {rule}: is for accounts, and an index has outputs")));
     };
-    let index = Index::open(index).or_input("--index")?;
+    let index = Index::open(folder).map_err(opening)?;
     let terms = terms(args, &index, method)?;
-    let seeds = args.seed.iter().map(|text| {
-        let outpoint: OutPoint = text.parse().or_input(format_args!("--seed {text}"))?;
-        seed(&index, outpoint).or_input("--seed")
-    });
-    let cases = [Case { seeds: seeds.collect::<Result<_, _>>()? }];
-    let found = traced(&index, &cases, &terms)?;
-    let others = if args.all_methods { others(&index, &cases, &found)? } else { Vec::new() };
+    let outpoints = args.seed.iter().map(|text| text.parse().or_input(format_args!("--seed {text}")));
+    let outpoints: Vec<OutPoint> = outpoints.collect::<Result<_, _>>()?;
+    let seeds = outpoints.iter().map(|outpoint| seed(&index, *outpoint)).collect::<Result<_, _>>();
+    let case = Case { seeds: seeds.or_input("--seed")? };
     let address = |number: AddressNum| index.address_text(number).map(|address| address.to_string());
-    let mut answer = Answer::of(&index, &address, &args.stop, &found);
+    let (found, mut answer) = match &args.bundle {
+        None => {
+            let found = traced(&index, &case, &terms)?;
+            let answer = Answer::of(&index, &address, &args.stop, &found);
+            (found, answer)
+        }
+        Some(file) => {
+            let rests = rests(&index, &case, &terms).map_err(bundle::gathering)?;
+            let answer = Answer::of(&index, &address, &args.stop, &rests.trace);
+            bundle::write(file, &args.blocks, &index, question(args, outpoints, &terms), &rests, &answer)?;
+            (rests.trace, answer)
+        }
+    };
     if args.all_methods {
-        let traces: Vec<Trace> = others;
-        let spread = Spread::of(&index, &traces);
-        answer.compare(&index, &address, &traces, &spread);
+        let traces = others(&index, &case, &found)?;
+        answer.compare(&index, &address, &traces, &Spread::of(&index, &traces));
     }
     Ok(Report::done(&answer, answer.to_text(index.network())))
 }
 
-fn terms(args: &Args, index: &Index, method: Method) -> Result<Terms, Failure> {
+fn question(args: &Ask, seeds: Vec<OutPoint>, terms: &Terms) -> Question {
+    let Terms { method, until, dust_sat, .. } = *terms;
+    Question { method, until, dust_sat, seeds, stops: args.stop.clone() }
+}
+
+fn terms(args: &Ask, index: &Index, method: Method) -> Result<Terms, Failure> {
     let mut stops = Stops::default();
     for text in &args.stop {
         if text.contains(':') {
@@ -142,42 +186,42 @@ fn terms(args: &Args, index: &Index, method: Method) -> Result<Terms, Failure> {
     let dust_sat = match args.dust.as_slice() {
         [] => 0,
         [text] => text.parse().or_input(format_args!("--dust {text}"))?,
-        [_, ..] => {
-            return Err(Failure::input("--dust: want one amount, since a chain of outputs has one asset"));
-        }
+        [_, ..] => return Err(Failure::input("--dust: want one amount, since an index has one asset")),
     };
     Ok(Terms { method, until, follow_fees: args.follow_fees, dust_sat, stops })
 }
 
 /// Every method in turn, the one that was found already among them.
-fn others(index: &Index, cases: &[Case], found: &Trace) -> Result<Vec<Trace>, Failure> {
+fn others(index: &Index, case: &Case, found: &Trace) -> Result<Vec<Trace>, Failure> {
     let by = |method| {
         if method == found.terms.method {
             return Ok(found.clone());
         }
-        traced(index, cases, &Terms { method, ..found.terms.clone() })
+        traced(index, case, &Terms { method, ..found.terms.clone() })
     };
     Method::ALL.into_iter().map(by).collect()
 }
 
-fn traced(index: &Index, cases: &[Case], terms: &Terms) -> Result<Trace, Failure> {
-    match trace(index, cases, terms) {
-        Ok(found) => Ok(found),
-        // A fault here, not in what was given.
-        Err(error @ (TaintError::Unbalanced { .. } | TaintError::Contradiction { .. })) => {
-            Err(error).or_undone("the trace cannot be trusted")
+fn traced(index: &Index, case: &Case, terms: &Terms) -> Result<Trace, Failure> {
+    trace(index, core::slice::from_ref(case), terms).map_err(tracing)
+}
+
+/// Why there is no trace, by whose fault.
+fn tracing(error: TaintError) -> Failure {
+    let what = "cannot trace this";
+    match error {
+        TaintError::Unbalanced { .. } | TaintError::Contradiction { .. } => {
+            Failure::Undone(anyhow::Error::new(error).context(what))
         }
-        Err(
-            error @ (TaintError::Empty
-            | TaintError::UnknownTx { .. }
-            | TaintError::NoOutput { .. }
-            | TaintError::NoSeed
-            | TaintError::Cases { .. }
-            | TaintError::Until { .. }
-            | TaintError::SeedAfter { .. }
-            | TaintError::Sum { .. }
-            | TaintError::Outside { .. }
-            | TaintError::Overspent { .. }),
-        ) => Err(error).or_input("cannot trace this"),
+        TaintError::Empty
+        | TaintError::UnknownTx { .. }
+        | TaintError::NoOutput { .. }
+        | TaintError::NoSeed
+        | TaintError::Cases { .. }
+        | TaintError::Until { .. }
+        | TaintError::SeedAfter { .. }
+        | TaintError::Sum { .. }
+        | TaintError::Outside { .. }
+        | TaintError::Overspent { .. } => Failure::Input(anyhow::Error::new(error).context(what)),
     }
 }

@@ -9,7 +9,7 @@ use core::ops::Range;
 use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::{BlockHash, Network};
 
-pub use memory::{Memory, MemoryError, Node};
+pub use memory::{Memory, MemoryError, Node, Payment};
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {

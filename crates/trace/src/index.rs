@@ -4,11 +4,14 @@
 //! them off; both answer as a [`Graph`]. Never fetches a block: whoever has one hands it over. Layout and figures are
 //! in `docs/index.md`.
 
+pub mod branch;
+pub mod build;
 mod column;
 mod head;
 mod map;
 mod prepared;
 mod scripts;
+pub mod source;
 mod table;
 mod writer;
 
@@ -482,6 +485,18 @@ impl Index {
     pub fn header(&self, height: Height) -> Option<Header> {
         let block = self.block_at(height)?;
         Header::decode(&self.columns.headers.at(block)).ok()
+    }
+
+    /// All headers with their heights, in chain order.
+    pub fn headers(&self) -> impl Iterator<Item = (Height, Header)> + '_ {
+        let header = |block| Header::decode(&self.columns.headers.at(block)).ok();
+        (0..self.columns.headers.len()).filter_map(move |block| Some((self.height_of(block), header(block)?)))
+    }
+
+    /// The height at which the next block will stand.
+    #[must_use]
+    pub fn next_height(&self) -> Height {
+        self.height_of(self.columns.headers.len())
     }
 
     /// A block's place in the index.

@@ -4,6 +4,8 @@
 //! trace that does not balance is an error.
 #![doc = include_str!("../../../docs/taint.md")]
 
+mod back;
+pub mod bundle;
 mod flow;
 mod part;
 mod queue;
@@ -12,6 +14,7 @@ mod share;
 mod spread;
 mod terms;
 
+pub use back::{BackTerms, Minted, Origins, Reversed, origins};
 pub use flow::{trace, trace_path};
 pub use part::{CaseNum, Part, Parts};
 pub use spread::{Span, Spread};

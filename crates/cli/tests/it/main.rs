@@ -19,5 +19,6 @@ mod real_peer;
 mod run;
 mod server;
 mod ssh;
+mod trace;
 mod transfers;
 mod world;

@@ -33,6 +33,9 @@ impl From<&Tx> for Node {
     }
 }
 
+/// A payment in [`Memory::of_payments`]: what it spends, by payment and output, and the values that it makes.
+pub type Payment<'a> = (&'a [(usize, u32)], &'a [u64]);
+
 /// Why a block could not be added. Nothing of it was.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum MemoryError {
@@ -138,6 +141,30 @@ impl Memory {
             (first..self.outputs.len()).for_each(|output| self.void(OutputNum::new(count(output))));
         }
         Ok(())
+    }
+
+    /// A graph of bare amounts, one payment in a block, for examples: each payment spends outputs, named by payment and
+    /// place, and makes outputs of these values. One that spends nothing brings its units from nowhere.
+    ///
+    /// # Errors
+    /// A payment that spends what is not there.
+    pub fn of_payments(payments: &[Payment<'_>]) -> Result<Self, MemoryError> {
+        let mut graph = Self::new(Network::BtcRegtest);
+        let txid = |payment: usize| {
+            let mut bytes = [0; 32];
+            for (byte, known) in bytes.iter_mut().zip(payment.to_be_bytes()) {
+                *byte = known;
+            }
+            Txid::from_bytes(bytes)
+        };
+        for (height, (payment, (spends, makes))) in (0..).zip(payments.iter().enumerate()) {
+            let inputs = spends.iter().map(|(earlier, vout)| OutPoint { txid: txid(*earlier), vout: *vout });
+            let outputs =
+                makes.iter().map(|value_sat| TxOut { value_sat: *value_sat, script: Script::default() });
+            let node = Node { txid: txid(payment), inputs: inputs.collect(), outputs: outputs.collect() };
+            graph.push_nodes(Height::new(height), BlockHash::ZERO, &[node])?;
+        }
+        Ok(graph)
     }
 
     /// An address's script.

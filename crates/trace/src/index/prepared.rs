@@ -6,8 +6,9 @@
 
 use core::ops::Range;
 
+use kuraban_base::Height;
 use kuraban_chain::btc::{
-    BlockHash, DecodeError, Header, MerkleError, Network, Reader,
+    Block, BlockHash, DecodeError, Header, MerkleError, Network, Reader,
     block::{BTC_BLOCK_BYTES_MAX, HEADER_BYTES, LTC_BLOCK_BYTES_MAX, merkle},
     pow::{self, PowError},
     tx::WEIGHT_MAX,
@@ -49,8 +50,8 @@ pub enum BlockError {
         #[source]
         source: PowError,
     },
-    /// Its first transaction is no coinbase, or another one is.
-    #[error("block {hash} has a coinbase that is not its first transaction, or none")]
+    /// Its first transaction is no coinbase.
+    #[error("block {hash} does not begin with a coinbase")]
     Coinbase {
         /// The block.
         hash: BlockHash,
@@ -116,15 +117,12 @@ impl Prepared {
         let hash = header.hash();
         // Before anything costly: what has no work in it is not looked at.
         pow::judge(network, &header).map_err(|source| BlockError::Work { hash, source })?;
-        let mut body = Body {
-            bytes: &bytes,
-            reader,
-            network,
-            parts: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-        };
+        let mut body = Body::new(network, &bytes, reader);
         body.read()?;
+        body.reader.clone().finish("block")?;
+        if body.parts.first().is_none_or(|part| part.inputs_end > 0) {
+            return Err(BlockError::Coinbase { hash });
+        }
         let Body { parts, inputs, outputs, .. } = body;
         let found = merkle(parts.iter().map(|part| part.txid).collect());
         let want = header.merkle_root;
@@ -148,6 +146,12 @@ impl Prepared {
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The height that its coinbase states (BIP 34): a claim, and the first blocks of a chain state none.
+    #[must_use]
+    pub fn stated_height(&self) -> Option<Height> {
+        Block::decode(self.network, &self.bytes).ok()?.stated_height()
     }
 
     /// Its network.
@@ -179,6 +183,15 @@ impl Prepared {
     }
 }
 
+/// How long the block is that bytes begin with.
+pub(super) fn length(network: Network, bytes: &[u8]) -> Result<usize, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    reader.take("header", HEADER_BYTES)?;
+    let mut body = Body::new(network, bytes, reader);
+    body.read()?;
+    Ok(body.reader.offset())
+}
+
 /// A block's transactions while they are read.
 struct Body<'a> {
     bytes: &'a [u8],
@@ -198,7 +211,11 @@ struct Marks {
     lock_time: usize,
 }
 
-impl Body<'_> {
+impl<'a> Body<'a> {
+    const fn new(network: Network, bytes: &'a [u8], reader: Reader<'a>) -> Self {
+        Self { bytes, reader, network, parts: Vec::new(), inputs: Vec::new(), outputs: Vec::new() }
+    }
+
     fn read(&mut self) -> Result<(), DecodeError> {
         let at = self.reader.offset();
         let count = self.reader.count("number of transactions", TX_BYTES_MIN, WEIGHT_MAX / TX_BYTES_MIN)?;
@@ -213,10 +230,7 @@ impl Body<'_> {
         for place in 0..count {
             integrated = self.read_tx(place)? && count >= 2;
         }
-        if integrated {
-            self.read_extension()?;
-        }
-        self.reader.clone().finish("block")
+        if integrated { self.read_extension() } else { Ok(()) }
     }
 
     /// Reads a transaction; whether it is a HogEx.

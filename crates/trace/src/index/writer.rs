@@ -59,12 +59,6 @@ pub enum AppendError {
         /// Its first block.
         want: BlockHash,
     },
-    /// No coinbase in the first place.
-    #[error("block {block} does not begin with a coinbase")]
-    Coinbase {
-        /// The block.
-        block: BlockHash,
-    },
     /// An input spends what does not exist.
     #[error("block {block}: transaction {txid} spends {outpoint}, which does not exist")]
     Missing {
@@ -342,6 +336,7 @@ impl Index {
     fn extend(&mut self, block: &Prepared) -> Result<(), AppendError> {
         self.judge(block)?;
         self.make_room(block)?;
+        self.warm(block);
         let base = Base {
             tx: self.columns.txids.len(),
             output: self.columns.values.len(),
@@ -404,6 +399,18 @@ impl Index {
         Ok(())
     }
 
+    /// Brings into memory what a block is about to look up. These reads do not wait for each other, those of the
+    /// look-ups would.
+    fn warm(&self, block: &Prepared) {
+        let columns = &self.columns;
+        let ids = block.inputs().iter().map(|spent| &spent.txid);
+        let ids = ids.chain(block.parts().iter().map(|part| &part.txid));
+        let first = ids.fold(0, |seen, txid| seen ^ columns.txid_table.touch(hash_of_txid(txid)));
+        let scripts = block.outputs().iter().filter_map(|paid| paid.script.as_ref());
+        let second = scripts.fold(0, |seen, kept| seen ^ columns.script_table.touch(kept.hash));
+        core::hint::black_box((first, second));
+    }
+
     fn push_txs(&mut self, block: &Prepared, base: Base) -> Result<(), FileError> {
         let columns = &mut self.columns;
         let (mut output, mut input) = (base.output, base.input);
@@ -458,10 +465,8 @@ impl Index {
             let outputs = block.outputs().get(first_output..part.outputs_end).unwrap_or_default();
             (first_input, first_output) = (part.inputs_end, part.outputs_end);
             if tx == base.tx {
-                if inputs.is_empty() {
-                    continue;
-                }
-                return Err(AppendError::Coinbase { block: block.hash() });
+                // The coinbase.
+                continue;
             }
             let mut known = 0_u64;
             let mut outside = false;

@@ -126,7 +126,7 @@ fn key<G: Graph>(graph: &G, terms: &Terms, tx: TxNum) -> u64 {
 }
 
 /// When the coinbase of a transaction's block is processed.
-fn coinbase_key<G: Graph>(graph: &G, tx: TxNum) -> u64 {
+pub(super) fn coinbase_key<G: Graph>(graph: &G, tx: TxNum) -> u64 {
     let block = graph.block(graph.height(tx));
     let last = block.map_or(tx.number(), |block| block.end.saturating_sub(1));
     last.saturating_mul(2).saturating_add(1)

@@ -11,7 +11,7 @@ use kuraban_trace::{
 };
 use proptest::prelude::*;
 
-use crate::random::{Block, graph, outpoints, plan};
+use crate::taint_random::{Block, graph, outpoints, plan};
 
 /// A unit: clean, or of the theft with this number.
 type Unit = Option<usize>;
@@ -175,7 +175,7 @@ fn counted(method: Method, units: &[Unit], sizes: &[usize], cases: usize) -> Vec
 
 /// Hands out one unit after the other, first as long as a room is owed a whole unit, then to whoever is owed most: by
 /// cross-multiplication, without division.
-fn proportional(free: &[usize], amount: usize) -> Vec<usize> {
+pub(crate) fn proportional(free: &[usize], amount: usize) -> Vec<usize> {
     let whole: usize = free.iter().sum();
     let mut given = vec![0; free.len()];
     let mut places = Vec::new();

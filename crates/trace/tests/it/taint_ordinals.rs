@@ -7,11 +7,11 @@ use kuraban_base::Height;
 use kuraban_chain::btc::{Network, OutPoint};
 use kuraban_trace::{
     graph::{Graph, Memory, Node},
-    taint::{Case, Method, Terms, outpoint, seed, trace},
+    taint::{BackTerms, Case, Method, Reversed, Terms, origins, outpoint, seed, trace},
 };
 use proptest::prelude::*;
 
-use crate::random::{Block, graph, outpoints, plan};
+use crate::taint_random::{Block, graph, outpoints, plan};
 
 /// Numbers from the first to before the second.
 type Range = (u128, u128);
@@ -140,6 +140,25 @@ pub(crate) fn check_seed(graph: &Memory, sats: &Sats, stolen: OutPoint) {
     assert_eq!(totals.stolen_sat, u128::from(graph.value(seed(graph, stolen).unwrap())));
 }
 
+/// The blocks whose subsidies an output's units are from, by their numbers, must be those that the walk backwards finds.
+fn check_origins(graph: &Memory, chain: &[Block], sats: &Sats, at: OutPoint) {
+    let terms = BackTerms { method: Reversed::Fifo, hops_max: None, since: None };
+    let found = origins(graph, seed(graph, at).unwrap(), &terms).unwrap();
+    let ours: BTreeMap<Height, u64> =
+        found.minted.iter().map(|minted| (graph.height(minted.coinbase), minted.amount_sat)).collect();
+    assert_eq!(found.sources, []);
+    let mut first = 0;
+    let mut theirs = BTreeMap::new();
+    for block in chain {
+        let own = (first, first + u128::from(Network::BtcRegtest.subsidy_sat(block.height)));
+        first = own.1;
+        let marks = Sats::marked(&sats.born[&at], &[own]);
+        let sum: u64 = marks.iter().map(|(_, length)| length).sum();
+        theirs.extend((sum > 0).then_some((block.height, sum)));
+    }
+    assert_eq!(ours, theirs, "{at}");
+}
+
 fn sats(chain: &[Block]) -> Sats {
     let mut sats = Sats::default();
     for block in chain {
@@ -161,6 +180,7 @@ proptest! {
         // Of two outputs with one name the graph finds the last, as a spender would.
         for (at, _) in outpoints(&chain) {
             check_seed(&graph, &sats, at);
+            check_origins(&graph, &chain, &sats, at);
         }
     }
 }

@@ -21,7 +21,7 @@ fn folder(name: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: {} is not there", folder.display());
+    println!("skipped: {} is not there", folder.display());
     None
 }
 

@@ -14,7 +14,7 @@ use kuraban_trace::{
     taint::{Case, Method, Terms, seed, trace},
 };
 
-use crate::ordinals::{Sats, check_seed};
+use crate::taint_ordinals::{Sats, check_seed};
 
 fn real_data_folder() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");

@@ -1,1 +1,0 @@
-//! Worked rows, errors, and what poison says.
