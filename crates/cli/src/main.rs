@@ -20,6 +20,7 @@ mod payout;
 mod request;
 mod say;
 mod trace;
+mod transfers;
 mod tx;
 mod writer;
 
@@ -70,8 +71,11 @@ enum Command {
     /// Which addresses one holder controls, and which transactions say so
     #[command(after_help = cluster::HELP)]
     Cluster(cluster::Args),
-    /// Say where stolen units are now, from an index
+    /// Say where stolen units are now, from an index or a list of transfers
     Trace(trace::Args),
+    /// Make lists of transfers on chains of accounts
+    #[command(subcommand)]
+    Transfers(transfers::Command),
     /// Show a guarded exchange on a real node, a theft, and what came of it
     #[command(after_help = "Example:\n  kuraban demo --node litecoind")]
     Demo(demo::Args),
@@ -108,6 +112,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Log(command) => log::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),
         Command::Trace(args) => trace::run(&args),
+        Command::Transfers(command) => transfers::run(command),
         // A timeline that nobody reads is no reason to stop.
         Command::Demo(args) => {
             // The timeline has told people everything.

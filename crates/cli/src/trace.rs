@@ -1,14 +1,15 @@
-//! `kuraban trace`: where stolen units are, from an index and stated terms. Reads the index alone; decides nothing that
-//! `kuraban-trace` does not decide.
+//! `kuraban trace`: where stolen units are, from an index or a list of transfers, and stated terms. Reads these alone;
+//! decides nothing that `kuraban-trace` does not decide.
 
 mod answer;
 mod bundle;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kuraban_base::Height;
 use kuraban_chain::btc::{Address, OutPoint};
 use kuraban_trace::{
+    accounts::Rule,
     graph::{AddressNum, Graph as _},
     index::Index,
     taint::{
@@ -23,6 +24,7 @@ use crate::{
     fail::{Failure, OrFail as _},
     index::opening,
     say::Report,
+    transfers::{self, trace::ChainName},
 };
 
 /// `kuraban trace …`
@@ -47,61 +49,100 @@ enum Command {
 /// What to trace.
 #[derive(clap::Args)]
 struct Ask {
-    /// The folder of the index
-    #[arg(long, value_name = "DIR")]
-    index: PathBuf,
-    /// Outputs that were stolen, all of them wholly
-    #[arg(long, required = true, num_args = 1.., value_name = "TXID:VOUT")]
-    seed: Vec<OutPoint>,
-    /// How tainted units are told from clean ones: poison, haircut, fifo, lifo, tiho, dirty-first or clean-first
+    #[command(flatten)]
+    source: Source,
+    /// The chain of the list of transfers
+    #[arg(long, value_enum, conflicts_with = "index")]
+    chain: Option<ChainName>,
+    /// Outputs that were stolen, all of them wholly; in a list of transfers, transfers whose arrival is stolen
+    #[arg(long, required = true, num_args = 1.., value_name = "TXID:VOUT|[CASE=]TXID:INDEX")]
+    seed: Vec<String>,
+    /// How tainted units are told from clean ones: poison, haircut, fifo, lifo, tiho, dirty-first, clean-first; in a list
+    /// of transfers also libr
     #[arg(long, required_unless_present = "all_methods")]
-    method: Option<Method>,
+    method: Option<Rule>,
     /// Show beside it (without --method, beside fifo) what every method finds, and how far they lie apart
     #[arg(long)]
     all_methods: bool,
-    /// The last block that counts; without it, the index's last
+    /// The last block that counts; without it, the last there is
     #[arg(long, value_name = "HEIGHT")]
-    until: Option<u32>,
-    /// Follow tainted fees into the coinbase of their block instead of counting them
+    until: Option<u64>,
+    /// Follow tainted fees to whoever takes them in instead of counting them
     #[arg(long)]
     follow_fees: bool,
-    /// Drop what is less than this in an output
-    #[arg(long, value_name = "SAT")]
-    dust: Option<u64>,
+    /// Drop what is less than this in an output or transfer, in base units; in a list of transfers, by asset
+    #[arg(long, num_args = 1.., value_name = "[ASSET=]AMOUNT")]
+    dust: Vec<String>,
     /// Hold what arrives at these addresses or outputs, such as an exchange's deposit addresses
     #[arg(long, num_args = 1.., value_name = "ADDRESS")]
     stop: Vec<String>,
     /// Write all that the answer rests on to a file that `kuraban trace verify` checks without an index
-    #[arg(long, requires = "blocks", value_name = "FILE")]
+    #[arg(long, requires = "blocks", conflicts_with = "transfers", value_name = "FILE")]
     bundle: Option<PathBuf>,
     /// Block files with the blocks that the bundle needs
     #[arg(long, num_args = 1.., requires = "bundle", value_name = "PATH")]
     blocks: Vec<PathBuf>,
 }
 
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// The folder of the index
+    #[arg(long, value_name = "DIR")]
+    index: Option<PathBuf>,
+    /// The list of transfers
+    #[arg(long, requires = "chain", value_name = "FILE")]
+    transfers: Option<PathBuf>,
+}
+
 const HELP: &str = "\
-What each method means is written, with examples, in docs/taint.md.
+What each method means is written, with examples, in docs/taint.md and, for accounts, docs/taint-accounts.md.
 
 Examples:
   kuraban trace --index btc --seed 975ec405…e4d7:0 --method fifo
   kuraban trace --index btc --seed TXID:0 TXID:1 --all-methods --until 846000 --json
   kuraban trace --index btc --seed TXID:0 --method haircut --stop 1B6rJRfj… --dust 546
   kuraban trace --index btc --seed TXID:0 --method fifo --bundle theft.kuraban --blocks ~/.bitcoin/blocks
-  kuraban trace verify theft.kuraban";
+  kuraban trace verify theft.kuraban
+  kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 --method libr --dust 101000000";
 
 /// Runs `kuraban trace`.
 pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
     match (&args.command, &args.ask) {
         (Some(Command::Verify { file }), _) => bundle::verify(file),
         (None, Some(ask)) => asked(ask),
-        (None, None) => Err(Failure::input("want --index, --seed and --method")),
+        (None, None) => Err(Failure::input("want --index or --transfers, --seed and --method")),
     }
 }
 
 fn asked(args: &Ask) -> Result<Report, Failure> {
-    let index = Index::open(&args.index).map_err(opening)?;
-    let terms = terms(args, &index)?;
-    let seeds = args.seed.iter().map(|outpoint| seed(&index, *outpoint)).collect::<Result<_, _>>();
+    let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
+    match (&args.source.index, &args.source.transfers, args.chain) {
+        (Some(folder), _, _) => indexed(args, folder, rule),
+        (None, Some(transfers), Some(chain)) => transfers::trace::run(&transfers::trace::Ask {
+            transfers,
+            chain,
+            seeds: &args.seed,
+            rule,
+            all: args.all_methods,
+            until: args.until,
+            follow_fees: args.follow_fees,
+            dust: &args.dust,
+            stops: &args.stop,
+        }),
+        (None, _, _) => Err(Failure::input("want --index, or --transfers with --chain")),
+    }
+}
+
+fn indexed(args: &Ask, folder: &Path, rule: Rule) -> Result<Report, Failure> {
+    let Rule::Of(method) = rule else {
+        return Err(Failure::input(format!("--method {rule}: is for accounts, and an index has outputs")));
+    };
+    let index = Index::open(folder).map_err(opening)?;
+    let terms = terms(args, &index, method)?;
+    let outpoints = args.seed.iter().map(|text| text.parse().or_input(format_args!("--seed {text}")));
+    let outpoints: Vec<OutPoint> = outpoints.collect::<Result<_, _>>()?;
+    let seeds = outpoints.iter().map(|outpoint| seed(&index, *outpoint)).collect::<Result<_, _>>();
     let case = Case { seeds: seeds.or_input("--seed")? };
     let address = |number: AddressNum| index.address_text(number).map(|address| address.to_string());
     let (found, mut answer) = match &args.bundle {
@@ -113,7 +154,7 @@ fn asked(args: &Ask) -> Result<Report, Failure> {
         Some(file) => {
             let rests = rests(&index, &case, &terms).map_err(bundle::gathering)?;
             let answer = Answer::of(&index, &address, &args.stop, &rests.trace);
-            bundle::write(file, &args.blocks, &index, question(args, &terms), &rests, &answer)?;
+            bundle::write(file, &args.blocks, &index, question(args, outpoints, &terms), &rests, &answer)?;
             (rests.trace, answer)
         }
     };
@@ -124,13 +165,12 @@ fn asked(args: &Ask) -> Result<Report, Failure> {
     Ok(Report::done(&answer, answer.to_text(index.network())))
 }
 
-fn question(args: &Ask, terms: &Terms) -> Question {
+fn question(args: &Ask, seeds: Vec<OutPoint>, terms: &Terms) -> Question {
     let Terms { method, until, dust_sat, .. } = *terms;
-    Question { method, until, dust_sat, seeds: args.seed.clone(), stops: args.stop.clone() }
+    Question { method, until, dust_sat, seeds, stops: args.stop.clone() }
 }
 
-fn terms(args: &Ask, index: &Index) -> Result<Terms, Failure> {
-    let method = args.method.unwrap_or(Method::Fifo);
+fn terms(args: &Ask, index: &Index, method: Method) -> Result<Terms, Failure> {
     let mut stops = Stops::default();
     for text in &args.stop {
         if text.contains(':') {
@@ -142,8 +182,13 @@ fn terms(args: &Ask, index: &Index) -> Result<Terms, Failure> {
         // Nothing can arrive at an address that no output pays to.
         stops.addresses.extend(index.find_script(&address.script()));
     }
-    let until = args.until.map(Height::new);
-    Ok(Terms { method, until, follow_fees: args.follow_fees, dust_sat: args.dust.unwrap_or(0), stops })
+    let until = args.until.map(u32::try_from).transpose().or_input("--until")?.map(Height::new);
+    let dust_sat = match args.dust.as_slice() {
+        [] => 0,
+        [text] => text.parse().or_input(format_args!("--dust {text}"))?,
+        [_, ..] => return Err(Failure::input("--dust: want one amount, since an index has one asset")),
+    };
+    Ok(Terms { method, until, follow_fees: args.follow_fees, dust_sat, stops })
 }
 
 /// Every method in turn, the one that was found already among them.

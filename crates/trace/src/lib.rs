@@ -3,6 +3,7 @@
 //! Decides where stolen units went by stated rules. Never moves coins and reaches no network, so that a result can be
 //! reproduced by anybody who has the same blocks.
 
+pub mod accounts;
 pub mod cluster;
 pub mod graph;
 pub mod index;

@@ -22,4 +22,5 @@ mod run;
 mod server;
 mod ssh;
 mod trace;
+mod transfers;
 mod world;

@@ -3,6 +3,7 @@
 //! relabelled; patterns and tags beside real ones.
 #![cfg(test)]
 
+mod accounts;
 mod clusters;
 mod index_bad;
 mod index_build;
