@@ -4,3 +4,4 @@
 //! reproduced by anybody who has the same blocks.
 
 pub mod graph;
+pub mod patterns;

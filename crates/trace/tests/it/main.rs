@@ -1,1 +1,5 @@
 //! Integration tests of `kuraban-trace`.
+#![cfg(test)]
+
+mod corpus;
+mod patterns;
