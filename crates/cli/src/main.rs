@@ -3,6 +3,7 @@
 
 mod approve;
 mod charter;
+mod classify;
 mod demo;
 mod fail;
 mod http;
@@ -60,6 +61,9 @@ enum Command {
     /// Verify the log, prove that an entry stands in it
     #[command(subcommand)]
     Log(log::Command),
+    /// Say what transactions look like: mixes, peels, consolidations, dispersals
+    #[command(after_help = classify::HELP)]
+    Classify(classify::Args),
     /// Show a guarded exchange on a real node, a theft, and what came of it
     #[command(after_help = "Example:\n  kuraban demo --node litecoind")]
     Demo(demo::Args),
@@ -93,6 +97,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Request(args) => request::run(&args, say),
         Command::Approve(args) => approve::run(&args, say),
         Command::Log(command) => log::run(command, say),
+        Command::Classify(args) => classify::run(&args, say),
         // A timeline that nobody reads is no reason to stop.
         Command::Demo(args) => {
             // The timeline has told people everything.

@@ -1,5 +1,5 @@
 //! Runs benchmarks beside their physical limits in one run, prints tables, and keeps the figures as
-//! `target/bench/NAME.json`. Measures nothing itself: `benches/baseline.rs` and `kuraban bench` do, each printing one
+//! `target/bench/NAME.json`. Measures nothing itself: benches of the crates and `kuraban bench` do, each printing one
 //! JSON object whose values are whole numbers, or objects of whole numbers where it has several rows.
 
 mod table;
@@ -39,10 +39,12 @@ pub(crate) enum Subject {
     Payouts,
     /// From a theft's arrival at the node to the stopped permit.
     Stop,
+    /// What the detectors of mixes find among labelled transactions and in real blocks.
+    Patterns,
 }
 
 impl Subject {
-    const ALL: [Self; 4] = [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop];
+    const ALL: [Self; 5] = [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop, Self::Patterns];
 
     const fn name(self) -> &'static str {
         match self {
@@ -50,6 +52,7 @@ impl Subject {
             Self::Signatures => "signatures",
             Self::Payouts => "payouts",
             Self::Stop => "stop",
+            Self::Patterns => "patterns",
         }
     }
 
@@ -60,13 +63,22 @@ impl Subject {
             Self::Signatures => &[Self::Signatures],
             Self::Payouts => &[Self::Fsync, Self::Signatures, Self::Payouts],
             Self::Stop => &[Self::Stop],
+            Self::Patterns => &[Self::Patterns],
         }
     }
 
     const fn needs_kuraban(self) -> bool {
         match self {
-            Self::Fsync | Self::Signatures => false,
+            Self::Fsync | Self::Signatures | Self::Patterns => false,
             Self::Payouts | Self::Stop => true,
+        }
+    }
+
+    /// The package and the bench that measure what needs no program.
+    const fn bench(self) -> [&'static str; 2] {
+        match self {
+            Self::Fsync | Self::Signatures | Self::Payouts | Self::Stop => ["xtask", "baseline"],
+            Self::Patterns => ["kuraban-trace", "patterns"],
         }
     }
 }
@@ -105,7 +117,8 @@ fn measure(subject: Subject, count: Option<u32>, workspace: &Workspace) -> Resul
         }
     } else {
         command = cargo();
-        command.args(["bench", "--quiet", "--package", "xtask", "--bench", "baseline", "--", subject.name()]);
+        let [package, bench] = subject.bench();
+        command.args(["bench", "--quiet", "--package", package, "--bench", bench, "--", subject.name()]);
         command.current_dir(&workspace.root).env("KURABAN_BENCH_DIR", &workspace.target);
     }
     say::step(&format!("measuring {}", subject.name()));
