@@ -17,6 +17,7 @@ mod node;
 mod payout;
 mod request;
 mod say;
+mod tags;
 mod tx;
 mod writer;
 
@@ -64,6 +65,9 @@ enum Command {
     /// Say what transactions look like: mixes, peels, consolidations, dispersals
     #[command(after_help = classify::HELP)]
     Classify(classify::Args),
+    /// Take in, check, write and look up tags of addresses
+    #[command(subcommand)]
+    Tags(tags::Command),
     /// Show a guarded exchange on a real node, a theft, and what came of it
     #[command(after_help = "Example:\n  kuraban demo --node litecoind")]
     Demo(demo::Args),
@@ -98,6 +102,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Approve(args) => approve::run(&args, say),
         Command::Log(command) => log::run(command, say),
         Command::Classify(args) => classify::run(&args, say),
+        Command::Tags(command) => tags::run(command, say),
         // A timeline that nobody reads is no reason to stop.
         Command::Demo(args) => {
             // The timeline has told people everything.

@@ -20,4 +20,5 @@ mod real_peer;
 mod run;
 mod server;
 mod ssh;
+mod tags;
 mod world;
