@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Args {
     /// What to measure, with the limits it is compared with; everything if not named.
     name: Option<Subject>,
-    /// How many payouts or thefts.
+    /// How many payouts, thefts or tags.
     #[arg(long)]
     count: Option<u32>,
     /// Print one JSON document instead of tables.
@@ -41,10 +41,13 @@ pub(crate) enum Subject {
     Stop,
     /// What the detectors of mixes find among labelled transactions and in real blocks.
     Patterns,
+    /// A store of ten million tags: its size and how fast addresses are looked up.
+    Tags,
 }
 
 impl Subject {
-    const ALL: [Self; 5] = [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop, Self::Patterns];
+    const ALL: [Self; 6] =
+        [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop, Self::Patterns, Self::Tags];
 
     const fn name(self) -> &'static str {
         match self {
@@ -53,6 +56,7 @@ impl Subject {
             Self::Payouts => "payouts",
             Self::Stop => "stop",
             Self::Patterns => "patterns",
+            Self::Tags => "tags",
         }
     }
 
@@ -64,12 +68,13 @@ impl Subject {
             Self::Payouts => &[Self::Fsync, Self::Signatures, Self::Payouts],
             Self::Stop => &[Self::Stop],
             Self::Patterns => &[Self::Patterns],
+            Self::Tags => &[Self::Tags],
         }
     }
 
     const fn needs_kuraban(self) -> bool {
         match self {
-            Self::Fsync | Self::Signatures | Self::Patterns => false,
+            Self::Fsync | Self::Signatures | Self::Patterns | Self::Tags => false,
             Self::Payouts | Self::Stop => true,
         }
     }
@@ -79,6 +84,7 @@ impl Subject {
         match self {
             Self::Fsync | Self::Signatures | Self::Payouts | Self::Stop => ["xtask", "baseline"],
             Self::Patterns => ["kuraban-trace", "patterns"],
+            Self::Tags => ["kuraban-trace", "tags"],
         }
     }
 }
@@ -119,6 +125,9 @@ fn measure(subject: Subject, count: Option<u32>, workspace: &Workspace) -> Resul
         command = cargo();
         let [package, bench] = subject.bench();
         command.args(["bench", "--quiet", "--package", package, "--bench", bench, "--", subject.name()]);
+        if let Some(count) = count {
+            command.args(["--count", &count.to_string()]);
+        }
         command.current_dir(&workspace.root).env("KURABAN_BENCH_DIR", &workspace.target);
     }
     say::step(&format!("measuring {}", subject.name()));
