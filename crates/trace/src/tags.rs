@@ -3,6 +3,7 @@
 //! Decides whether a tag can be read and looked up; never whether it is true. Tags that contradict each other stand side by
 //! side, each with its source.
 
+pub mod actor;
 pub mod address;
 pub mod export;
 pub mod ofac;
@@ -12,6 +13,7 @@ pub mod taint;
 pub mod taxonomy;
 pub mod yaml;
 
+pub use actor::{Actor, ActorPack};
 pub use pack::{Notes, Pack, PackError, Reject};
 pub use store::{Hit, Store, StoreError};
 pub use taint::Taint;

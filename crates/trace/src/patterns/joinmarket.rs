@@ -48,7 +48,7 @@ const GIVEN_MAX: u64 = 1_000;
 pub(super) fn is_stonewall(view: &View) -> bool {
     let (repeated, values) = view.repeated();
     view.inputs().len() >= 2
-        && view.data() == 0
+        && view.unspendable() == 0
         && (3..=4).contains(&view.outputs().len())
         && view.pays_each_once()
         && (repeated, values) == (2, 1)
@@ -63,7 +63,7 @@ pub(super) fn party(view: &View) -> Option<Party> {
     let (amount, count) = view.mode()?;
     let outputs = view.outputs().len();
     let shape = count >= 3
-        && view.data() == 0
+        && view.unspendable() == 0
         && amount > MARK_MAX
         && (outputs == count.saturating_mul(2) || outputs.saturating_add(1) == count.saturating_mul(2))
         && count <= view.input_owners()

@@ -53,7 +53,7 @@ const SHORT: [(&str, &str); 10] = [
 /// # Errors
 /// A memo that begins as a swap and is none.
 pub fn swap_memo(script: &[u8]) -> Result<Option<Memo>, MemoError> {
-    let Some(data) = data(script) else { return Ok(None) };
+    let Some(data) = pushed(script) else { return Ok(None) };
     let Some(colon) = data.iter().position(|byte| *byte == b':') else { return Ok(None) };
     let (verb, rest) = data.split_at(colon);
     let swap = [&b"swap"[..], b"s", b"="].iter().any(|word| verb.eq_ignore_ascii_case(word));
@@ -85,7 +85,7 @@ pub fn swap_memo(script: &[u8]) -> Result<Option<Memo>, MemoError> {
 }
 
 /// The bytes that an `OP_RETURN` script pushes, one after the other.
-fn data(script: &[u8]) -> Option<Vec<u8>> {
+fn pushed(script: &[u8]) -> Option<Vec<u8>> {
     let (0x6a, mut rest) = script.split_first().map(|(code, rest)| (*code, rest))? else { return None };
     let mut data = Vec::new();
     while let Some((code, after)) = rest.split_first() {

@@ -190,3 +190,37 @@ fn the_quick_test_lets_no_mix_through_as_common_spending() {
     check(&[600, 600], &[546, 546, 10], false);
     check(&[600, 600], &[547, 547, 10], true);
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_made_up_mix_is_never_called_unbalanced(
+        amount in 100_000_u64..50_000_000,
+        makers in proptest::collection::vec((1_u64..80_000_000, 1_u64..4, 0_u64..500), 2..5),
+        change in 1_u64..50_000_000,
+        fee in 500_u64..100_000,
+    ) {
+        // Each maker's purse is cut into parts; the taker pays what they gain.
+        let (mut inputs, mut outputs, mut paid) = (Vec::new(), Vec::new(), 0);
+        for (place, (own, parts, gain)) in (0..).zip(&makers) {
+            // Different changes, so that none is taken for the amount.
+            let own = own + place;
+            let total = amount + own;
+            inputs.extend((1..*parts).map(|_| total / parts));
+            inputs.push(total - total / parts * (parts - 1));
+            outputs.extend([amount, own + gain]);
+            paid += gain;
+        }
+        inputs.push(amount + change + paid + fee);
+        outputs.extend([amount, change]);
+        proptest::prop_assume!(outputs.iter().filter(|value| **value == amount).count() == makers.len() + 1);
+        let found = joinmarket::party(&view(&inputs, &outputs));
+        proptest::prop_assert!(matches!(found, Some(Party::Balanced | Party::NotDecided)), "{found:?}");
+    }
+
+    #[test]
+    fn memos_of_any_bytes_are_read_or_refused(script in proptest::collection::vec(proptest::num::u8::ANY, 0..100)) {
+        // Nothing here may panic; that it ends is the property.
+        drop(swap_memo(&[&[0x6a][..], &script].concat()));
+        drop(swap_memo(&script));
+    }
+}

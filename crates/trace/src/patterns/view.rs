@@ -87,7 +87,7 @@ const VALUE_MAX: u64 = 8_400_000_000_000_000;
 pub struct View {
     inputs: Vec<Coin>,
     outputs: Vec<Coin>,
-    data: usize,
+    unspendable: usize,
     fee: u64,
     /// Values of outputs with their counts, in the order of values.
     values: Vec<(u64, usize)>,
@@ -105,11 +105,11 @@ impl View {
     pub fn new(
         inputs: Vec<Coin>,
         outputs: Vec<Coin>,
-        data: usize,
-        data_value: u64,
+        unspendable: usize,
+        burned: u64,
     ) -> Result<Self, ViewError> {
         let spent = sum("inputs", &inputs, 0)?;
-        let made = sum("outputs", &outputs, data_value)?;
+        let made = sum("outputs", &outputs, burned)?;
         let fee = match spent.checked_sub(made) {
             Some(fee) => fee,
             None if inputs.is_empty() => 0,
@@ -124,7 +124,7 @@ impl View {
         Ok(Self {
             inputs,
             outputs,
-            data,
+            unspendable,
             fee,
             values: values.into_iter().collect(),
             input_owners,
@@ -147,16 +147,16 @@ impl View {
             Coin { value, owner: *numbers.entry(script).or_insert(next), form: Form::of(script) }
         };
         let inputs = inputs.into_iter().map(&mut coin).collect();
-        let (mut made, mut data, mut data_value) = (Vec::new(), 0, 0_u64);
+        let (mut made, mut unspendable, mut burned) = (Vec::new(), 0, 0_u64);
         for (value, script) in outputs {
             if is_unspendable(script) {
-                data += 1;
-                data_value = data_value.saturating_add(value);
+                unspendable += 1;
+                burned = burned.saturating_add(value);
             } else {
                 made.push(coin((value, script)));
             }
         }
-        Self::new(inputs, made, data, data_value)
+        Self::new(inputs, made, unspendable, burned)
     }
 
     /// A transaction of a graph. Forms of scripts are unknown there.
@@ -164,7 +164,7 @@ impl View {
     /// # Errors
     /// Amounts that no transaction has; a graph of real blocks has none.
     pub fn of_graph(graph: &impl Graph, tx: TxNum) -> Result<Self, ViewError> {
-        let (mut data, mut data_value) = (0, 0_u64);
+        let (mut unspendable, mut burned) = (0, 0_u64);
         let coin = |output| {
             let owner = graph.address(output)?.number();
             Some(Coin { value: graph.value(output), owner, form: Form::Unknown })
@@ -175,12 +175,12 @@ impl View {
             match (graph.fate(output), coin(output)) {
                 (Fate::Spendable | Fate::Shielded, Some(coin)) => made.push(coin),
                 (Fate::Spendable | Fate::Shielded | Fate::Unspendable, _) => {
-                    data += 1;
-                    data_value = data_value.saturating_add(graph.value(output));
+                    unspendable += 1;
+                    burned = burned.saturating_add(graph.value(output));
                 }
             }
         }
-        Self::new(inputs, made, data, data_value)
+        Self::new(inputs, made, unspendable, burned)
     }
 
     /// What it spends.
@@ -197,8 +197,8 @@ impl View {
 
     /// How many outputs nobody can spend.
     #[must_use]
-    pub const fn data(&self) -> usize {
-        self.data
+    pub const fn unspendable(&self) -> usize {
+        self.unspendable
     }
 
     /// What it pays for being mined.

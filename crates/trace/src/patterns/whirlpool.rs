@@ -48,7 +48,7 @@ fn rounds(view: &View) -> Option<u64> {
     let within = |value: u64| value.checked_sub(denomination).is_some_and(|excess| excess <= EXCESS_MAX);
     let fits = SIZES.contains(&inputs.len())
         && inputs.len() == outputs.len()
-        && view.data() == 0
+        && view.unspendable() == 0
         && view.input_owners() == inputs.len()
         && view.pays_each_once()
         && equal
@@ -60,7 +60,7 @@ fn rounds(view: &View) -> Option<u64> {
 
 /// A tx0: one data output, equal premix outputs a little above a denomination, the coordinator's fee, and change.
 pub(super) fn tx0(view: &View) -> Option<u8> {
-    if view.data() != 1 || view.outputs().len() < 2 {
+    if view.unspendable() != 1 || view.outputs().len() < 2 {
         return None;
     }
     let fits = |(pool, fee): &(u64, Option<u64>)| premix(view, *pool, *fee);

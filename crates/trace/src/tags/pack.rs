@@ -17,6 +17,8 @@ use super::{
 const TAGS_MAX: usize = 10_000_000;
 /// Most bytes of a text field.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Most concepts of a tag.
+const CONCEPTS_MAX: usize = 100;
 /// More tags than this on one address are a warning.
 const TAGS_ON_ONE: usize = 100;
 
@@ -98,7 +100,7 @@ pub enum PackError {
     },
 }
 
-type Fields<'a> = HashMap<&'a str, &'a Node>;
+pub(super) type Fields<'a> = HashMap<&'a str, &'a Node>;
 
 impl Pack {
     /// Reads a pack. `include` gives the text of a file that the header includes.
@@ -177,11 +179,11 @@ impl Pack {
     }
 }
 
-fn wrong(node: &Node, field: &str, problem: impl Into<String>) -> PackError {
+pub(super) fn wrong(node: &Node, field: &str, problem: impl Into<String>) -> PackError {
     PackError::Header { line: node.line, field: field.to_owned(), problem: problem.into() }
 }
 
-fn map<'a>(node: &'a Node, what: &str) -> Result<&'a [(String, Node)], PackError> {
+pub(super) fn map<'a>(node: &'a Node, what: &str) -> Result<&'a [(String, Node)], PackError> {
     match &node.value {
         Value::Map(fields) => Ok(fields),
         Value::Null | Value::Text(_) | Value::Include(_) | Value::List(_) => {
@@ -191,7 +193,7 @@ fn map<'a>(node: &'a Node, what: &str) -> Result<&'a [(String, Node)], PackError
 }
 
 /// The fields of `header:`, or of the file that it includes.
-fn included(
+pub(super) fn included(
     top: &[(String, Node)],
     include: impl FnOnce(&str) -> Result<String, String>,
 ) -> Result<Vec<(String, Node)>, PackError> {
@@ -210,7 +212,7 @@ fn included(
 }
 
 /// The text of a field that has some.
-fn words(node: &Node) -> Result<String, String> {
+pub(super) fn words(node: &Node) -> Result<String, String> {
     match &node.value {
         Value::Text(text) if text.contains('\0') => Err("holds a NUL character".to_owned()),
         Value::Text(text) if text.len() > TEXT_BYTES_MAX => {
@@ -234,21 +236,38 @@ fn subject_of(item: &Node, inherited: &Fields<'_>) -> String {
 }
 
 /// One tag's fields over the header's.
-struct Reading<'a> {
+pub(super) struct Reading<'a> {
     own: Fields<'a>,
     inherited: &'a Fields<'a>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// The fields of a list's item, if it has no others than these.
+    pub(super) fn of(
+        item: &'a Node,
+        inherited: &'a Fields<'a>,
+        known: &[&str],
+        what: &str,
+    ) -> Result<Self, String> {
+        let Value::Map(fields) = &item.value else {
+            return Err(format!("is {}, want a map", item.value.kind()));
+        };
+        if let Some((key, _)) = fields.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+            return Err(format!("{}: is no field of {what}", shown(key)));
+        }
+        let own = fields.iter().map(|(key, node)| (key.as_str(), node)).collect();
+        Ok(Self { own, inherited })
+    }
+
     fn node(&self, field: &str) -> Option<&Node> {
         self.own.get(field).or_else(|| self.inherited.get(field)).copied()
     }
 
-    fn text(&self, field: &str) -> Result<Option<String>, String> {
+    pub(super) fn text(&self, field: &str) -> Result<Option<String>, String> {
         self.node(field).map(|node| words(node).map_err(|problem| format!("{field}: {problem}"))).transpose()
     }
 
-    fn required(&self, field: &str) -> Result<String, String> {
+    pub(super) fn required(&self, field: &str) -> Result<String, String> {
         self.text(field)?.ok_or_else(|| format!("{field}: is missing"))
     }
 
@@ -259,6 +278,35 @@ impl Reading<'_> {
             "false" | "no" | "off" => Ok(false),
             _ => Err(format!("{field}: is {:?}, want true or false", shown(&text))),
         }
+    }
+
+    /// A day, or a day and a time.
+    pub(super) fn day(&self, field: &str) -> Result<Option<String>, String> {
+        let Some(text) = self.text(field)? else { return Ok(None) };
+        let number =
+            |range: core::ops::Range<usize>| text.get(range).and_then(|digits| digits.parse::<u32>().ok());
+        let marks = text.get(4..5) == Some("-") && text.get(7..8) == Some("-");
+        let day = (number(0..4), number(5..7), number(8..10));
+        let rest = text.get(10..).unwrap_or("x");
+        let time = rest.is_empty() || rest.starts_with(['T', ' ']) && rest.len() >= 9;
+        let fits = matches!(day, (Some(_), Some(1..=12), Some(1..=31)));
+        if marks && fits && time && text.is_ascii() {
+            Ok(Some(text))
+        } else {
+            Err(format!("{field}: is {:?}, want a day such as 2024-05-31", shown(&text)))
+        }
+    }
+
+    pub(super) fn list(&self, field: &str, max: usize) -> Result<Option<Vec<String>>, String> {
+        let Some(node) = self.node(field) else { return Ok(None) };
+        let Value::List(items) = &node.value else {
+            return Err(format!("{field}: is {}, want a list", node.value.kind()));
+        };
+        if items.len() > max {
+            return Err(format!("{field}: has {} items, want at most {max}", items.len()));
+        }
+        let texts = items.iter().map(|item| words(item).map_err(|problem| format!("{field}: {problem}")));
+        texts.collect::<Result<_, _>>().map(Some)
     }
 
     fn concepts(&self) -> Result<Vec<&'static str>, String> {
@@ -277,26 +325,15 @@ impl Reading<'_> {
                 add(field, &text)?;
             }
         }
-        match self.node("concepts").map(|node| (&node.value, node)) {
-            None => {}
-            Some((Value::List(items), _)) => {
-                for item in items {
-                    add("concepts", &words(item).map_err(|problem| format!("concepts: {problem}"))?)?;
-                }
-            }
-            Some((_, node)) => return Err(format!("concepts: is {}, want a list", node.value.kind())),
+        for text in self.list("concepts", CONCEPTS_MAX)?.unwrap_or_default() {
+            add("concepts", &text)?;
         }
         Ok(found)
     }
 }
 
 fn tag(item: &Node, inherited: &Fields<'_>, notes: &mut Notes) -> Result<Tag, String> {
-    let Value::Map(fields) = &item.value else { return Err(format!("is {}, want a map", item.value.kind())) };
-    if let Some((key, _)) = fields.iter().find(|(key, _)| !OF_TAG.contains(&key.as_str())) {
-        return Err(format!("{}: is no field of a tag", shown(key)));
-    }
-    let own = fields.iter().map(|(key, node)| (key.as_str(), node)).collect();
-    let reading = Reading { own, inherited };
+    let reading = Reading::of(item, inherited, &OF_TAG, "a tag")?;
     let (kind, subject) = subject(&reading)?;
     let currency = reading.required("currency")?.to_ascii_uppercase();
     let network = match reading.text("network")? {
@@ -347,7 +384,7 @@ fn tag(item: &Node, inherited: &Fields<'_>, notes: &mut Notes) -> Result<Tag, St
         actor,
         tag_type,
         cluster_definer: reading.flag("is_cluster_definer")?,
-        lastmod: date(&reading)?,
+        lastmod: reading.day("lastmod")?,
         context,
         taint,
     })
@@ -367,23 +404,6 @@ fn taint_of(context: &str) -> Result<Option<Taint>, String> {
     let value: serde_json::Value =
         serde_json::from_str(context).map_err(|error| format!("context: is not JSON: {error}"))?;
     Taint::of_context(&value).map_err(|error| format!("context: {error}"))
-}
-
-/// A day, or a day and a time.
-fn date(reading: &Reading<'_>) -> Result<Option<String>, String> {
-    let Some(text) = reading.text("lastmod")? else { return Ok(None) };
-    let number =
-        |range: core::ops::Range<usize>| text.get(range).and_then(|digits| digits.parse::<u32>().ok());
-    let marks = text.get(4..5) == Some("-") && text.get(7..8) == Some("-");
-    let day = (number(0..4), number(5..7), number(8..10));
-    let rest = text.get(10..).unwrap_or("x");
-    let time = rest.is_empty() || rest.starts_with(['T', ' ']) && rest.len() >= 9;
-    let fits = matches!(day, (Some(_), Some(1..=12), Some(1..=31)));
-    if marks && fits && time && text.is_ascii() {
-        Ok(Some(text))
-    } else {
-        Err(format!("lastmod: is {:?}, want a day such as 2024-05-31", shown(&text)))
-    }
 }
 
 /// Tags of a pack so far.

@@ -87,8 +87,7 @@ struct Profile {
     tag_type: u8,
     kind: u8,
     cluster_definer: u8,
-    /// Room for later versions; zero.
-    spare: u32,
+    verified: u8,
 }
 
 /// One tag on what was asked for.
@@ -246,12 +245,14 @@ impl Store {
         let near = keys.get(from..to).unwrap_or_default();
         let first = near.partition_point(|other| *other < key);
         let rows = near.get(first..).unwrap_or_default().iter().take_while(|other| **other == key).count();
-        (0..rows).filter_map(|row| self.hit(from.saturating_add(first).saturating_add(row))).collect()
+        (0..rows)
+            .filter_map(|row| self.hit(from.saturating_add(first).saturating_add(row), Some(normal)))
+            .collect()
     }
 
     /// Every tag of the store, in the order of keys.
     pub fn iter(&self) -> impl Iterator<Item = Hit> + '_ {
-        (0..self.parts.rows).filter_map(|row| self.hit(row))
+        (0..self.parts.rows).filter_map(|row| self.hit(row, None))
     }
 
     fn row(&self, row: usize) -> Option<[u32; 3]> {
@@ -260,25 +261,26 @@ impl Store {
         Some([number(0)?, number(4)?, number(8)?])
     }
 
-    fn hit(&self, row: usize) -> Option<Hit> {
+    /// The tag in a row; its subject's one form is found anew where it is not given.
+    fn hit(&self, row: usize, normal: Option<&str>) -> Option<Hit> {
         let [subject, profile, context] = self.row(row)?;
         let profile = self.profile(profile)?;
         let [label, source, pack, creator, actor, lastmod, currency, network, concepts] = profile.strings;
         let text = |number: u32| self.string(number).map(str::to_owned);
         let (subject, network) = (self.subject(subject)?.to_owned(), text(network)?);
         let kind = if profile.kind == 0 { SubjectKind::Address } else { SubjectKind::Tx };
-        let checked = match kind {
-            SubjectKind::Address => address::address(&network, &subject),
-            SubjectKind::Tx => address::tx_hash(&network, &subject),
+        let normal = match (normal, kind) {
+            (Some(normal), _) => normal.to_owned(),
+            (None, SubjectKind::Address) => address::address(&network, &subject).ok()?.normal,
+            (None, SubjectKind::Tx) => address::tx_hash(&network, &subject).ok()?.normal,
         };
-        let checked = checked.ok()?;
         let context = text(context);
         let taint = context.as_deref().and_then(|context| serde_json::from_str(context).ok());
         let tag = Tag {
             kind,
             subject,
-            normal: checked.normal,
-            verified: checked.verified,
+            normal,
+            verified: profile.verified == 1,
             currency: text(currency)?,
             network,
             label: text(label)?,
@@ -303,8 +305,9 @@ impl Store {
         for (place, string) in strings.iter_mut().enumerate() {
             *string = u32_at(bytes, place.checked_mul(4)?)?;
         }
-        let [.., confidence, tag_type, kind, cluster_definer, _, _, _, _] = *bytes;
-        Some(Profile { strings, confidence, tag_type, kind, cluster_definer, spare: 0 })
+        // Three bytes are room for later versions.
+        let [.., confidence, tag_type, kind, cluster_definer, verified, _, _, _] = *bytes;
+        Some(Profile { strings, confidence, tag_type, kind, cluster_definer, verified })
     }
 
     fn string(&self, number: u32) -> Option<&str> {

@@ -56,7 +56,7 @@ pub(crate) fn sets(data: &Path) -> Vec<Set> {
     let others = zip("dumplings__jm_202406.zip");
     // The file of tx0 has mixes among them; a tx0 always has one output of data.
     let tx0 = read(&samourai, "Scanner/SamouraiTx0s.txt");
-    let (tx0, mixes): (Vec<_>, Vec<_>) = tx0.into_iter().partition(|view| view.data() > 0);
+    let (tx0, mixes): (Vec<_>, Vec<_>) = tx0.into_iter().partition(|view| view.unspendable() > 0);
     let equal = read(&others, "Scanner/OtherCoinJoins.txt");
     let (marked, equal): (Vec<_>, Vec<_>) =
         equal.into_iter().partition(|view| view.mode().is_none_or(|(value, _)| value <= 2_730));

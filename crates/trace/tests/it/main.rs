@@ -2,5 +2,6 @@
 #![cfg(test)]
 
 mod corpus;
+mod graph;
 mod patterns;
 mod tags;

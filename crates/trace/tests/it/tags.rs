@@ -320,3 +320,25 @@ fn tags_leave_in_other_formats() {
         json!({ "object_relation": "address", "type": "btc", "value": ZAIF })
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_survives_a_pack(label in "\\PC{1,40}", source in "[ -~]{1,40}", actor in "\\PC{1,20}") {
+        let mut tag = parse(&one("", "")).tags.pop().unwrap();
+        let kept = |text: &str| !text.trim().is_empty() && text.trim() != "None";
+        proptest::prop_assume!(kept(&label) && kept(&source) && kept(&actor));
+        tag.label = label.trim().to_owned();
+        tag.source = source.trim().to_owned();
+        tag.actor = Some(actor.trim().to_owned());
+        let again = parse(&write("t", "c", std::slice::from_ref(&tag)));
+        proptest::prop_assert_eq!(again.tags, [tag]);
+    }
+
+    #[test]
+    fn a_pack_of_any_bytes_is_read_or_refused(cut in 0_usize..200, junk in "[ -~\n]{0,30}") {
+        let whole = one("", "");
+        let cut = cut.min(whole.len());
+        // Nothing here may panic; that it ends is the property.
+        drop(Pack::parse(&format!("{}{junk}{}", &whole[..cut], &whole[cut..]), |_| Err(String::new())));
+    }
+}

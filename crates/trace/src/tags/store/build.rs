@@ -95,7 +95,7 @@ impl Builder {
                 .unwrap_or(0),
             kind: u8::from(tag.kind == SubjectKind::Tx),
             cluster_definer: u8::from(tag.cluster_definer),
-            spare: 0,
+            verified: u8::from(tag.verified),
         };
         let context = strings.option(tag.context.as_deref())?;
         let number = match self.profiles.get(&profile) {
@@ -173,7 +173,7 @@ impl Builder {
                 out.write_all(&string.to_le_bytes())?;
             }
             out.write_all(&[profile.confidence, profile.tag_type, profile.kind, profile.cluster_definer])?;
-            out.write_all(&profile.spare.to_le_bytes())?;
+            out.write_all(&[profile.verified, 0, 0, 0])?;
         }
         for end in &self.strings.ends {
             out.write_all(&end.to_le_bytes())?;
