@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use kuraban_trace::tags::{Pack, Store, StoreError, ofac, store::Builder, yaml};
+use kuraban_trace::tags::{ActorPack, Pack, Reject, Store, StoreError, ofac, store::Builder, yaml};
 use serde_json::{Value, json};
 
 use super::Folder;
@@ -40,10 +40,27 @@ pub(crate) struct Import {
 }
 
 pub(super) fn verify(args: &Verify) -> Result<Report, Failure> {
-    let packs = read(&args.files)?;
-    let clean = packs.iter().all(|(_, pack)| pack.rejects.is_empty());
-    let json = json!({ "ok": clean, "packs": packs.iter().map(described).collect::<Vec<_>>() });
-    Ok(Report::new(if clean { Answer::Yes } else { Answer::No }, &json, told(&packs)))
+    let (actors, packs): (Vec<_>, Vec<_>) = paths(&args.files)?.into_iter().partition(|path| is_actors(path));
+    let packs =
+        packs.into_iter().map(|path| one(&path).map(|pack| (path, pack))).collect::<Result<Vec<_>, _>>()?;
+    let actors = actors
+        .into_iter()
+        .map(|path| some_actors(&path).map(|pack| (path, pack)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let clean = packs.iter().all(|(_, pack)| pack.rejects.is_empty())
+        && actors.iter().all(|(_, pack)| pack.rejects.is_empty());
+    let mut text = told(&packs);
+    for (path, pack) in &actors {
+        text +=
+            &format!("{}: {} actors, {} rejected\n", path.display(), pack.actors.len(), pack.rejects.len());
+        text += &told_rejects(&pack.rejects);
+    }
+    let json = json!({
+        "ok": clean,
+        "packs": packs.iter().map(described).collect::<Vec<_>>(),
+        "actor_packs": actors.iter().map(described_actors).collect::<Vec<_>>(),
+    });
+    Ok(Report::new(if clean { Answer::Yes } else { Answer::No }, &json, text))
 }
 
 pub(super) fn import(args: &Import, say: &Say) -> Result<Report, Failure> {
@@ -71,11 +88,23 @@ pub(super) fn import(args: &Import, say: &Say) -> Result<Report, Failure> {
     Ok(Report::done(&json, text))
 }
 
+fn rejected(rejects: &[Reject]) -> Vec<Value> {
+    let one =
+        |reject: &Reject| json!({ "line": reject.line, "subject": reject.subject, "reason": reject.reason });
+    rejects.iter().map(one).collect()
+}
+
+fn described_actors((path, pack): &(PathBuf, ActorPack)) -> Value {
+    json!({
+        "file": path.display().to_string(),
+        "title": pack.title,
+        "creator": pack.creator,
+        "actors": pack.actors.len(),
+        "rejects": rejected(&pack.rejects),
+    })
+}
+
 fn described((path, pack): &(PathBuf, Pack)) -> Value {
-    let rejects = pack.rejects.iter();
-    let rejects = rejects
-        .map(|reject| json!({ "line": reject.line, "subject": reject.subject, "reason": reject.reason }))
-        .collect::<Vec<_>>();
     let notes = pack.notes.0.iter();
     let notes = notes
         .map(|(note, (count, line))| json!({ "note": note, "count": count, "line": line }))
@@ -85,7 +114,7 @@ fn described((path, pack): &(PathBuf, Pack)) -> Value {
         "title": pack.title,
         "creator": pack.creator,
         "tags": pack.tags.len(),
-        "rejects": rejects,
+        "rejects": rejected(&pack.rejects),
         "notes": notes,
     })
 }
@@ -94,9 +123,7 @@ fn told(packs: &[(PathBuf, Pack)]) -> String {
     let mut text = String::new();
     for (path, pack) in packs {
         text += &format!("{}: {} tags, {} rejected\n", path.display(), pack.tags.len(), pack.rejects.len());
-        for reject in &pack.rejects {
-            text += &format!("  line {}: {} {}\n", reject.line, reject.subject, tame(&reject.reason));
-        }
+        text += &told_rejects(&pack.rejects);
         for (note, (count, line)) in &pack.notes.0 {
             text += &format!("  note: {} ({count} times, first in line {line})\n", tame(note));
         }
@@ -104,7 +131,14 @@ fn told(packs: &[(PathBuf, Pack)]) -> String {
     text
 }
 
-fn read(files: &[PathBuf]) -> Result<Vec<(PathBuf, Pack)>, Failure> {
+fn told_rejects(rejects: &[Reject]) -> String {
+    let line =
+        |reject: &Reject| format!("  line {}: {} {}\n", reject.line, reject.subject, tame(&reject.reason));
+    rejects.iter().map(line).collect()
+}
+
+/// What the arguments name that has tags or actors.
+fn paths(files: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut paths = Vec::new();
     for file in files {
         if file.is_dir() {
@@ -116,7 +150,17 @@ fn read(files: &[PathBuf]) -> Result<Vec<(PathBuf, Pack)>, Failure> {
     if paths.is_empty() {
         return Err(Failure::input("there is no pack in these folders"));
     }
-    paths.into_iter().map(|path| one(&path).map(|pack| (path, pack))).collect()
+    Ok(paths)
+}
+
+/// The packs of tags among them.
+fn read(files: &[PathBuf]) -> Result<Vec<(PathBuf, Pack)>, Failure> {
+    let packs = paths(files)?.into_iter().filter(|path| !is_actors(path));
+    let packs = packs.map(|path| one(&path).map(|pack| (path, pack))).collect::<Result<Vec<_>, _>>()?;
+    if packs.is_empty() {
+        return Err(Failure::input("there are packs of actors alone, want tags"));
+    }
+    Ok(packs)
 }
 
 /// The packs and lists in a folder, in the order of their names.
@@ -143,7 +187,16 @@ fn is_yaml(path: &Path) -> bool {
 }
 
 fn is_no_pack(name: &str) -> bool {
-    matches!(name, "config.yaml" | "header.yaml") || name.ends_with("actorpack.yaml")
+    matches!(name, "config.yaml" | "header.yaml")
+}
+
+fn is_actors(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("actorpack.yaml"))
+}
+
+fn some_actors(path: &Path) -> Result<ActorPack, Failure> {
+    let text = input::text(path, yaml::FILE_BYTES_MAX)?;
+    ActorPack::parse(&text, |name| header(path, name)).or_input(path.display())
 }
 
 fn one(path: &Path) -> Result<Pack, Failure> {

@@ -149,6 +149,24 @@ fn what_cannot_be_used_leaves_the_store_as_it_is() {
 }
 
 #[test]
+fn actors_are_checked_and_are_no_tags() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.actorpack.yaml");
+    let actor = "{id: zaif, uri: u, label: Zaif, lastmod: 2023-01-01, categories: [exchange]}";
+    let check = |actors: &str, status: i32, read: u64| {
+        fs::write(&path, format!("title: t\ncreator: c\nactors:\n{actors}")).unwrap();
+        let ran = tags(&["verify", "--json", text(folder.path())]);
+        assert_eq!(ran.status, status, "{}", ran.err);
+        assert_eq!(ran.json()["actor_packs"][0]["actors"], read);
+    };
+    check(&format!("- {actor}\n"), 0, 1);
+    check(&format!("- {actor}\n- {actor}\n"), 1, 1);
+    let ran = tags(&["import", "--store", text(&folder.path().join("store")), text(&path)]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.err.contains("actors alone"), "{}", ran.err);
+}
+
+#[test]
 fn a_list_of_sanctioned_addresses_is_a_pack() {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("sanctioned_addresses_XBT.txt");

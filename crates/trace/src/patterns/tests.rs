@@ -1,3 +1,5 @@
+//! Each rule at its bounds and one beyond, on made-up transactions.
+
 use super::*;
 
 const BITCOIN: Known = Known { chain: Chain::Bitcoin, exchange_spends: false };
@@ -62,7 +64,7 @@ fn whirlpool_may_leave_to_another_form_of_script_and_then_is_less_sure() {
 }
 
 #[test]
-fn a_tx0_pays_the_coordinator_and_keeps_data() {
+fn a_tx0_carries_bytes_and_pays_the_coordinator() {
     let tx0 = (Kind::WhirlpoolTx0, 60);
     check(
         &prepares(&[800_000], &[106_352; 6].iter().copied().chain([5_000, 67_648]).collect::<Vec<_>>()),
