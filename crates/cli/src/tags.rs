@@ -2,6 +2,7 @@
 //! rules are `kuraban-trace`'s.
 
 mod export;
+mod make;
 mod packs;
 mod screen;
 
@@ -25,6 +26,9 @@ pub(crate) enum Command {
     /// Take packs and lists into a store
     #[command(after_help = IMPORT_HELP)]
     Import(packs::Import),
+    /// Make a pack of what a trace found
+    #[command(after_help = MAKE_HELP)]
+    Make(make::Make),
     /// Write a store's tags for others
     #[command(after_help = EXPORT_HELP)]
     Export(export::Export),
@@ -49,6 +53,14 @@ no pack. A pack of the same title and creator takes the place of its earlier ver
 Examples:
   kuraban tags import --store tags packs/
   kuraban tags import --store tags sanctioned_addresses_XBT.txt sanctioned_addresses_ETH.txt";
+
+const MAKE_HELP: &str = "\
+Reads what `kuraban trace --json` prints and writes a TagPack with one tag for each tainted output: case, method, amount and output stand
+in its context. Made again with --revoke and imported, it takes the tags back.
+
+Examples:
+  kuraban trace … --json | kuraban tags make --chain btc --case zaif-2018 --source https://example.org/zaif --creator 'Example Exchange' \\
+    --expires 2027-11-21T00:00:00Z --key ~/.ssh/id_ed25519 > zaif.yaml";
 
 const EXPORT_HELP: &str = "\
 Formats: tagpack (GraphSense YAML), bip329 (wallet labels, JSON lines; tainted outputs are frozen), stix (STIX 2.1 bundle with the public
@@ -97,6 +109,7 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
     match command {
         Command::Verify(args) => packs::verify(&args),
         Command::Import(args) => packs::import(&args, say),
+        Command::Make(args) => make::run(&args, say),
         Command::Export(args) => export::run(&args, say),
         Command::Screen(args) => screen::run(&args, say),
     }

@@ -149,6 +149,49 @@ fn what_cannot_be_used_leaves_the_store_as_it_is() {
 }
 
 #[test]
+fn what_a_trace_found_becomes_a_signed_pack_and_can_be_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trace, pack, key) =
+        (folder.path().join("trace.json"), folder.path().join("pack.yaml"), folder.path().join("key"));
+    let store = folder.path().join("store");
+    let ssh = ["-q", "-t", "ed25519", "-N", "", "-f", text(&key)];
+    assert!(std::process::Command::new("ssh-keygen").args(ssh).status().unwrap().success());
+    let output = |vout: u32| json!({ "txid": "c3".repeat(32), "vout": vout, "address": ZAIF, "tainted_sat": 5 + vout });
+    let bare = json!({ "txid": "c4".repeat(32), "vout": 0, "tainted_sat": 9 });
+    let found = json!({ "method": "fifo", "seeds": [], "outputs": [output(0), output(1), bare] });
+    fs::write(&trace, found.to_string()).unwrap();
+    let make = |more: &[&str]| {
+        let args = ["make", "--chain", "btc", "--case", "zaif-2018", "--source", "s", "--creator", "c"];
+        let ran =
+            tags(&[&args[..], &["--file", text(&trace), "--key", text(&key), "--now", "7"], more].concat());
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        fs::write(&pack, &ran.out).unwrap();
+        let imported = tags(&["import", "--json", "--store", text(&store), text(&pack)]);
+        assert_eq!((imported.status, &imported.json()["tags"]), (0, &json!(3)));
+    };
+    let hits = |subject: &str, more: &[&str]| {
+        let args = ["screen", "--json", "--store", text(&store), "--chain", "btc", "--now", "8", subject];
+        tags(&[&args[..], more].concat()).json()["hits"].as_array().unwrap().clone()
+    };
+    make(&[]);
+    let mut amounts: Vec<_> = hits(ZAIF, &[]).iter().map(|hit| hit["tainted_sat"].clone()).collect();
+    amounts.sort_by_key(|amount| amount.as_u64());
+    assert_eq!(amounts, [5, 6]);
+    let by_id = hits(&"c4".repeat(32), &[]);
+    assert_eq!((&by_id[0]["case"], &by_id[0]["subject"]), (&json!("zaif-2018"), &json!("tx")));
+    assert_eq!(by_id[0]["signer"].as_str().unwrap().len(), 64);
+    make(&["--revoke", "appeal 12"]);
+    assert!(hits(ZAIF, &[]).is_empty());
+    assert_eq!(hits(ZAIF, &["--all"])[0]["revoked"], json!({ "at_ms": 7, "reason": "appeal 12" }));
+    fs::write(&trace, found.to_string().replace("fifo", "guess")).unwrap();
+    let args =
+        ["make", "--chain", "btc", "--case", "x", "--source", "s", "--creator", "c", "--file", text(&trace)];
+    let ran = tags(&args);
+    assert_eq!(ran.status, 2);
+    assert!(ran.err.contains("outputs[0]") && ran.err.contains("taint.method"), "{}", ran.err);
+}
+
+#[test]
 fn actors_are_checked_and_are_no_tags() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("some.actorpack.yaml");
