@@ -4,6 +4,7 @@
 
 mod approve;
 mod charter;
+mod classify;
 mod cluster;
 mod demo;
 mod fail;
@@ -19,6 +20,7 @@ mod node;
 mod payout;
 mod request;
 mod say;
+mod tags;
 mod trace;
 mod transfers;
 mod tx;
@@ -76,6 +78,12 @@ enum Command {
     /// Make lists of transfers on chains of accounts
     #[command(subcommand)]
     Transfers(transfers::Command),
+    /// Say what transactions look like: mixes, peels, consolidations, dispersals
+    #[command(after_help = classify::HELP)]
+    Classify(classify::Args),
+    /// Take in, check, write and look up tags of addresses
+    #[command(subcommand)]
+    Tags(tags::Command),
     /// Show a guarded exchange on a real node, a theft, and what came of it
     #[command(after_help = "Example:\n  kuraban demo --node litecoind")]
     Demo(demo::Args),
@@ -113,6 +121,8 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Cluster(args) => cluster::run(&args, say),
         Command::Trace(args) => trace::run(&args),
         Command::Transfers(command) => transfers::run(command),
+        Command::Classify(args) => classify::run(&args, say),
+        Command::Tags(command) => tags::run(command, say),
         // A timeline that nobody reads is no reason to stop.
         Command::Demo(args) => {
             // The timeline has told people everything.

@@ -7,4 +7,6 @@ pub mod accounts;
 pub mod cluster;
 pub mod graph;
 pub mod index;
+pub mod patterns;
+pub mod tags;
 pub mod taint;

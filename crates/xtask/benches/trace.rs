@@ -27,7 +27,7 @@ const TRANSACTIONS: u64 = 1_000_000;
 const FILE_BYTES_MAX: u64 = 128 << 20;
 
 fn main() -> Result<()> {
-    let wanted = env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let wanted = env::args().skip_while(|arg| arg != "--count").nth(1);
     let wanted =
         wanted.map_or(Ok(TRANSACTIONS), |text| text.parse()).context("want a number of transactions")?;
     let folder = env::var_os("KURABAN_BENCH_DIR").map_or_else(env::temp_dir, PathBuf::from);

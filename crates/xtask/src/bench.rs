@@ -1,5 +1,5 @@
 //! Runs benchmarks beside their physical limits in one run, prints tables, and keeps the figures as
-//! `target/bench/NAME.json`. Measures nothing itself: `benches/baseline.rs` and `kuraban bench` do, each printing one
+//! `target/bench/NAME.json`. Measures nothing itself: benches of the crates and `kuraban bench` do, each printing one
 //! JSON object whose values are whole numbers, or objects of whole numbers where it has several rows.
 
 mod table;
@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Args {
     /// What to measure, with the limits it is compared with; everything if not named.
     name: Option<Subject>,
-    /// How many payouts or thefts, or transactions for `trace`.
+    /// How many payouts, thefts, tags, or transactions for `trace`.
     #[arg(long)]
     count: Option<u32>,
     /// Print one JSON document instead of tables.
@@ -41,10 +41,15 @@ pub(crate) enum Subject {
     Stop,
     /// The index of a made-up chain, beside the bare hashing of its bytes.
     Trace,
+    /// What the detectors of mixes find among labelled transactions and in real blocks.
+    Patterns,
+    /// A store of ten million tags: its size and how fast addresses are looked up.
+    Tags,
 }
 
 impl Subject {
-    const ALL: [Self; 5] = [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop, Self::Trace];
+    const ALL: [Self; 7] =
+        [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop, Self::Trace, Self::Patterns, Self::Tags];
 
     const fn name(self) -> &'static str {
         match self {
@@ -53,6 +58,8 @@ impl Subject {
             Self::Payouts => "payouts",
             Self::Stop => "stop",
             Self::Trace => "trace",
+            Self::Patterns => "patterns",
+            Self::Tags => "tags",
         }
     }
 
@@ -64,13 +71,25 @@ impl Subject {
             Self::Payouts => &[Self::Fsync, Self::Signatures, Self::Payouts],
             Self::Stop => &[Self::Stop],
             Self::Trace => &[Self::Trace],
+            Self::Patterns => &[Self::Patterns],
+            Self::Tags => &[Self::Tags],
         }
     }
 
     const fn needs_kuraban(self) -> bool {
         match self {
-            Self::Fsync | Self::Signatures | Self::Trace => false,
+            Self::Fsync | Self::Signatures | Self::Trace | Self::Patterns | Self::Tags => false,
             Self::Payouts | Self::Stop => true,
+        }
+    }
+
+    /// The package and the bench that measure what needs no program.
+    const fn bench(self) -> [&'static str; 2] {
+        match self {
+            Self::Fsync | Self::Signatures | Self::Payouts | Self::Stop => ["xtask", "baseline"],
+            Self::Trace => ["xtask", "trace"],
+            Self::Patterns => ["kuraban-trace", "patterns"],
+            Self::Tags => ["kuraban-trace", "tags"],
         }
     }
 }
@@ -109,13 +128,11 @@ fn measure(subject: Subject, count: Option<u32>, workspace: &Workspace) -> Resul
         }
     } else {
         command = cargo();
-        let (bench, first) = match subject {
-            Subject::Trace => ("trace", count.map(|count| count.to_string())),
-            Subject::Fsync | Subject::Signatures | Subject::Payouts | Subject::Stop => {
-                ("baseline", Some(subject.name().to_owned()))
-            }
-        };
-        command.args(["bench", "--quiet", "--package", "xtask", "--bench", bench, "--"]).args(first);
+        let [package, bench] = subject.bench();
+        command.args(["bench", "--quiet", "--package", package, "--bench", bench, "--", subject.name()]);
+        if let Some(count) = count {
+            command.args(["--count", &count.to_string()]);
+        }
         command.current_dir(&workspace.root).env("KURABAN_BENCH_DIR", &workspace.target);
     }
     say::step(&format!("measuring {}", subject.name()));

@@ -4,6 +4,7 @@
 
 mod approve;
 mod case;
+mod classify;
 #[path = "../../../guardd/tests/it/conformance.rs"]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod conformance;
@@ -21,6 +22,7 @@ mod real_peer;
 mod run;
 mod server;
 mod ssh;
+mod tags;
 mod trace;
 mod transfers;
 mod world;

@@ -5,11 +5,15 @@
 
 mod accounts;
 mod clusters;
+mod corpus;
+mod graph;
 mod index_bad;
 mod index_build;
 mod index_chain;
 mod index_real;
 mod index_undo;
+mod patterns;
+mod tags;
 mod taint_back;
 mod taint_dense;
 mod taint_indexed;
