@@ -260,6 +260,18 @@ pub enum FoldError {
         /// Amount and fee cap.
         most: Amount,
     },
+    /// A receipt dated later than its entry, by more than clocks are apart.
+    #[error("receipt of {by} for payout {payout} is dated {at}, its entry {entry}")]
+    ReceiptTime {
+        /// Which payout.
+        payout: PayoutId,
+        /// The signer.
+        by: String,
+        /// What it says.
+        at: Instant,
+        /// What its entry says.
+        entry: Instant,
+    },
     /// A transaction that was assembled for another payout.
     #[error("transaction {txid} was assembled for payout {holder} before")]
     TransactionTaken {
@@ -491,6 +503,7 @@ impl Fold {
             Body::PayoutAssembled { payout, tx } => self.assembled(&payout, &tx)?,
             Body::PayoutReceipt(receipt) => {
                 let receipt = self.verified(receipt, Role::Signer)?.into_claim();
+                dated(&receipt, at)?;
                 let (by, seq) = (receipt.by.clone(), receipt.seq);
                 self.receipt(receipt, Some(self.size))?;
                 let highest = self.seqs.entry(by).or_default();
@@ -758,6 +771,16 @@ fn bounded(receipt: &Receipt, payout: &Payout) -> Result<(), FoldError> {
     }
     let (payout, by) = (payout.id.clone(), receipt.by.to_string());
     Err(FoldError::ReceiptOutflow { payout, by, outflow: receipt.outflow, most })
+}
+
+/// What is dated far ahead would never be old enough to free its allowance. The signer's clocks and the writer's may each be
+/// apart from the right one.
+fn dated(receipt: &Receipt, entry: Instant) -> Result<(), FoldError> {
+    if receipt.at <= entry.plus_ms(3 * CLOCKS_APART_MAX_MS) {
+        return Ok(());
+    }
+    let (payout, by) = (receipt.payout.clone(), receipt.by.to_string());
+    Err(FoldError::ReceiptTime { payout, by, at: receipt.at, entry })
 }
 
 fn trip_digest(trip: &Trip) -> Digest {
