@@ -456,6 +456,13 @@ impl<const N: usize> Rows<N> {
         compare(&self.path, self.filled, self.sum())
     }
 
+    /// Brings a row's page into memory ahead of its use.
+    #[inline]
+    pub(super) fn touch(&self, item: u64) -> u64 {
+        let start = self.map.bytes().get(offset(N, item));
+        start.map_or(0, |byte| u64::from(*byte))
+    }
+
     pub(super) fn settle(&mut self) -> Result<(), FileError> {
         settle(&mut self.map, &self.path, N, self.filled.items)
     }

@@ -97,6 +97,13 @@ impl Table {
         self.slots.touch(hash & self.mask())
     }
 
+    /// The number in the home of a hash, if it is likely to be the one: what is worth bringing into memory.
+    #[inline]
+    pub(super) fn guess(&self, hash: u64) -> Option<u64> {
+        let slot = self.slots.at(hash & self.mask());
+        (slot >> NUMBER_BITS == hash >> NUMBER_BITS).then(|| (slot & NUMBER_MASK).checked_sub(1)).flatten()
+    }
+
     /// Whether so many entries need a larger table.
     #[inline]
     pub(super) const fn is_full_with(&self, entries: u64) -> bool {

@@ -437,7 +437,20 @@ impl Index {
         let first = ids.fold(0, |seen, txid| seen ^ columns.txid_table.touch(hash_of_txid(txid)));
         let scripts = block.outputs().iter().filter_map(|paid| paid.script.as_ref());
         let second = scripts.fold(0, |seen, kept| seen ^ columns.script_table.touch(kept.hash));
-        core::hint::black_box((first, second));
+        // What the homes name, and then what that names.
+        let spent = |spent: &Spent| Some((columns.txid_table.guess(hash_of_txid(&spent.txid))?, spent.vout));
+        let known: Vec<(u64, u32)> = block.inputs().iter().filter_map(spent).collect();
+        let third = known
+            .iter()
+            .fold(0, |seen, (tx, _)| seen ^ columns.txids.touch(*tx) ^ columns.tx_outputs.touch(*tx));
+        let fourth = known.iter().fold(0, |seen, (tx, vout)| {
+            let output = columns.tx_outputs.at(*tx) + u64::from(*vout);
+            seen ^ columns.values.touch(output) ^ columns.spenders.touch(output)
+        });
+        let paid = block.outputs().iter().filter_map(|paid| paid.script.as_ref());
+        let paid = paid.filter_map(|kept| columns.script_table.guess(kept.hash));
+        let fifth = paid.fold(0, |seen, address| seen ^ columns.script_starts.touch(address));
+        core::hint::black_box((first, second, third, fourth, fifth));
     }
 
     fn push_txs(&mut self, block: &Prepared, base: Base) -> Result<(), FileError> {
