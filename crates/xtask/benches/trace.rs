@@ -58,56 +58,62 @@ fn measure(folder: &Path, wanted: u64) -> Result<Map<String, Value>> {
     let scanned = scanned.elapsed();
 
     let counts = graph.counts();
+    let hash_rate = rate(chain.bytes, Duration::from_nanos(chain.hash_busy_ns));
+    let build_rate = rate(chain.bytes, Duration::from_millis(busy));
+    let all: u64 = graph.files().iter().map(|file| file.bytes).sum();
+    let chain_row = json!({
+        "bytes": chain.bytes,
+        "blocks": counts.blocks,
+        "transactions": counts.transactions,
+        "inputs": counts.inputs,
+        "outputs": counts.outputs,
+        "addresses": counts.addresses,
+    });
+    let hash_row = json!({
+        "ms": ms(chain.hashed),
+        "MB/s": rate(chain.bytes, chain.hashed),
+        "CPU ms": chain.hash_busy_ns / 1_000_000,
+        "MB per CPU second": hash_rate,
+    });
+    let build_row = json!({
+        "ms": ms(built),
+        "MB/s": rate(chain.bytes, built),
+        "CPU ms": busy,
+        "MB per CPU second": build_rate,
+        "percent of hashing": (build_rate * 100).checked_div(hash_rate),
+        "threads": 2,
+        "cpus": available_parallelism().map_or(0, usize::from),
+    });
+    let open_row = json!({ "ms": ms(opened), "MB/s": rate(all, opened) });
+    let scan_row = json!({
+        "ms": ms(scanned),
+        "items": items,
+        "ps per item": (ns(scanned) * 1_000).checked_div(items),
+    });
+    Ok(Map::from_iter([
+        ("chain".to_owned(), chain_row),
+        ("SHA-256 twice, one thread".to_owned(), hash_row),
+        ("index build".to_owned(), build_row),
+        ("open with every item checked".to_owned(), open_row),
+        ("scan of all inputs and outputs".to_owned(), scan_row),
+        ("size".to_owned(), sizes(&graph, chain.bytes)),
+    ]))
+}
+
+/// What the files of an index take.
+fn sizes(graph: &Index, chain_bytes: u64) -> Value {
+    let counts = graph.counts();
     let size = |names: &[&str]| -> u64 {
         graph.files().iter().filter(|file| names.contains(&file.name)).map(|file| file.bytes).sum()
     };
     let all: u64 = graph.files().iter().map(|file| file.bytes).sum();
-    let hash_rate = rate(chain.bytes, chain.hashed);
-    let build_rate = rate(chain.bytes, built);
-    let busy_rate = rate(chain.bytes, Duration::from_millis(busy));
-    let busy_hash_rate = rate(chain.bytes, Duration::from_nanos(chain.hash_busy_ns));
-    Ok(Map::from_iter([
-        (
-            "chain".to_owned(),
-            json!({ "bytes": chain.bytes, "blocks": counts.blocks, "transactions": counts.transactions, "inputs": counts.inputs, "outputs": counts.outputs, "addresses": counts.addresses }),
-        ),
-        (
-            "SHA-256 twice, one thread".to_owned(),
-            json!({
-                "ms": ms(chain.hashed),
-                "MB/s": hash_rate,
-                "CPU ms": chain.hash_busy_ns / 1_000_000,
-                "MB per CPU second": busy_hash_rate,
-            }),
-        ),
-        (
-            "index build".to_owned(),
-            json!({
-                "ms": ms(built),
-                "MB/s": build_rate,
-                "CPU ms": busy,
-                "MB per CPU second": busy_rate,
-                "percent of hashing": (busy_rate * 100).checked_div(busy_hash_rate),
-                "threads": 2,
-                "cpus": available_parallelism().map_or(0, usize::from),
-            }),
-        ),
-        ("open with every item checked".to_owned(), json!({ "ms": ms(opened), "MB/s": rate(all, opened) })),
-        (
-            "scan of all inputs and outputs".to_owned(),
-            json!({ "ms": ms(scanned), "items": items, "ps per item": (ns(scanned) * 1_000).checked_div(items) }),
-        ),
-        (
-            "size".to_owned(),
-            json!({
-                "bytes": all,
-                "graph bytes per 100 outputs": (size(&["values", "owners", "spenders"]) * 100).checked_div(counts.outputs),
-                "all bytes per 100 outputs": (all * 100).checked_div(counts.outputs),
-                "all bytes per 100 transactions": (all * 100).checked_div(counts.transactions),
-                "percent of blocks": (all * 100).checked_div(chain.bytes),
-            }),
-        ),
-    ]))
+    json!({
+        "bytes": all,
+        "graph bytes per 100 outputs": (size(&["values", "owners", "spenders"]) * 100).checked_div(counts.outputs),
+        "all bytes per 100 outputs": (all * 100).checked_div(counts.outputs),
+        "all bytes per 100 transactions": (all * 100).checked_div(counts.transactions),
+        "percent of blocks": (all * 100).checked_div(chain_bytes),
+    })
 }
 
 /// What was made, and how long it took to hash every transaction twice.

@@ -6,6 +6,7 @@ use std::{
     path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
+    time::{Duration, Instant},
 };
 
 use kuraban_base::Height;
@@ -23,6 +24,10 @@ use crate::graph::Graph as _;
 const AHEAD_BLOCKS: usize = 32;
 /// Bytes of blocks after which what was appended is committed, if nobody says otherwise.
 pub const COMMIT_BYTES: u64 = 256 << 20;
+
+/// After a commit, so many times as long as it took is appended before the next: on a slow disk, a large index would
+/// otherwise do nothing but commit.
+const COMMIT_REST: u32 = 5;
 
 /// Why an index could not be filled. What was appended before stays.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +75,7 @@ pub enum Begin {
 
 /// How blocks are appended.
 pub struct Pace<'a> {
-    /// Bytes of blocks after which what was appended is committed.
+    /// Bytes of blocks after which what was appended is committed; later where commits take long.
     pub commit_bytes: u64,
     /// Called after every block.
     pub progress: &'a mut dyn FnMut(Progress),
@@ -219,13 +224,16 @@ fn append_received(
     pace: Pace<'_>,
 ) -> Result<(), FillError> {
     let (mut done, mut committed) = (0_u64, 0_u64);
+    let (mut since, mut took) = (Instant::now(), Duration::ZERO);
     for block in receiver {
         let block = block?;
         let height = writer.index().next_height();
         writer.append(&block).map_err(|source| FillError::Append { height, source })?;
         done += super::column::wide(block.bytes().len());
-        if done - committed >= pace.commit_bytes {
+        if done - committed >= pace.commit_bytes && since.elapsed() >= took * COMMIT_REST {
+            let start = Instant::now();
             writer.commit()?;
+            (since, took) = (Instant::now(), start.elapsed());
             committed = done;
         }
         (pace.progress)(Progress { done, of, height });

@@ -7,7 +7,7 @@ use std::{
 
 use bitcoin::hashes::Hash as _;
 use kuraban_base::Height;
-use kuraban_chain::btc::Network;
+use kuraban_chain::btc::{Network, OutPoint};
 use kuraban_trace::{
     graph::{Fate, Graph as _, OutputNum, TxNum},
     index::{
@@ -16,6 +16,8 @@ use kuraban_trace::{
         source::Source,
     },
 };
+
+use crate::index_chain::unspent_in;
 
 /// The folder of real blocks, if it is there.
 fn folder(name: &str) -> Option<PathBuf> {
@@ -148,4 +150,42 @@ fn a_litecoin_block_with_an_extension_has_its_ids_and_its_shielded_balance() {
     };
     check(2_265_985, true);
     check(900_000, false);
+}
+
+#[test]
+fn the_first_blocks_of_bitcoin_have_the_unspent_outputs_that_the_peer_crate_leaves() {
+    let Some(folder) = folder("btc_blocks") else { return };
+    let file = folder.join("bitcoinj_first-100k-blocks.dat");
+    let bytes = std::fs::read(&file).unwrap();
+    let mut theirs: BTreeMap<bitcoin::OutPoint, bitcoin::TxOut> = BTreeMap::new();
+    let (mut rest, mut blocks, mut hash) = (&bytes[..], 0, None);
+    while let Some((record, after)) = rest.split_first_chunk::<8>() {
+        let length = usize::try_from(u32::from_le_bytes(record[4..].try_into().unwrap())).unwrap();
+        let block: bitcoin::Block = bitcoin::consensus::deserialize(&after[..length]).unwrap();
+        for tx in &block.txdata {
+            for input in tx.input.iter().filter(|_| !tx.is_coinbase()) {
+                theirs.remove(&input.previous_output).unwrap();
+            }
+            // The first block's output cannot be spent.
+            let outputs = tx.output.iter().zip(0..).filter(|_| blocks > 0);
+            let txid = tx.compute_txid();
+            theirs.extend(outputs.map(|(output, vout)| (bitcoin::OutPoint { txid, vout }, output.clone())));
+        }
+        (rest, blocks, hash) = (&after[length..], blocks + 1, Some(block.block_hash()));
+    }
+    let source = Source::scan(Network::BtcMain, &[file], |_, _| {}).unwrap();
+    let pace = Pace { commit_bytes: COMMIT_BYTES, progress: &mut |_| {} };
+    let out = tempfile::tempdir().unwrap();
+    let (index, outcome) = build::build(out.path(), &source, Begin::Genesis, pace).unwrap();
+    assert_eq!((outcome.appended, outcome.aside), (blocks, 0));
+    assert!(blocks > 400, "{blocks} blocks");
+    assert_eq!(index.tip().unwrap().hash.as_bytes(), hash.unwrap().as_byte_array());
+    let ours = unspent_in(&index);
+    assert_eq!(ours.len(), theirs.len());
+    for (outpoint, output) in &theirs {
+        let txid = kuraban_base::Txid::from_bytes(outpoint.txid.to_byte_array());
+        let (value_sat, script) = &ours[&OutPoint { txid, vout: outpoint.vout }];
+        assert_eq!(*value_sat, output.value.to_sat());
+        assert_eq!(script.as_bytes(), output.script_pubkey.as_bytes());
+    }
 }
