@@ -51,7 +51,7 @@ pub fn trace_path<G: Graph>(
         touched: 0,
         spend: Spend::default(),
         shares: Shares::default(),
-        landed: Vec::new(),
+        landed: Landed::default(),
     };
     walk.run(&mut seen)?;
     walk.finish(tip)
@@ -150,13 +150,12 @@ struct Walk<'a, G> {
     touched: u64,
     spend: Spend,
     shares: Shares,
-    landed: Vec<Landed>,
+    landed: Landed,
 }
 
 impl<G: Graph> Walk<'_, G> {
     fn run(&mut self, seen: &mut impl FnMut(TxNum)) -> Result<(), TaintError> {
         let mut arrivals = Vec::new();
-        let mut parts = Vec::new();
         loop {
             let seed = self.seeds.get(self.seeds_done).map(|seed| seed.key);
             let Some(key) = self.queue.next_key().into_iter().chain(seed).min() else { return Ok(()) };
@@ -175,7 +174,7 @@ impl<G: Graph> Walk<'_, G> {
             } else {
                 self.take_fees(tx, &arrivals)?;
             }
-            self.give_out(key, tx, &mut parts);
+            self.give_out(key, tx);
         }
     }
 
@@ -252,17 +251,12 @@ impl<G: Graph> Walk<'_, G> {
     }
 
     /// Hands what landed to the outputs, lets seeds claim theirs, and accounts for the rest.
-    fn give_out(&mut self, key: u64, tx: TxNum, parts: &mut Vec<Part>) {
+    fn give_out(&mut self, key: u64, tx: TxNum) {
         let first = self.graph.outputs(tx).start;
         let rest = self.spend.rooms.len().saturating_sub(1);
         let landed = mem::take(&mut self.landed);
         let mut seed = self.next_seed(key);
-        for landed in landed.chunk_by(|one, next| one.room == next.room) {
-            let Some(room) = landed.first().map(|landed| landed.room) else { continue };
-            parts.clear();
-            for landed in landed {
-                append_kind(self.terms.method, parts, landed.part);
-            }
+        for (room, parts) in landed.by_room() {
             if room == rest {
                 self.settle_rest(key, tx, parts);
                 continue;
@@ -270,7 +264,7 @@ impl<G: Graph> Walk<'_, G> {
             let output = OutputNum::new(first.saturating_add(count(room)));
             // Seeds before this output got nothing from the transaction.
             while let Some(early) = seed.filter(|seed| seed.output < output) {
-                seed = self.settle_seeds(key, early.output, &mut Vec::new());
+                seed = self.settle_seeds(key, early.output, &[]);
             }
             if seed.is_some_and(|seed| seed.output == output) {
                 seed = self.settle_seeds(key, output, parts);
@@ -279,7 +273,7 @@ impl<G: Graph> Walk<'_, G> {
             }
         }
         while let Some(late) = seed {
-            seed = self.settle_seeds(key, late.output, &mut Vec::new());
+            seed = self.settle_seeds(key, late.output, &[]);
         }
         self.landed = landed;
     }
@@ -290,12 +284,13 @@ impl<G: Graph> Walk<'_, G> {
 
     /// Lets every seed at `output` claim what no theft has, and settles the output; gives the next seed of this
     /// transaction.
-    fn settle_seeds(&mut self, key: u64, output: OutputNum, parts: &mut Vec<Part>) -> Option<Start> {
+    fn settle_seeds(&mut self, key: u64, output: OutputNum, arrived: &[Part]) -> Option<Start> {
+        let mut parts = arrived.to_vec();
         while let Some(seed) = self.next_seed(key).filter(|seed| seed.output == output) {
-            self.claim(seed, parts);
+            self.claim(seed, &mut parts);
             self.seeds_done = self.seeds_done.saturating_add(1);
         }
-        self.settle(output, parts);
+        self.settle(output, &parts);
         self.next_seed(key)
     }
 
@@ -339,7 +334,7 @@ impl<G: Graph> Walk<'_, G> {
     }
 
     /// Says what becomes of tainted units in an output.
-    fn settle(&mut self, output: OutputNum, parts: &mut Vec<Part>) {
+    fn settle(&mut self, output: OutputNum, parts: &[Part]) {
         if parts.is_empty() {
             return;
         }
@@ -351,22 +346,26 @@ impl<G: Graph> Walk<'_, G> {
         let value_sat = self.graph.value(output);
         if self.is_stop(output) {
             self.count_all(parts, |totals| &mut totals.stopped_sat);
-            let parts = parts.as_slice().into();
-            return self.stopped.push(Tainted { output, value_sat, parts });
+            return self.stopped.push(Tainted { output, value_sat, parts: parts.into() });
         }
-        if self.terms.dust_sat > 0 {
-            self.drop_dust(parts);
+        if self.terms.dust_sat == 0 {
+            return self.hand_on(output, value_sat, parts);
         }
-        if parts.is_empty() {
-            return;
+        let kept = self.without_dust(parts);
+        if !kept.is_empty() {
+            self.hand_on(output, value_sat, &kept);
         }
+    }
+
+    /// Lets units wait for the transaction that spends them, or end unspent.
+    fn hand_on(&mut self, output: OutputNum, value_sat: u64, parts: &[Part]) {
+        let parts = parts.into();
         let spender = self.graph.spender(output).filter(|spender| spender.number() < self.limit);
         if let Some(spender) = spender {
             let key = spender.number().saturating_mul(2);
-            let parts = parts.as_slice().into();
             return self.queue.push(Arrival { key, source: output.number(), value_sat, hops: 0, parts });
         }
-        self.unspent.push(Tainted { output, value_sat, parts: parts.as_slice().into() });
+        self.unspent.push(Tainted { output, value_sat, parts });
     }
 
     fn is_stop(&self, output: OutputNum) -> bool {
@@ -377,7 +376,7 @@ impl<G: Graph> Walk<'_, G> {
     }
 
     /// Drops what a theft has here, where that is less than the threshold.
-    fn drop_dust(&mut self, parts: &mut Vec<Part>) {
+    fn without_dust(&mut self, parts: &[Part]) -> Vec<Part> {
         let mut held: BTreeMap<CaseNum, u64> = BTreeMap::new();
         for part in parts.iter() {
             let sum = held.entry(part.case).or_default();
@@ -387,7 +386,7 @@ impl<G: Graph> Walk<'_, G> {
         for (case, sum) in &held {
             self.count(*case, *sum, |totals| &mut totals.dust_sat);
         }
-        parts.retain(|part| !held.contains_key(&part.case));
+        parts.iter().filter(|part| !held.contains_key(&part.case)).copied().collect()
     }
 
     /// Poison counts nothing burned.
@@ -488,15 +487,6 @@ fn claim_amount(amount_sat: u64, case: CaseNum, parts: &mut Vec<Part>) -> u64 {
         }
     }
     amount_sat
-}
-
-/// Adds a part to those of an output: neighbours merge where units have places.
-fn append_kind(method: Method, parts: &mut Vec<Part>, part: Part) {
-    if method.has_order() {
-        append(parts, part);
-    } else {
-        parts.push(part);
-    }
 }
 
 fn count(length: usize) -> u64 {

@@ -21,17 +21,44 @@ pub(super) struct Spend {
     pub line: Vec<Part>,
 }
 
-/// Units that went to one of the rooms of a [`Spend`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Units that went to the rooms of a [`Spend`], by room.
+#[derive(Debug, Default)]
 pub(super) struct Landed {
-    /// The room.
-    pub room: usize,
-    /// The units.
-    pub part: Part,
+    parts: Vec<Part>,
+    /// Each room that got some, and where its parts end.
+    rooms: Vec<(usize, usize)>,
+}
+
+impl Landed {
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.parts.clear();
+        self.rooms.clear();
+    }
+
+    /// Adds units to the room that got the last ones, or to a later one.
+    fn push(&mut self, room: usize, part: Part) {
+        self.parts.push(part);
+        let end = self.parts.len();
+        match self.rooms.last_mut() {
+            Some((last, last_end)) if *last == room => *last_end = end,
+            Some(_) | None => self.rooms.push((room, end)),
+        }
+    }
+
+    /// Each room that got some, with its parts.
+    pub(super) fn by_room(&self) -> impl Iterator<Item = (usize, &[Part])> {
+        let mut start = 0;
+        self.rooms.iter().map(move |(room, end)| {
+            let range = start..*end;
+            start = *end;
+            (*room, self.parts.get(range).unwrap_or_default())
+        })
+    }
 }
 
 /// Says where the units of `spend` land, by room, in each room in the order that [`Parts`](super::Parts) states. Uses up the line.
-pub(super) fn land(method: Method, spend: &mut Spend, shares: &mut Shares, landed: &mut Vec<Landed>) {
+pub(super) fn land(method: Method, spend: &mut Spend, shares: &mut Shares, landed: &mut Landed) {
     landed.clear();
     match method {
         Method::Fifo => cut(spend, landed),
@@ -55,7 +82,7 @@ fn reverse(spend: &mut Spend) {
 }
 
 /// Cuts the line by the rooms in their order.
-fn cut(spend: &Spend, landed: &mut Vec<Landed>) {
+fn cut(spend: &Spend, landed: &mut Landed) {
     let mut rooms = spend.rooms.iter().enumerate();
     let (mut room, mut start, mut end) = (0, 0_u64, 0_u64);
     for part in &spend.line {
@@ -69,7 +96,7 @@ fn cut(spend: &Spend, landed: &mut Vec<Landed>) {
             let until = part.end_sat().min(end);
             let amount_sat = until.saturating_sub(at);
             let start_sat = at.saturating_sub(start);
-            landed.push(Landed { room, part: Part { case: part.case, start_sat, amount_sat } });
+            landed.push(room, Part { case: part.case, start_sat, amount_sat });
             at = until;
         }
     }
@@ -87,22 +114,20 @@ fn gather(line: &mut Vec<Part>) {
     });
 }
 
-fn poison(spend: &mut Spend, landed: &mut Vec<Landed>) {
+fn poison(spend: &mut Spend, landed: &mut Landed) {
     gather(&mut spend.line);
     let Some((_, outputs)) = spend.rooms.split_last() else { return };
     for (room, value) in outputs.iter().enumerate().filter(|(_, value)| **value > 0) {
-        landed.extend(
-            spend.line.iter().map(|part| Landed {
-                room,
-                part: Part { case: part.case, start_sat: 0, amount_sat: *value },
-            }),
-        );
+        for part in &spend.line {
+            landed.push(room, Part { case: part.case, start_sat: 0, amount_sat: *value });
+        }
     }
 }
 
 /// One theft after the other, the earliest first, each over what those before it left.
-fn amounts(method: Method, spend: &mut Spend, shares: &mut Shares, landed: &mut Vec<Landed>) {
+fn amounts(method: Method, spend: &mut Spend, shares: &mut Shares, landed: &mut Landed) {
     gather(&mut spend.line);
+    let mut given = Vec::new();
     for part in &spend.line {
         let (amount, rooms) = (part.amount_sat, spend.rooms.as_slice());
         match method {
@@ -117,15 +142,15 @@ fn amounts(method: Method, spend: &mut Spend, shares: &mut Shares, landed: &mut 
         for ((room, left), share) in spend.rooms.iter_mut().enumerate().zip(shares.by_room()) {
             if *share > 0 {
                 *left = left.saturating_sub(*share);
-                let part = Part { case: part.case, start_sat: 0, amount_sat: *share };
-                landed.push(Landed { room, part });
+                given.push((room, Part { case: part.case, start_sat: 0, amount_sat: *share }));
             }
         }
         spend.whole_sat = spend.whole_sat.saturating_sub(amount);
     }
     if spend.line.len() > 1 {
-        landed.sort_by_key(|landed| landed.room);
+        given.sort_by_key(|(room, _)| *room);
     }
+    given.into_iter().for_each(|(room, part)| landed.push(room, part));
 }
 
 /// The outputs' rooms by size, the earlier first where two are equal, and then the rest.
@@ -138,11 +163,13 @@ fn highest_first(rooms: &[u64]) -> impl Iterator<Item = usize> + use<> {
 
 /// Adds an input's parts to the line, which until then is `before_sat` units long.
 pub(super) fn lengthen(method: Method, line: &mut Vec<Part>, before_sat: u64, parts: &[Part]) {
-    if method.has_order() {
-        for part in parts {
-            append(line, Part { start_sat: part.start_sat.saturating_add(before_sat), ..*part });
-        }
-    } else {
-        line.extend_from_slice(parts);
+    if !method.has_order() {
+        return line.extend_from_slice(parts);
+    }
+    let moved = |part: &Part| Part { start_sat: part.start_sat.saturating_add(before_sat), ..*part };
+    // An output's parts are merged already: only the first can touch what came before.
+    if let Some((first, others)) = parts.split_first() {
+        append(line, moved(first));
+        line.extend(others.iter().map(moved));
     }
 }
