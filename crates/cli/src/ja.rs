@@ -86,6 +86,15 @@ pub(crate) fn japanese(reason: &Reason) -> String {
             format!("自分の時計 {own} と証人の時計 {witnesses} が30秒を超えて食い違っています")
         }
         Reason::LeaseInvalid { problem } => format!("監視機の有効なリースがありません（{problem}）"),
+        Reason::ReceiptLapsed { at, now } => {
+            format!("現在 {now} です。受領書は {at} に出され、失効しています")
+        }
+        Reason::SignerFrozen { problem } => {
+            format!("署名機は起動後に連署されたログを待っています（{problem}）")
+        }
+        Reason::SignerRestored { logged, stored } => format!(
+            "ログにはこの署名機の受領書 {logged} がありますが、保存分は {stored} までです。ディスクが巻き戻されています"
+        ),
     }
 }
 

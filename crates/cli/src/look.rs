@@ -172,7 +172,7 @@ impl<'a> Look<'a> {
         let scripts = self.known().map(|(script, _)| script).filter(|script| seen.insert(*script));
         let likeness = |script: &Script| {
             let address = Address::from_script(self.payout.network, script)?.to_string();
-            let (prefix, suffix) = imitation(&destination, &address)?;
+            let (prefix, suffix) = imitation(self.payout.network, &destination, &address)?;
             Some(Likeness { address, prefix, suffix })
         };
         scripts.filter_map(likeness).collect()

@@ -209,7 +209,9 @@ impl SignedCheckpoint {
         &self.cosignatures
     }
 
-    /// Takes up a witness's answer: the lines by `witnesses`, others are ignored; says how many were new.
+    /// Takes up a witness's answer: the lines by `witnesses`, others are ignored; says how many were new. A later line takes
+    /// the place of an earlier one by the same witness, so that a checkpoint can be co-signed again for ever; an earlier one
+    /// is ignored.
     ///
     /// # Errors
     /// The answer is malformed, or a line that names one of the witnesses does not verify; nothing is taken up then.
@@ -220,18 +222,24 @@ impl SignedCheckpoint {
     ) -> Result<usize, CheckpointError> {
         let mut note = self.note.clone();
         let mut cosignatures = self.cosignatures.clone();
+        let mut added = 0_usize;
         for line in SignatureLine::parse_all(answer)? {
             let mut single = Note::unsigned(self.note.body());
             single.add(line.clone())?;
             let verified = single.verify(witnesses)?;
             let fresh =
                 verified.into_iter().find_map(|Verified { key, at }| Some(Cosignature { key, at: at? }));
-            if let Some(fresh) = fresh.filter(|fresh| !cosignatures.contains(fresh)) {
+            let known = |fresh: &Cosignature| {
+                cosignatures.iter().any(|other| other.key == fresh.key && other.at >= fresh.at)
+            };
+            if let Some(fresh) = fresh.filter(|fresh| !known(fresh)) {
+                cosignatures.retain(|other| other.key != fresh.key);
+                note.drop_lines_of(&fresh.key);
                 cosignatures.push(fresh);
                 note.add(line)?;
+                added = added.saturating_add(1);
             }
         }
-        let added = cosignatures.len().saturating_sub(self.cosignatures.len());
         self.note = note;
         self.cosignatures = cosignatures;
         Ok(added)

@@ -363,6 +363,11 @@ impl Note {
         Ok(())
     }
 
+    /// Takes away the signature lines that name a key.
+    pub(crate) fn drop_lines_of(&mut self, key: &VerifierKey) {
+        self.signatures.retain(|line| !key.named_by(line));
+    }
+
     /// The signatures by keys among `known`, in the order of their lines; others are ignored, and so there may
     /// be none.
     ///

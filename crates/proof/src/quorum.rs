@@ -129,10 +129,18 @@ impl WitnessQuorum {
     /// # Errors
     /// Too few did; says which are missing.
     pub fn met(&self, checkpoint: &SignedCheckpoint) -> Result<Witnessed, QuorumError> {
+        self.met_since(checkpoint, Instant::from_ms(0))
+    }
+
+    /// As [`met`](Self::met), where only cosignatures made at `since` or later count, by their witnesses' clocks.
+    ///
+    /// # Errors
+    /// Too few cosigned since then; says which are missing.
+    pub fn met_since(&self, checkpoint: &SignedCheckpoint, since: Instant) -> Result<Witnessed, QuorumError> {
         let (mut names, mut missing, mut times) = (Vec::new(), Vec::new(), Vec::new());
         for witness in &self.witnesses {
             let by_it = checkpoint.cosignatures().iter().filter(|cosignature| cosignature.key == *witness);
-            match by_it.map(|cosignature| cosignature.at).max() {
+            match by_it.map(|cosignature| cosignature.at).max().filter(|at| *at >= since) {
                 Some(at) => {
                     names.push(witness.name().clone());
                     times.push(at);

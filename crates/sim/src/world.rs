@@ -7,6 +7,7 @@
 
 mod checks;
 mod engine;
+mod night;
 mod node;
 mod oracle;
 mod people;
@@ -37,19 +38,46 @@ pub enum Mode {
     RogueAndTraitor,
     /// A thief holds the coin keys of two signers.
     Thief,
+    /// Faults, and the watcher's store is lost on the way: it is set up anew.
+    Anew,
+    /// A thief, and the watcher is set up anew before, between or after his thefts.
+    AnewThief,
+    /// The writer is hostile, in some worlds with the keys of one signer: it hoards receipts over a night, to have two days'
+    /// allowance signed in one.
+    Hoarder,
+    /// As `Faults`, and everything stands still, longer than a receipt lives, while receipts wait for signatures.
+    Outage,
 }
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Calm, Self::Faults, Self::Rogue, Self::Traitor, Self::RogueAndTraitor, Self::Thief];
+    pub const ALL: [Self; 10] = [
+        Self::Calm,
+        Self::Faults,
+        Self::Rogue,
+        Self::Traitor,
+        Self::RogueAndTraitor,
+        Self::Thief,
+        Self::Anew,
+        Self::AnewThief,
+        Self::Hoarder,
+        Self::Outage,
+    ];
 
     const fn rogue(self) -> bool {
-        matches!(self, Self::Rogue | Self::RogueAndTraitor)
+        matches!(self, Self::Rogue | Self::RogueAndTraitor | Self::Hoarder)
     }
 
     const fn faults(self) -> bool {
-        matches!(self, Self::Faults | Self::Traitor)
+        matches!(self, Self::Faults | Self::Traitor | Self::Anew | Self::Outage)
+    }
+
+    const fn thief(self) -> bool {
+        matches!(self, Self::Thief | Self::AnewThief)
+    }
+
+    const fn anew(self) -> bool {
+        matches!(self, Self::Anew | Self::AnewThief)
     }
 }
 
@@ -80,8 +108,14 @@ pub enum Flaw {
     WatcherBlind,
     /// The watcher's copy of the log does not reach the disk.
     WatcherForgets,
+    /// A watcher that is set up anew does not wait for the log before it follows blocks.
+    FollowsEarly,
     /// Broken connections are not made again.
     NoReconnect,
+    /// Signers release on the strength of receipts that have lapsed.
+    ReceiptsNeverLapse,
+    /// Signers do not say that a receipt has lapsed when they refuse to release on the strength of it.
+    LapsesUntold,
 }
 
 /// What must never happen.
@@ -97,6 +131,8 @@ pub enum Rule {
     Fork,
     /// A signer's receipt numbers repeat or go back.
     ReceiptNumber,
+    /// Signatures for more than the policy's limit were released within 24 hours.
+    LimitExceeded,
     /// A theft was not followed by an alarm and a trip in time.
     NotAlarmed,
     /// The exchange was stopped without a reason.

@@ -121,3 +121,15 @@ impl Approval {
         Self::parse(pem).map_err(|problem| invalid(field, problem))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_read_up_to_its_bound() {
+        let problem = |len: usize| Approval::parse(&"-".repeat(len)).unwrap_err().to_string();
+        assert!(!problem(PEM_MAX).contains("want at most"), "{}", problem(PEM_MAX));
+        assert!(problem(PEM_MAX + 1).contains("2049 bytes, want at most 2048"), "{}", problem(PEM_MAX + 1));
+    }
+}

@@ -218,11 +218,13 @@ mod tests {
         let mut breaker = Breaker::default();
         assert_eq!((breaker.stage(BTC_OUT), breaker.epoch()), (Stage::Open, 0));
         assert!(breaker.tighten([BTC_OUT], Stage::Closed));
+        assert!(!breaker.tighten([BTC_OUT], Stage::Closed));
         assert!(!breaker.tighten([BTC_OUT], Stage::Delayed));
-        assert_eq!((breaker.stage(BTC_OUT), breaker.epoch()), (Stage::Closed, 2));
+        assert_eq!(breaker.tightened().collect::<Vec<_>>(), [(BTC_OUT, Stage::Closed)]);
+        assert_eq!((breaker.stage(BTC_OUT), breaker.epoch()), (Stage::Closed, 3));
         assert_eq!(breaker.stage(LTC_OUT), Stage::Open);
         breaker.loosen([BTC_OUT]);
-        assert_eq!((breaker.stage(BTC_OUT), breaker.epoch()), (Stage::Open, 3));
+        assert_eq!((breaker.stage(BTC_OUT), breaker.epoch()), (Stage::Open, 4));
     }
 
     #[test]

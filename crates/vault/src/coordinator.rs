@@ -159,7 +159,7 @@ pub enum Effect {
         checkpoint: Vec<u8>,
     },
     /// Send one request and bring back its answer.
-    Send(MachineId, Request),
+    Send(MachineId, Box<Request>),
     /// Send entries from an index on, up to a stored checkpoint not beyond `until`.
     SendEntries {
         /// To whom.
@@ -270,12 +270,11 @@ impl Coordinator {
 
     /// Goes on where the restored log ends. Call once, after [`restore`](Self::restore).
     pub fn resume(&mut self) {
-        let ids: Vec<PayoutId> = self
-            .fold
-            .payouts()
-            .filter(|record| record.status.ended().is_none())
-            .map(|r| r.payout.id.clone())
-            .collect();
+        let mut records: Vec<&Record> =
+            self.fold.payouts().filter(|record| record.status.ended().is_none()).collect();
+        // A coin belongs to whoever took it last: the payout before it was given up, or gave way to an evacuation.
+        records.sort_by_key(|record| record.drafts.last().map(|draft| draft.index));
+        let ids: Vec<PayoutId> = records.into_iter().map(|record| record.payout.id.clone()).collect();
         for id in ids {
             self.reserve(&id);
             self.active.insert(id.clone());
@@ -590,9 +589,31 @@ impl Coordinator {
                 self.ended(&id);
             }
         }
+        self.give_up(now);
         self.rebroadcast(now);
         self.evacuate_all(now, fresh);
         self.retry(now, fresh);
+    }
+
+    /// Lets go of the coins of payouts that got receipts and expired unsigned. A signature for one of them may be out, so
+    /// only the chain ends it: another payout takes the coins, and once that is confirmed this one is cancelled.
+    fn give_up(&mut self, now: Instant) {
+        let over = |record: &&Record| {
+            record.signed.is_none() && !record.receipts.is_empty() && now >= record.payout.expiry
+        };
+        let over: BTreeSet<PayoutId> = self
+            .active
+            .iter()
+            .filter_map(|id| self.fold.payout(id))
+            .filter(over)
+            .map(|record| record.payout.id.clone())
+            .collect();
+        let held = self.reserved.len();
+        self.reserved.retain(|_, holder| !over.contains(holder));
+        self.work.retain(|id, _| !over.contains(id));
+        if self.reserved.len() < held {
+            self.try_again();
+        }
     }
 
     /// Hands signed transactions to the node again, after a restart and every half minute until they are mined; those of

@@ -9,7 +9,9 @@ use std::{
     sync::Arc,
 };
 
-use kuraban_base::{Amount, Digest, Instant, PayoutDigest, PayoutId, Txid, VaultId, cbor::CborError};
+use kuraban_base::{
+    Amount, Digest, Instant, MachineId, PayoutDigest, PayoutId, Txid, VaultId, cbor::CborError,
+};
 use kuraban_chain::btc::{Network, OutPoint, Script, Tx};
 
 use crate::{
@@ -17,7 +19,7 @@ use crate::{
     body::{Alarm, Body, Evidence, reset_digest},
     breaker::{Breaker, Cell, Service, Trip},
     charter::Charter,
-    judge::{Standing, Views},
+    judge::{CLOCKS_APART_MAX_MS, Standing, Views},
     outflow::Outflows,
     payout::{Payout, PayoutKind},
     receipt::Receipt,
@@ -95,16 +97,31 @@ impl Draft {
     }
 }
 
-/// A receipt and where it stands in the log; a signer's own counts before it stands there.
+/// A signer's latest receipt for a transaction and where it stands in the log; a signer's own counts before it stands
+/// there. A receipt that lapsed may be followed by another.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LoggedReceipt {
     /// The receipt.
     pub receipt: Receipt,
     /// The log index, once it has one.
     pub index: Option<u64>,
+    /// The log index of the first that this signer gave for this transaction, once one has one: from then on it may have
+    /// signed.
+    pub first: Option<u64>,
     /// What the receipts before it in the log take out of the vault within 24 hours, without this payout; `None` while it is
     /// not in the log, and beyond any amount.
     pub before: Option<Amount>,
+}
+
+impl LoggedReceipt {
+    /// Takes up what is known now about the same signer's receipt for the same transaction.
+    fn follow(&mut self, other: Self) {
+        let first = self.first.or(other.first);
+        if other.receipt.seq > self.receipt.seq || (other.receipt == self.receipt && self.index.is_none()) {
+            *self = other;
+        }
+        self.first = first;
+    }
 }
 
 /// A payout and everything the log says about it.
@@ -122,7 +139,7 @@ pub struct Record {
     pub approvals: Vec<Approval>,
     /// Transactions made for it, in order.
     pub drafts: Vec<Draft>,
-    /// Receipts, verified.
+    /// Receipts, verified: one per signer and transaction, the latest.
     pub receipts: Vec<LoggedReceipt>,
     /// The transaction with all signatures.
     pub signed: Option<(Txid, Vec<u8>)>,
@@ -144,7 +161,7 @@ impl Record {
     /// How many different signers gave a receipt for a transaction that stands in the log.
     #[must_use]
     pub fn receipts_logged(&self, txid: &Txid) -> usize {
-        self.receipts.iter().filter(|logged| logged.index.is_some() && logged.receipt.txid == *txid).count()
+        self.receipts.iter().filter(|logged| logged.first.is_some() && logged.receipt.txid == *txid).count()
     }
 }
 
@@ -279,6 +296,8 @@ pub struct Fold {
     breaker: Breaker,
     trips: BTreeSet<Digest>,
     alarms: Vec<Alarm>,
+    /// The highest number of each signer's receipts.
+    seqs: BTreeMap<MachineId, u64>,
     /// How many alarms, and how many entries, the last reset left behind.
     alarms_reset: usize,
     size_reset: u64,
@@ -301,6 +320,7 @@ impl Fold {
             breaker: Breaker::default(),
             trips: BTreeSet::new(),
             alarms: Vec::new(),
+            seqs: BTreeMap::new(),
             alarms_reset: 0,
             size_reset: 0,
         }
@@ -356,6 +376,12 @@ impl Fold {
     #[must_use]
     pub fn alarms(&self) -> &[Alarm] {
         &self.alarms
+    }
+
+    /// The highest number of a signer's receipts in the log; 0 before the first.
+    #[must_use]
+    pub fn seq(&self, signer: &MachineId) -> u64 {
+        self.seqs.get(signer).copied().unwrap_or_default()
     }
 
     /// A vault's own scripts.
@@ -423,7 +449,7 @@ impl Fold {
     #[must_use]
     pub fn evacuation_fees_before(&self, record: &Record, index: u64) -> Amount {
         let logged_before =
-            |other: &&Record| other.receipts.iter().any(|logged| logged.index.is_some_and(|at| at < index));
+            |other: &&Record| other.receipts.iter().any(|logged| logged.first.is_some_and(|at| at < index));
         self.evacuation_fees(&record.payout.vault, &record.payout.id, logged_before)
     }
 
@@ -464,8 +490,11 @@ impl Fold {
             Body::PayoutExpired { payout } => self.end(&payout, Status::Expired)?,
             Body::PayoutAssembled { payout, tx } => self.assembled(&payout, &tx)?,
             Body::PayoutReceipt(receipt) => {
-                let receipt = self.verified(receipt, Role::Signer)?;
-                self.receipt(receipt.into_claim(), Some(self.size))?;
+                let receipt = self.verified(receipt, Role::Signer)?.into_claim();
+                let (by, seq) = (receipt.by.clone(), receipt.seq);
+                self.receipt(receipt, Some(self.size))?;
+                let highest = self.seqs.entry(by).or_default();
+                *highest = seq.max(*highest);
             }
             Body::PayoutSigned { payout, tx } => self.signed(&payout, tx)?,
             Body::PayoutBroadcast { payout, txid } => self.broadcast(&payout, txid)?,
@@ -569,7 +598,7 @@ impl Fold {
     /// was lost does not count: its signature never leaves before the receipt is logged.
     fn end(&mut self, id: &PayoutId, status: Status) -> Result<(), FoldError> {
         let record = self.record(id)?;
-        let receipted = record.receipts.iter().any(|logged| logged.index.is_some());
+        let receipted = record.receipts.iter().any(|logged| logged.first.is_some());
         step(record, status.word(), record.status <= Status::Assembled && !receipted)?;
         record.status = status;
         Ok(())
@@ -622,15 +651,17 @@ impl Fold {
         let known = record.receipts.iter().position(same);
         let before = index.and_then(|_| {
             let logged = self.logged.entry(vault.clone()).or_default();
-            let before = logged.sum_without(&receipt.payout, receipt.at);
+            // The receipt's time is the faster clock's; allowance is freed by the slower one's.
+            let slower = Instant::from_ms(receipt.at.ms().saturating_sub(CLOCKS_APART_MAX_MS));
+            let before = logged.sum_without(&receipt.payout, slower);
             logged.count(&receipt.payout, receipt.outflow, receipt.at);
             before
         });
         let record = self.record(&receipt.payout)?;
+        let latest = LoggedReceipt { receipt: receipt.clone(), index, first: index, before };
         match known.and_then(|at| record.receipts.get_mut(at)) {
-            Some(known) if known.index.is_none() => (known.index, known.before) = (index, before),
-            Some(_) => {}
-            None => record.receipts.push(LoggedReceipt { receipt: receipt.clone(), index, before }),
+            Some(known) => known.follow(latest),
+            None => record.receipts.push(latest),
         }
         self.outflows.entry(vault).or_default().count(&receipt.payout, receipt.outflow, receipt.at);
         Ok(())

@@ -433,7 +433,7 @@ fn payment(
     };
     if *script != payout.destination {
         let found = shown(network, script);
-        if let Some((prefix, suffix)) = imitation(&found, &want) {
+        if let Some((prefix, suffix)) = imitation(network, &found, &want) {
             let (found, want) = (found.clone(), want.clone());
             reasons.push(Reason::DestinationImitates { found, want, prefix, suffix });
         }
@@ -451,15 +451,18 @@ fn payment(
 /// How many characters at each end two addresses share, if it is more than chance gives: at least four beyond what
 /// every address of the form starts with (one in a million for bech32, one in eleven million for base58).
 #[must_use]
-pub fn imitation(found: &str, want: &str) -> Option<(usize, usize)> {
+pub fn imitation(network: Network, found: &str, want: &str) -> Option<(usize, usize)> {
     if found == want {
         return None;
     }
     let same = |pair: &(char, char)| pair.0 == pair.1;
     let prefix = found.chars().zip(want.chars()).take_while(same).count();
     let suffix = found.chars().rev().zip(want.chars().rev()).take_while(same).count();
-    // Human-readable part, separator and witness version; or the one character that base58 gives to the version.
-    let form = want.rfind('1').filter(|at| *at > 0).map_or(1, |at| at.saturating_add(2));
+    // Human-readable part, separator and witness version; or the one character that base58 gives to the version. A base58
+    // address may have a `1` anywhere, so the separator alone tells nothing.
+    let hrp = network.hrp();
+    let segwit = want.strip_prefix(hrp).is_some_and(|rest| rest.starts_with('1'));
+    let form = if segwit { hrp.len().saturating_add(2) } else { 1 };
     let telling = prefix.saturating_sub(form).saturating_add(suffix);
     (telling >= 4).then_some((prefix, suffix))
 }

@@ -1,12 +1,15 @@
-//! The rolling sum: what left a vault within the last 24 hours. Entries are never reset by a policy edit or a restart,
-//! because they are folded from receipts.
+//! The rolling sum: what may have left a vault within the last 24 hours. Entries are never reset by a policy edit or a
+//! restart, because they are folded from receipts.
 
 use std::collections::BTreeMap;
 
 use kuraban_base::{Amount, Instant, PayoutId};
 
-/// The window, in milliseconds.
-pub(crate) const WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+use crate::receipt::RECEIPT_MS;
+
+/// The window, in milliseconds. A signature may leave as long as its receipt is good, so whatever leaves within 24 hours got
+/// its receipt within these and that life.
+pub(crate) const WINDOW_MS: u64 = 24 * 60 * 60 * 1000 + RECEIPT_MS;
 
 /// Outflows of one vault, one per payout: the largest that any signer gave a receipt for, at the latest time.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,7 +66,7 @@ impl Outflows {
         }
     }
 
-    /// What left within 24 hours before `now`, but for `payout` itself; `None` beyond any amount there is.
+    /// What may have left within 24 hours before `now`, but for `payout` itself; `None` beyond any amount there is.
     pub(crate) fn sum_without(&self, payout: &PayoutId, now: Instant) -> Option<Amount> {
         let recent = |at: &Instant| now.ms_since(*at) < WINDOW_MS;
         let old = self.by_time.iter().take_while(|((at, _), _)| !recent(at));
@@ -88,7 +91,8 @@ mod tests {
     }
 
     #[test]
-    fn allowance_is_freed_after_exactly_24_hours_and_a_payout_counts_once() {
+    fn allowance_is_freed_after_exactly_24_hours_and_a_receipts_life_and_a_payout_counts_once() {
+        assert_eq!(WINDOW_MS, 87_000_000);
         let mut outflows = Outflows::default();
         outflows.count(&id(0), Amount::new(5), Instant::from_ms(1000));
         outflows.count(&id(0), Amount::new(7), Instant::from_ms(1000));

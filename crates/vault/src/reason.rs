@@ -5,7 +5,7 @@ use core::fmt;
 use kuraban_base::{Amount, GroupId, Instant, PersonId};
 use kuraban_chain::btc::OutPoint;
 
-use crate::breaker::Stage;
+use crate::{breaker::Stage, receipt::RECEIPT_MS};
 
 /// One broken rule. A refusal lists them all, in the order of this enum.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -26,7 +26,7 @@ pub enum Reason {
     AmountTooSmall { amount: Amount, min: Amount },
     /// One payout takes out more than the vault allows at once.
     LimitPerPayout { outflow: Amount, max: Amount },
-    /// The last 24 hours and this take out more than the vault allows.
+    /// What may have left within the last 24 hours and this are more than the vault allows.
     LimitRolling { before: Amount, outflow: Amount, max: Amount },
     /// The time to sign has not come.
     NotYetValid { now: Instant, not_before: Instant },
@@ -90,6 +90,12 @@ pub enum Reason {
     ClockDisagrees { own: Instant, witnesses: Instant },
     /// No lease of a watcher that holds.
     LeaseInvalid { problem: String },
+    /// The signer gave its receipt too long ago to sign on the strength of it.
+    ReceiptLapsed { at: Instant, now: Instant },
+    /// The signer has started, and nobody has shown it yet that its store is the latest.
+    SignerFrozen { problem: String },
+    /// The log has receipts of this signer that its store lacks: the store was set back.
+    SignerRestored { logged: u64, stored: u64 },
 }
 
 impl Reason {
@@ -137,6 +143,9 @@ impl Reason {
             Self::LogNotIncluded { .. } => "log-not-included",
             Self::ClockDisagrees { .. } => "clock-disagrees",
             Self::LeaseInvalid { .. } => "lease-invalid",
+            Self::ReceiptLapsed { .. } => "receipt-lapsed",
+            Self::SignerFrozen { .. } => "signer-frozen",
+            Self::SignerRestored { .. } => "signer-restored",
         }
     }
 }
@@ -158,7 +167,7 @@ impl fmt::Display for Reason {
             Self::AmountTooSmall { amount, min } => write!(f, "the amount is {amount}, want at least {min}"),
             Self::LimitPerPayout { outflow, max } => write!(f, "takes out {outflow} at once, at most {max}"),
             Self::LimitRolling { before, outflow, max } => {
-                write!(f, "takes out {outflow} after {before} in the last 24 hours, at most {max} together")
+                write!(f, "takes out {outflow} after {before} within 24 hours, at most {max} together")
             }
             Self::NotYetValid { now, not_before } => write!(f, "it is {now}, valid from {not_before}"),
             Self::Expired { now, expiry } => write!(f, "it is {now}, valid until {expiry}"),
@@ -216,6 +225,16 @@ impl fmt::Display for Reason {
                 write!(f, "own clock says {own}, the witnesses' median {witnesses}; more than 30 s apart")
             }
             Self::LeaseInvalid { problem } => write!(f, "no valid lease of a watcher: {problem}"),
+            Self::ReceiptLapsed { at, now } => {
+                write!(f, "it is {now}, the receipt was given at {at} and lives {} s", RECEIPT_MS / 1000)
+            }
+            Self::SignerFrozen { problem } => {
+                write!(f, "this signer has started and waits for a log co-signed since then: {problem}")
+            }
+            Self::SignerRestored { logged, stored } => write!(
+                f,
+                "the log has this signer's receipt {logged}, its store ends at {stored}: the store was set back"
+            ),
         }
     }
 }

@@ -4,13 +4,15 @@
 //!
 //! Holds one key share. Trusts nothing that the writer says.
 
+mod frozen;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use kuraban_base::{
-    Amount, Instant, MachineId, PayoutId, Txid, VaultId,
+    Amount, Asset, Instant, MachineId, PayoutId, Txid, VaultId,
     cbor::{CborError, Fields, Value, invalid},
 };
 use kuraban_chain::btc::{Digests, EcdsaSighash, OutPoint, Tx, TxOut, XPriv};
@@ -82,7 +84,7 @@ pub struct Step {
     pub answer: Response,
 }
 
-/// A receipt given for one transaction of a payout.
+/// The latest receipt given for one transaction of a payout.
 #[derive(Clone, Debug)]
 struct Given {
     receipt: Receipt,
@@ -100,6 +102,10 @@ pub struct Signer {
     /// Trips that came on its own socket; the log has its say about them once they stand there.
     tripped: Vec<Trip>,
     challenges: BTreeMap<[u8; 32], u64>,
+    /// Its clock at the first request after it started.
+    started: Option<Instant>,
+    /// Whether it has been shown since then that its store is the latest.
+    current: bool,
 }
 
 #[derive(Debug)]
@@ -136,6 +142,8 @@ impl Signer {
             seq: 0,
             tripped: Vec::new(),
             challenges: BTreeMap::new(),
+            started: None,
+            current: false,
         }
     }
 
@@ -190,12 +198,13 @@ impl Signer {
     /// Answers one request. `role` is what the roster says about the key that asks; `fresh` are 32 bytes from the
     /// operating system's random source, used for at most one challenge.
     pub fn step(&mut self, clock: Clock, role: Role, fresh: [u8; 32], request: Request) -> Step {
+        self.started.get_or_insert(clock.wall);
         match (role, request) {
             (_, Request::Status) => answer(Response::Status {
                 size: self.follower.fold().size(),
                 epoch: self.follower.fold().breaker().epoch(),
             }),
-            (Role::Writer, Request::Extend { from, entries, checkpoint }) => {
+            (Role::Writer, Request::Extend { from, entries, checkpoint, newest: _ }) => {
                 self.extend(clock, fresh, from, entries, &checkpoint)
             }
             (Role::Writer, Request::Sign { checkpoint, lease, items }) => {
@@ -303,7 +312,7 @@ impl Signer {
     }
 
     /// How far the watcher's lease reaches.
-    fn lease(&self, clock: Clock, lease: Signed<Lease>) -> Result<u64, Reason> {
+    fn lease(&self, clock: Clock, lease: Signed<Lease>) -> Result<Leased, Reason> {
         let invalid = |problem: String| Reason::LeaseInvalid { problem };
         let fold = self.follower.fold();
         let by = lease.claim_unverified().by.clone();
@@ -326,14 +335,15 @@ impl Signer {
             let own = fold.breaker().epoch();
             return Err(invalid(format!("it knows breaker epoch {}, this signer {own}", lease.epoch)));
         }
-        Ok(lease.size)
+        Ok(Leased { size: lease.size, assets: lease.assets })
     }
 
     fn sign(&mut self, clock: Clock, checkpoint: &[u8], lease: Signed<Lease>, items: &[SignItem]) -> Step {
         let (witnessed, median, log) = self.checkpoint(checkpoint);
         let leased = self.lease(clock, lease);
         let now = Now { own: clock.wall, witnesses: median };
-        let moment = Moment { witnessed, leased, log, now };
+        let frozen = self.frozen(checkpoint, &log, &leased);
+        let moment = Moment { witnessed, leased, log, now, frozen };
         // A clock that nobody confirms frees no allowance.
         if median.is_some() && clocks(now).is_none() {
             self.follower.fold_mut().prune(now.earliest());
@@ -341,9 +351,12 @@ impl Signer {
         let mut persist = Vec::new();
         let mut answers = Vec::with_capacity(items.len());
         for item in items {
-            let answer = match self.given.get(&(item.payout.clone(), item.txid)) {
+            let given = self.given.get(&(item.payout.clone(), item.txid));
+            let good = |given: &&Given| moment.frozen.is_none() && !given.receipt.is_lapsed(now.latest());
+            let answer = match given.filter(good) {
                 // The same question again, after a lost answer: the same receipt.
                 Some(given) => Ok(Signed::sign(given.receipt.clone(), &self.secrets.statement)),
+                // The first time, or after the receipt has lapsed: everything is judged as it is now.
                 None => self.receipt(&moment, item, &mut persist),
             };
             answers.push(answer.map_err(|reasons| reasons.iter().map(Refused::from).collect()));
@@ -406,22 +419,30 @@ impl Signer {
             prevs: &prevs,
         };
         let verdict = judge(views, facts, ask);
-        let lease = moment.leases(draft.index).err();
-        match (verdict, lease) {
-            (Verdict::Allow(judged), None) => {
+        let leased = moment.leases(draft.index, record.payout.asset());
+        let more: Vec<Reason> = leased.err().into_iter().chain(moment.frozen.clone()).collect();
+        match verdict {
+            Verdict::Allow(judged) if more.is_empty() => {
                 // The judgement made sure that all are there.
                 Ok((judged, spent(&draft.tx, &prevs).into_iter().flatten().collect()))
             }
-            (Verdict::Allow(_), Some(reason)) => Err(vec![reason]),
-            (Verdict::Refuse(reasons), lease) => Err(reasons.into_iter().chain(lease).collect()),
+            Verdict::Allow(_) => Err(more),
+            Verdict::Refuse(reasons) => Err(reasons.into_iter().chain(more).collect()),
         }
     }
 
-    fn release(&self, clock: Clock, checkpoint: &[u8], lease: Signed<Lease>, items: &[ReleaseItem]) -> Step {
+    fn release(
+        &mut self,
+        clock: Clock,
+        checkpoint: &[u8],
+        lease: Signed<Lease>,
+        items: &[ReleaseItem],
+    ) -> Step {
         let (witnessed, median, log) = self.checkpoint(checkpoint);
         let leased = self.lease(clock, lease);
         let now = Now { own: clock.wall, witnesses: median };
-        let moment = Moment { witnessed, leased, log, now };
+        let frozen = self.frozen(checkpoint, &log, &leased);
+        let moment = Moment { witnessed, leased, log, now, frozen };
         let release = |item: &ReleaseItem| -> Answer<Vec<InputSignature>> {
             self.signatures(&moment, item).map_err(|reasons| reasons.iter().map(Refused::from).collect())
         };
@@ -429,6 +450,17 @@ impl Signer {
     }
 
     fn signatures(&self, moment: &Moment, item: &ReleaseItem) -> Result<Vec<InputSignature>, Vec<Reason>> {
+        match (self.releasable(moment, item), moment.frozen.clone()) {
+            (Ok((record, given)), None) => {
+                self.sign_inputs(record, given).map_err(|problem| vec![Reason::LogNotIncluded { problem }])
+            }
+            (Ok(_), Some(frozen)) => Err(vec![frozen]),
+            (Err(reasons), frozen) => Err(reasons.into_iter().chain(frozen).collect()),
+        }
+    }
+
+    /// What the signer gave a receipt for and may now sign.
+    fn releasable(&self, moment: &Moment, item: &ReleaseItem) -> Result<(&Record, &Given), Vec<Reason>> {
         let missing = |problem: &str| vec![Reason::LogNotIncluded { problem: problem.to_owned() }];
         let given = self.given.get(&(item.payout.clone(), item.txid));
         let given = given.ok_or_else(|| missing("this signer gave no receipt for it"))?;
@@ -436,30 +468,32 @@ impl Signer {
         let record = fold.payout(&item.payout).ok_or_else(|| missing("the payout is not known"))?;
         let mut reasons = Vec::new();
         let own = |logged: &&crate::fold::LoggedReceipt| logged.receipt == given.receipt;
-        match record.receipts.iter().find(own).and_then(|logged| logged.index) {
+        let own = record.receipts.iter().find(own);
+        match own.and_then(|own| own.index.zip(own.first)) {
             None => reasons.extend(missing("this signer's receipt is not in the log")),
-            Some(index) => {
+            Some((index, first)) => {
                 match moment.covers(index) {
                     LogStanding::Witnessed => {}
                     LogStanding::NotWitnessed(problem) => reasons.push(Reason::LogNotWitnessed { problem }),
                     LogStanding::NotIncluded(problem) => reasons.push(Reason::LogNotIncluded { problem }),
                 }
-                reasons.extend(moment.leases(index).err());
-                reasons.extend(first_in_log(record, given.receipt.txid, index).err());
-                reasons.extend(self.within_limits(record, given, index).err());
+                reasons.extend(moment.leases(index, record.payout.asset()).err());
+                reasons.extend(first_in_log(record, given.receipt.txid, first).err());
+                reasons.extend(self.within_limits(record, given, first).err());
             }
         }
         reasons.extend(clocks(moment.now));
-        self.still_allowed(record, &mut reasons);
-        if !reasons.is_empty() {
-            return Err(reasons);
+        let now = moment.now.latest();
+        if given.receipt.is_lapsed(now) {
+            reasons.push(Reason::ReceiptLapsed { at: given.receipt.at, now });
         }
-        self.sign_inputs(record, given).map_err(|problem| missing(&problem))
+        self.still_allowed(record, now, &mut reasons);
+        if reasons.is_empty() { Ok((record, given)) } else { Err(reasons) }
     }
 
     /// Two signers may have given receipts for two payouts that together break a limit, neither seeing the other's. The log
     /// has one order for all: what comes later has to fit beside what stands before it.
-    fn within_limits(&self, record: &Record, given: &Given, index: u64) -> Result<(), Reason> {
+    fn within_limits(&self, record: &Record, given: &Given, first: u64) -> Result<(), Reason> {
         let fold = self.follower.fold();
         let missing = || Reason::LogNotIncluded { problem: "the vault is not known".to_owned() };
         let (_, policy) = fold.charter().vault(&record.payout.vault).ok_or_else(missing)?;
@@ -467,7 +501,7 @@ impl Signer {
         if record.payout.kind == PayoutKind::Evacuation {
             let max = policy.evacuation.as_ref().map_or(Amount::ZERO, |order| order.fee_max);
             let fee = outflow.less(record.payout.amount).unwrap_or(outflow);
-            let sum = fold.evacuation_fees_before(record, index).plus(fee);
+            let sum = fold.evacuation_fees_before(record, first).plus(fee);
             return match sum.is_some_and(|sum| sum <= max) {
                 true => Ok(()),
                 false => Err(Reason::FeeAboveCap { fee, max }),
@@ -484,8 +518,12 @@ impl Signer {
         }
     }
 
-    /// What may have changed since the receipt: the payout ended, or the breaker was tripped.
-    fn still_allowed(&self, record: &Record, reasons: &mut Vec<Reason>) {
+    /// What may have changed since the receipt: the payout ended or expired, or the breaker was tripped.
+    fn still_allowed(&self, record: &Record, now: Instant, reasons: &mut Vec<Reason>) {
+        let expiry = record.payout.expiry;
+        if now >= expiry {
+            reasons.push(Reason::Expired { now, expiry });
+        }
         if let Some(status) = record.status.ended() {
             reasons.push(Reason::PayoutEnded { status });
         }
@@ -517,12 +555,20 @@ impl Signer {
     }
 }
 
+/// What a lease reaches: entries from the first on, and the assets whose chains its watcher sees.
+struct Leased {
+    size: u64,
+    assets: BTreeSet<Asset>,
+}
+
 /// What a request brought with it: the log's and the watcher's word, and the time.
 struct Moment {
     witnessed: u64,
-    leased: Result<u64, Reason>,
+    leased: Result<Leased, Reason>,
     log: LogStanding,
     now: Now,
+    /// Why the signer does nothing at all.
+    frozen: Option<Reason>,
 }
 
 impl Moment {
@@ -539,21 +585,21 @@ impl Moment {
         }
     }
 
-    /// Whether the watcher has folded the entry at `index`.
-    fn leases(&self, index: u64) -> Result<(), Reason> {
-        match &self.leased {
-            Err(reason) => Err(reason.clone()),
-            Ok(size) if index >= *size => Err(Reason::LeaseInvalid {
-                problem: format!("the watcher has folded {size} entries, this is entry {index}"),
-            }),
-            Ok(_) => Ok(()),
-        }
+    /// Whether the watcher has folded the entry at `index` and sees the chain of `asset`.
+    fn leases(&self, index: u64, asset: Asset) -> Result<(), Reason> {
+        let Leased { size, assets } = self.leased.as_ref().map_err(Reason::clone)?;
+        let problem = match () {
+            () if index >= *size => format!("the watcher has folded {size} entries, this is entry {index}"),
+            () if !assets.contains(&asset) => format!("the watcher does not see the chain of {asset}"),
+            () => return Ok(()),
+        };
+        Err(Reason::LeaseInvalid { problem })
     }
 }
 
 /// Of two transactions of a payout that do not exclude each other, the one whose receipt stands first in the log is the
 /// payout's. When the receipts were given neither signer may have seen the other's; the log has one order for all.
-fn first_in_log(record: &Record, txid: Txid, index: u64) -> Result<(), Reason> {
+fn first_in_log(record: &Record, txid: Txid, first: u64) -> Result<(), Reason> {
     let spends = |txid: &Txid| {
         let inputs = record.draft(txid).map(|draft| draft.tx.inputs.iter().map(|input| input.prev));
         inputs.into_iter().flatten().collect::<BTreeSet<OutPoint>>()
@@ -562,7 +608,7 @@ fn first_in_log(record: &Record, txid: Txid, index: u64) -> Result<(), Reason> {
     let mut earlier = record
         .receipts
         .iter()
-        .filter(|logged| logged.index.is_some_and(|at| at < index) && logged.receipt.txid != txid)
+        .filter(|logged| logged.first.is_some_and(|at| at < first) && logged.receipt.txid != txid)
         .map(|logged| logged.receipt.txid);
     match earlier.find(|other| spends(other).is_disjoint(&own)) {
         Some(earlier) => Err(Reason::TransactionOther { earlier: earlier.to_string() }),

@@ -14,6 +14,7 @@ const NEXTEST: [&str; 6] =
     ["cargo-nextest", "--version", "0.9.143", "--no-default-features", "--features", "default-no-update"];
 const CARGO_DENY: [&str; 3] = ["cargo-deny", "--version", "0.20.2"];
 const CARGO_FUZZ: [&str; 3] = ["cargo-fuzz", "--version", "0.13.2"];
+const CARGO_MUTANTS: [&str; 3] = ["cargo-mutants", "--version", "27.1.0"];
 
 /// Something a Debian package brings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,6 +102,11 @@ pub(crate) fn ensure_cargo_deny() -> Result<()> {
 /// What drives the fuzz targets.
 pub(crate) fn ensure_cargo_fuzz() -> Result<()> {
     if works(cargo().args(["fuzz", "--version"])) { Ok(()) } else { install(&CARGO_FUZZ) }
+}
+
+/// What plants faults for the tests to notice.
+pub(crate) fn ensure_cargo_mutants() -> Result<()> {
+    if works(cargo().args(["mutants", "--version"])) { Ok(()) } else { install(&CARGO_MUTANTS) }
 }
 
 /// Sees that all packages are there, and installs those that are not.

@@ -2,14 +2,16 @@
 //! said not to have run; it is never counted as passed.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::command::{cargo, output, path_with_daemons, succeeds, works};
-use crate::setup::{ensure_cargo_fuzz, ensure_litecoind, ensure_nextest, ensure_nginx};
+use crate::command::{cargo, output, path_with_daemons, succeeds};
+use crate::setup::{
+    Runner, ensure_cargo_fuzz, ensure_cargo_mutants, ensure_litecoind, ensure_nextest, ensure_nginx,
+};
 use crate::test::Surroundings;
 use crate::workspace::Workspace;
 use crate::{Outcome, bitcoind, say};
@@ -31,6 +33,18 @@ pub(crate) struct Args {
     /// How long each fuzz target runs.
     #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     fuzz_minutes: u64,
+    /// Of the planted faults only part K of N, K from 0: all of them take hours.
+    #[arg(long, value_name = "K/N", value_parser = part)]
+    mutants_part: Option<String>,
+}
+
+/// A part such as `0/8`.
+fn part(text: &str) -> Result<String, String> {
+    let number = |text: &str| text.parse::<u32>().ok();
+    match text.split_once('/').and_then(|(k, n)| Some((number(k)?, number(n)?))) {
+        Some((k, n)) if k < n => Ok(text.to_owned()),
+        Some(_) | None => Err("want K/N with K below N, such as 0/8".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -47,6 +61,14 @@ pub(crate) enum Check {
     Demo,
     /// Many payouts at once.
     Load,
+}
+
+/// How the tests are built. What takes many runs is worth a longer build; what starts the daemons takes those that the
+/// plain build made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Build {
+    Plain,
+    Optimised,
 }
 
 enum Finding {
@@ -102,10 +124,10 @@ impl Check {
 
     fn run(self, workspace: &Workspace, args: &Args) -> Result<Finding> {
         match self {
-            Self::Seeds => tests(workspace, "kuraban-sim"),
-            Self::Nodes => tests(workspace, "kuraban-guardd"),
+            Self::Seeds => tests(workspace, "kuraban-sim", Build::Optimised),
+            Self::Nodes => tests(workspace, "kuraban-guardd", Build::Plain),
             Self::Fuzz => fuzz(workspace, args.fuzz_minutes),
-            Self::Mutants => mutants(workspace),
+            Self::Mutants => mutants(workspace, args.mutants_part.as_deref()),
             Self::Demo => own(workspace, &["demo", "--node", "bitcoind", "--json"]),
             Self::Load => own(workspace, &["bench", "payouts", "--count", &LOAD_PAYOUTS.to_string()]),
         }
@@ -117,14 +139,18 @@ fn finding(pass: bool) -> Finding {
 }
 
 /// The tests of one member, with all seeds and both nodes.
-fn tests(workspace: &Workspace, member: &str) -> Result<Finding> {
+fn tests(workspace: &Workspace, member: &str, build: Build) -> Result<Finding> {
     if !workspace.has_member(member) {
         return Ok(Finding::DidNotRun("the crate is not in this workspace"));
     }
     let bitcoind = Some(bitcoind::ensure_bitcoind()?);
     let surroundings = Surroundings { litecoind: ensure_litecoind()?, bitcoind, seeds: SEEDS };
     ensure_nginx()?;
-    let mut command = ensure_nextest().command("soak", &["-p", member]);
+    let runner = ensure_nextest();
+    let mut command = runner.command("soak", &["-p", member]);
+    if build == Build::Optimised {
+        command.args([runner.profile_option(), "soak"]);
+    }
     surroundings.tell(&mut command);
     Ok(finding(succeeds(command.current_dir(&workspace.root))?))
 }
@@ -166,16 +192,31 @@ fn targets(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn mutants(workspace: &Workspace) -> Result<Finding> {
-    if !works(cargo().args(["mutants", "--version"])) {
-        return Ok(Finding::DidNotRun("cargo-mutants is not installed"));
-    }
+fn mutants(workspace: &Workspace, part: Option<&str>) -> Result<Finding> {
+    ensure_cargo_mutants()?;
     let mut command = cargo();
-    command.args(["mutants", "--jobs", "2", "--output"]).arg(&workspace.target);
+    command.args(["mutants", "--jobs", "2", "--no-shuffle", "--output"]).arg(&workspace.target);
+    match ensure_nextest() {
+        Runner::Nextest => command.args(["--test-tool", "nextest"]),
+        Runner::CargoTest => &mut command,
+    };
+    if let Some(part) = part {
+        command.args(["--shard", part]);
+    }
     for member in MUTATED.iter().filter(|member| workspace.has_member(member)) {
         command.args(["--package", member]);
     }
+    // Faults are planted in a copy of the tree, which has no real data beside it.
+    if let Some(shared) = shared(workspace) {
+        command.env("KURABAN_SHARED", shared);
+    }
     Ok(finding(succeeds(command.current_dir(&workspace.root))?))
+}
+
+/// Where the tests find real data.
+fn shared(workspace: &Workspace) -> Option<PathBuf> {
+    let beside = || Some(workspace.root.parent()?.join("shared"));
+    env::var_os("KURABAN_SHARED").map(PathBuf::from).or_else(beside).filter(|folder| folder.is_dir())
 }
 
 /// Another job of this program.
@@ -199,6 +240,15 @@ mod tests {
         assert_eq!(line(Check::Mutants, &absent, took), want);
         assert_eq!(line(Check::Fuzz, &Finding::Passed, took), "passed       fuzzing, 1 min 1 s");
         assert_eq!(line(Check::Fuzz, &Finding::Failed, took), "FAILED       fuzzing, 1 min 1 s");
+    }
+
+    #[test]
+    fn a_part_of_the_planted_faults_is_one_that_exists() {
+        for (text, good) in
+            [("0/8", true), ("7/8", true), ("8/8", false), ("0/0", false), ("1", false), ("a/b", false)]
+        {
+            assert_eq!(part(text).is_ok(), good, "{text}");
+        }
     }
 
     #[test]

@@ -358,3 +358,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_checkpoint_can_be_cosigned_again_for_ever() {
+    let (mut checkpoint, witness) = (signed(head(&leaves("again", 3))), witness(1));
+    let known = [witness.verifier().clone()];
+    let lines_at = |at: Instant| {
+        let answer = cosigned(head(&leaves("again", 3)), &[(1, at)]);
+        answer.note().signatures()[1..].iter().map(|line| format!("{line}\n")).collect::<String>()
+    };
+    for s in 0..150 {
+        assert_eq!(checkpoint.add_cosignatures(&lines_at(NOW.plus_ms(s * 1000)), &known), Ok(1), "{s}");
+    }
+    // One that comes late changes nothing.
+    assert_eq!(checkpoint.add_cosignatures(&lines_at(NOW), &known), Ok(0));
+    let log = [log().verifier().clone()];
+    let reopened = SignedCheckpoint::open(checkpoint.to_string().as_bytes(), &log, &known).unwrap();
+    let times: Vec<_> = reopened.cosignatures().iter().map(|cosignature| cosignature.at.s()).collect();
+    assert_eq!((times, reopened.note().signatures().len()), (vec![NOW.plus_ms(149_000).s()], 2));
+}

@@ -17,6 +17,7 @@ use crate::chain::Accepted;
 
 use super::{
     Flaw, Mode, Outcome, Rule, Scenario, Violation,
+    night::Night,
     node::Node,
     oracle::Oracle,
     people::People,
@@ -84,6 +85,8 @@ pub(super) enum What {
     Node(u64, Box<FromNode>),
     /// A foe takes his turn.
     Foe,
+    /// The watcher's store is lost.
+    Anew,
     /// Faults stop.
     Heal,
 }
@@ -119,7 +122,7 @@ pub(super) struct World {
     pub(super) now_ms: u64,
     pub(super) random: Random,
     pub(super) faults: Faults,
-    queue: BTreeMap<(u64, u64), What>,
+    pub(super) queue: BTreeMap<(u64, u64), What>,
     queued: u64,
     pub(super) links: BTreeMap<Machine, Link>,
     pub(super) writer: WriterSide,
@@ -133,6 +136,7 @@ pub(super) struct World {
     skews_ms: BTreeMap<Machine, u64>,
     pub(super) healed: bool,
     deadline_ms: u64,
+    pub(super) night: Option<Night>,
 }
 
 impl World {
@@ -141,10 +145,18 @@ impl World {
         let salt = u64::try_from(mode).unwrap_or_default();
         let mut random = Random::new(scenario.seed.wrapping_mul(31).wrapping_add(salt));
         let faults = faults(scenario.mode, &mut random);
-        let people = People::new(&mut random);
+        let people = People::new(scenario.mode, &mut random);
         let traitor = match scenario.mode {
             Mode::Traitor | Mode::RogueAndTraitor => random.pick(&super::realm::SIGNERS).copied(),
-            Mode::Calm | Mode::Faults | Mode::Rogue | Mode::Thief => None,
+            Mode::Hoarder if random.one_in(2) => random.pick(&super::realm::SIGNERS).copied(),
+            Mode::Calm
+            | Mode::Faults
+            | Mode::Rogue
+            | Mode::Thief
+            | Mode::Anew
+            | Mode::AnewThief
+            | Mode::Hoarder
+            | Mode::Outage => None,
         };
         // Under a hostile writer the network may be hostile too.
         let cut = if scenario.mode.rogue() { random.pick(&[1, 2, 3, 9]).copied() } else { None };
@@ -152,6 +164,7 @@ impl World {
         let machines = || Machine::PEERS.into_iter().chain([Machine::Writer]);
         let skews_ms = machines().map(|machine| (machine, random.within(0, skew_max))).collect();
         let oracle = Oracle::new(scenario.mode, &people, traitor);
+        let night = Night::of(scenario.mode, &mut random);
         Self {
             scenario,
             now_ms: 0,
@@ -162,7 +175,7 @@ impl World {
             writer: WriterSide::new(scenario, traitor, &mut random),
             signers: super::realm::SIGNERS.into_iter().map(|n| (n, SignerSide::new(n, traitor))).collect(),
             watcher: WatcherSide::new(cut),
-            node: Node::new(),
+            node: Node::new(scenario.mode),
             thief: Thief::new(scenario.mode, &mut random),
             people,
             oracle,
@@ -170,6 +183,7 @@ impl World {
             skews_ms,
             healed: false,
             deadline_ms: 0,
+            night,
             random,
         }
     }
@@ -181,6 +195,7 @@ impl World {
             let Some(((at_ms, _), what)) = self.queue.pop_first() else { break };
             self.now_ms = at_ms;
             self.happen(what);
+            self.sleep();
             self.check();
             if self.healed && (self.settled() || self.now_ms > self.deadline_ms) {
                 self.finish();
@@ -208,6 +223,10 @@ impl World {
         let gap = self.random.within(8000, 25_000);
         self.after(gap, What::Block);
         self.after(100, What::Foe);
+        if self.scenario.mode.anew() {
+            let at_ms = self.random.within(5000, 90_000);
+            self.at(at_ms, What::Anew);
+        }
         let rogue = self.scenario.mode.rogue();
         let faulty_ms = if rogue { FOUL_MS } else { self.random.within(FAULTS_MS / 2, FAULTS_MS) };
         self.after(if self.scenario.mode == Mode::Calm { 1 } else { faulty_ms }, What::Heal);
@@ -238,6 +257,7 @@ impl World {
             What::JoinNode => self.join_node(),
             What::Node(number, from) => self.node_message(number, *from),
             What::Foe => self.foe(),
+            What::Anew => self.lose_watchers_store(),
             What::Heal => self.heal(),
         }
     }
@@ -252,7 +272,7 @@ impl World {
     fn foe(&mut self) {
         self.rogue_turn();
         self.thief_turn();
-        if self.scenario.mode.rogue() || self.scenario.mode == Mode::Thief {
+        if self.scenario.mode.rogue() || self.scenario.mode.thief() {
             let pause = self.random.within(100, 400);
             self.after(pause, What::Foe);
         }

@@ -6,14 +6,17 @@ use std::{
     sync::Arc,
 };
 
-use kuraban_base::Height;
+use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::{Block, BlockHash, OutPoint, Tx, TxOut};
 use kuraban_vault::{
     coordinator::{Coin, Event},
     fold::unsigned_id,
 };
 
-use super::realm::{self, NETWORK, START, realm};
+use super::{
+    Mode,
+    realm::{self, NETWORK, START, realm},
+};
 use crate::chain::{Accepted, Chain};
 
 /// An own output, and the transaction that made it.
@@ -34,8 +37,9 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new() -> Self {
-        let mut node = Self { chain: realm().chain.clone(), made: BTreeMap::new(), made_ms: BTreeMap::new() };
+    pub(super) fn new(mode: Mode) -> Self {
+        let chain = if mode == Mode::Hoarder { &realm().rich } else { &realm().chain };
+        let mut node = Self { chain: chain.clone(), made: BTreeMap::new(), made_ms: BTreeMap::new() };
         let (tip, _) = node.chain.tip();
         for height in realm().birthday.blocks()..=tip.blocks() {
             node.note(0, Height::new(height));
@@ -93,6 +97,12 @@ impl Node {
     /// A coin that was the vault's at some time.
     pub(super) fn own(&self, outpoint: &OutPoint) -> Option<&OwnCoin> {
         self.made.get(outpoint)
+    }
+
+    /// Whether a transaction waits in the mempool or stands in the chain.
+    pub(super) fn holds(&self, txid: &Txid) -> bool {
+        let waits = self.chain.mempool().any(|(other, _)| other == txid);
+        waits || self.blocks().flat_map(|(_, block)| &block.txs).any(|tx| tx.txid() == *txid)
     }
 
     /// Whether a transaction spends the vault's coins.

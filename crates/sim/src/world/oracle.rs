@@ -11,8 +11,20 @@ use super::{
     Mode, Rule, Violation,
     node::Node,
     people::People,
-    realm::{EVACUATION_FEE_SAT, FEE_MAX_SAT, Machine, QUORUM, SMALL_SAT, THRESHOLD, realm},
+    realm::{EVACUATION_FEE_SAT, FEE_MAX_SAT, Machine, QUORUM, ROLLING_SAT, SMALL_SAT, THRESHOLD, realm},
 };
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// How long a receipt is good for, and how far the clocks that say so may be apart.
+const RECEIPT_MS: u64 = 10 * 60 * 1000;
+const CLOCKS_APART_MS: u64 = 30_000;
+
+/// What a transaction takes out of the vault.
+fn outflow_sat(tx: &Tx, node: &Node) -> u64 {
+    let spent = tx.inputs.iter().filter_map(|input| node.own(&input.prev)).map(|coin| coin.output.value_sat);
+    let back = tx.outputs.iter().filter(|output| realm().own.contains_key(&output.script));
+    spent.sum::<u64>().saturating_sub(back.map(|output| output.value_sat).sum())
+}
 
 /// What people want of one payout.
 #[derive(Debug)]
@@ -50,8 +62,10 @@ pub(super) struct Oracle {
     cosigned: BTreeMap<(u64, Digest), BTreeSet<Machine>>,
     /// The longest log that a quorum co-signed.
     trunk: Vec<Digest>,
-    receipts: BTreeMap<u8, BTreeMap<u64, (PayoutId, Txid)>>,
+    receipts: BTreeMap<u8, BTreeMap<u64, (PayoutId, Txid, u64)>>,
     released: BTreeMap<PayoutId, BTreeMap<Txid, (Tx, BTreeSet<u8>)>>,
+    /// When enough signatures for a payout were out, and what they let leave.
+    left: BTreeMap<PayoutId, (u64, u64)>,
     pub(super) thefts: BTreeMap<Txid, Theft>,
     /// Transactions known to be what people wanted.
     fine: BTreeSet<Txid>,
@@ -75,6 +89,7 @@ impl Oracle {
             trunk: vec![Digest::sha256(&[])],
             receipts: BTreeMap::new(),
             released: BTreeMap::new(),
+            left: BTreeMap::new(),
             thefts: BTreeMap::new(),
             fine: BTreeSet::new(),
             tripped_ms: None,
@@ -167,20 +182,24 @@ impl Oracle {
     /// An honest signer gives a receipt.
     pub(super) fn receipt(&mut self, signer: u8, receipt: &Receipt, now_ms: u64) {
         let given = self.receipts.entry(signer).or_default();
-        let what = (receipt.payout.clone(), receipt.txid);
+        let what = (receipt.payout.clone(), receipt.txid, now_ms);
+        let same = |earlier: &(PayoutId, Txid, u64)| (&earlier.0, earlier.1) == (&what.0, what.1);
+        let young = |earlier: &(PayoutId, Txid, u64)| {
+            now_ms.saturating_sub(earlier.2) < RECEIPT_MS.saturating_sub(CLOCKS_APART_MS)
+        };
         let highest = given.keys().next_back().copied().unwrap_or_default();
         let problem = match given.get(&receipt.seq) {
-            Some(earlier) if *earlier == what => None,
+            Some(earlier) if same(earlier) => None,
             Some(earlier) => Some(format!("number {} is for {} and for {}", receipt.seq, earlier.0, what.0)),
             None if receipt.seq != highest.saturating_add(1) => {
                 Some(format!("number {} follows {highest}", receipt.seq))
             }
-            None if given.values().any(|earlier| *earlier == what) => {
-                Some(format!("{} has a second number, {}", what.0, receipt.seq))
+            None if given.values().any(|earlier| same(earlier) && young(earlier)) => {
+                Some(format!("{} has a second number, {}, too soon", what.0, receipt.seq))
             }
             None => None,
         };
-        given.insert(receipt.seq, what);
+        given.entry(receipt.seq).or_insert(what);
         if let Some(problem) = problem {
             self.broken(Rule::ReceiptNumber, now_ms, format!("signer-{signer}: {problem}"));
         }
@@ -221,8 +240,23 @@ impl Oracle {
             let other = payable.iter().skip(at.saturating_add(1)).find(|b| !exclude(a, b))?;
             Some((a.txid(), other.txid()))
         });
+        let outflow_sat = payable.iter().map(|tx| outflow_sat(tx, node)).max();
         if let Some((a, b)) = pair {
             self.broken(Rule::PayableTwice, now_ms, format!("{id} can be paid by {a} and by {b}"));
+        }
+        if let (Some(outflow_sat), false) = (outflow_sat, evacuation) {
+            self.leaves(id, outflow_sat, now_ms);
+        }
+    }
+
+    /// Enough signatures for a payout are out.
+    fn leaves(&mut self, id: &PayoutId, outflow_sat: u64, now_ms: u64) {
+        self.left.entry(id.clone()).or_insert((now_ms, outflow_sat));
+        let recent = self.left.values().filter(|(at_ms, _)| now_ms.saturating_sub(*at_ms) < DAY_MS);
+        let sum_sat = recent.fold(0_u64, |sum, (_, outflow_sat)| sum.saturating_add(*outflow_sat));
+        if sum_sat > ROLLING_SAT {
+            let detail = format!("{sum_sat} can leave within 24 hours, at most {ROLLING_SAT} may");
+            self.broken(Rule::LimitExceeded, now_ms, detail);
         }
     }
 

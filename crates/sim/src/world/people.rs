@@ -8,6 +8,7 @@ use kuraban_vault::{
 };
 
 use super::{
+    Mode,
     random::Random,
     realm::{NETWORK, SMALL_SAT, START, STRANGER, realm, stranger},
 };
@@ -15,6 +16,8 @@ use super::{
 /// How long before a person repeats what was not answered.
 pub(super) const AGAIN_MS: u64 = 3000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// How many payouts people want where a writer hoards: more than a day's allowance.
+const MANY: u64 = 13;
 
 /// What a wish really is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,14 +60,19 @@ pub(super) struct People {
 }
 
 impl People {
-    pub(super) fn new(random: &mut Random) -> Self {
+    pub(super) fn new(mode: Mode, random: &mut Random) -> Self {
         let mut people = Self { plans: Vec::new(), wishes: Vec::new() };
-        for number in 0..random.within(3, 6) {
-            let plan = plan(number, random);
-            people.plans.push(plan);
+        let many = mode == Mode::Hoarder;
+        let count = if many { MANY } else { random.within(3, 6) };
+        for number in 0..count {
+            people.plans.push(if many { large(number, random) } else { plan(number, random) });
         }
         for payout in 0..people.plans.len() {
-            people.wish_for(payout, random);
+            if many {
+                people.wish_plainly(payout, random);
+            } else {
+                people.wish_for(payout, random);
+            }
         }
         people
     }
@@ -100,6 +108,19 @@ impl People {
         if random.one_in(2) {
             let at_ms = start.saturating_add(random.within(100, 20_000));
             self.err(index, &plan, at_ms, random);
+        }
+    }
+
+    /// A request with the approvals that it needs, and no mistake.
+    fn wish_plainly(&mut self, index: usize, random: &mut Random) {
+        let Some(plan) = self.plans.get(index).cloned() else { return };
+        let key = format!("key-{}", plan.payout.id);
+        let start = random.within(200, 5000);
+        self.request(Gist::Request { payout: index }, start, &plan.payout, plan.requester, &key);
+        for person in [3, 4] {
+            let gist = Gist::Approval { payout: index, person };
+            let at_ms = start.saturating_add(random.within(100, 5000));
+            self.approve(gist, at_ms, &plan, person, APPROVE, plan.digest);
         }
     }
 
@@ -174,8 +195,13 @@ fn wrong_context() -> kuraban_vault::DigestContext {
     context
 }
 
+/// A payout of which eight are a day's allowance, with days to be paid.
+fn large(number: u64, random: &mut Random) -> Plan {
+    let amount = random.within(45_000_000, 48_000_000);
+    planned(number, amount, 5 * DAY_MS, false, random)
+}
+
 fn plan(number: u64, random: &mut Random) -> Plan {
-    let id = format!("w{number}");
     let amount = match random.below(4) {
         0 | 1 => random.within(20_000, SMALL_SAT),
         2 => random.within(SMALL_SAT.saturating_add(1), 6_000_000),
@@ -183,6 +209,11 @@ fn plan(number: u64, random: &mut Random) -> Plan {
     };
     let short = random.one_in(8);
     let life = if short { random.within(15_000, 60_000) } else { DAY_MS };
+    planned(number, amount, life, short, random)
+}
+
+fn planned(number: u64, amount: u64, life: u64, short: bool, random: &mut Random) -> Plan {
+    let id = format!("w{number}");
     let payout = Payout {
         id: super::realm::sure(id.parse()),
         kind: PayoutKind::CustomerWithdrawal,

@@ -29,6 +29,8 @@ pub(super) const DEPTH_MIN: u32 = 3;
 /// Payouts up to this amount need one approval, larger ones two.
 pub(super) const SMALL_SAT: u64 = 1_000_000;
 pub(super) const PER_PAYOUT_SAT: u64 = 50_000_000;
+/// More than the vault has but where it is rich; evacuations and forged receipts count.
+pub(super) const ROLLING_SAT: u64 = 400_000_000;
 pub(super) const FEE_MAX_SAT: u64 = 100_000;
 pub(super) const EVACUATION_FEE_SAT: u64 = 200_000;
 /// People on the roster: 1 and 2 request, 2 to 5 are officers.
@@ -42,6 +44,8 @@ pub(super) const QUORUM: usize = 3;
 const ORIGIN: &str = "kuraban.example/log";
 /// Change scripts that are looked for: more than any world uses.
 const CHANGE_KNOWN: u32 = 80;
+/// Coins of a vault that holds more than a day's limit.
+const RICH_COINS_SAT: [u64; 16] = [60_000_000; 16];
 const VAULT_COINS_SAT: [u64; 9] =
     [60_000_000, 40_000_000, 25_000_000, 16_000_000, 9_000_000, 5_000_000, 3_000_000, 1_500_000, 700_000];
 
@@ -90,6 +94,8 @@ pub(super) struct Realm {
     pub(super) cold: Script,
     /// A chain on which the vault's coins are deep.
     pub(super) chain: Chain,
+    /// One on which it has more of them.
+    pub(super) rich: Chain,
     /// The height before the vault's first coin.
     pub(super) birthday: Height,
 }
@@ -160,8 +166,9 @@ impl Realm {
         let policy = sure(Policy::from_toml(&policy_toml(&cold)));
         let id = vault.id.clone();
         let charter = Arc::new(sure(Charter::new(roster, policy, vec![vault])));
-        let (chain, birthday) = funded(&descriptor);
-        Self { charter, vault: id, descriptor, people, own, cold, chain, birthday }
+        let (chain, birthday) = funded(&descriptor, &VAULT_COINS_SAT);
+        let (rich, _) = funded(&descriptor, &RICH_COINS_SAT);
+        Self { charter, vault: id, descriptor, people, own, cold, chain, rich, birthday }
     }
 
     /// A person's signature, as `ssh-keygen -Y sign` makes it.
@@ -272,14 +279,14 @@ fn policy_toml(cold: &Script) -> String {
     let large = rule("large", "", 2);
     format!(
         "{small}{large}[[limit]]\nvault = \"hot\"\nper_payout_max = {PER_PAYOUT_SAT}\n\
-         rolling_24h_max = 2000000000\nfee_max = {FEE_MAX_SAT}\nfee_rate_max = 100000\n\
+         rolling_24h_max = {ROLLING_SAT}\nfee_max = {FEE_MAX_SAT}\nfee_rate_max = 100000\n\
          [[evacuation]]\nvault = \"hot\"\ndestination = \"{cold}\"\nfee_max = {EVACUATION_FEE_SAT}\n\
          [[reset]]\ngroup = \"officers\"\ncount = 2\n"
     )
 }
 
 /// A chain on which the vault's coins stand, deep enough, and the height before them.
-fn funded(descriptor: &Descriptor) -> (Chain, Height) {
+fn funded(descriptor: &Descriptor, coins_sat: &[u64]) -> (Chain, Height) {
     let secret = seed(0, "miner");
     let key = sure(ChildKey::from_bytes(secret.into()));
     let purse = Script::witness(0, &key.public().hash160()).unwrap_or_default();
@@ -292,7 +299,7 @@ fn funded(descriptor: &Descriptor) -> (Chain, Height) {
     let (birthday, _) = chain.tip();
     let coinbase = chain.block(first).and_then(|block| block.txs.first().cloned());
     if let Some(coinbase) = coinbase {
-        let tx = funding(descriptor, &key, &coinbase);
+        let tx = funding(descriptor, &key, &coinbase, coins_sat);
         sure(chain.submit(&tx));
     }
     for _ in 0..DEPTH_MIN.saturating_mul(2) {
@@ -301,12 +308,12 @@ fn funded(descriptor: &Descriptor) -> (Chain, Height) {
     (chain, birthday)
 }
 
-fn funding(descriptor: &Descriptor, key: &ChildKey, coinbase: &Tx) -> Tx {
+fn funding(descriptor: &Descriptor, key: &ChildKey, coinbase: &Tx, coins_sat: &[u64]) -> Tx {
     let pay = |(index, value_sat): (u32, &u64)| TxOut {
         value_sat: *value_sat,
         script: sure(descriptor.script_at(Branch::Receive, index % 3)),
     };
-    let outputs: Vec<TxOut> = (0_u32..).zip(&VAULT_COINS_SAT).map(pay).collect();
+    let outputs: Vec<TxOut> = (0_u32..).zip(coins_sat).map(pay).collect();
     let input = TxIn {
         prev: OutPoint { txid: coinbase.txid(), vout: 0 },
         script_sig: Script::default(),

@@ -6,7 +6,7 @@
 mod branch;
 mod schemes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kuraban_base::{Instant, MachineId, PayoutId, Txid};
 use kuraban_chain::btc::{Tx, TxOut};
@@ -21,6 +21,7 @@ use kuraban_vault::{
 
 use self::branch::Branch;
 use super::{
+    Mode,
     engine::{What, World},
     node::OwnCoin,
     random::Random,
@@ -74,13 +75,18 @@ pub(super) struct Rogue {
     forks: bool,
     /// Whether it shows each signer another transaction of a payout, and holds receipts back until it has two.
     divides: bool,
+    /// Whether it only collects receipts, to use them after the night.
+    hoards: bool,
+    /// Whether the night is still to come.
+    evening: bool,
     /// Checkpoints of a second history that it showed to somebody.
     forks_shown: u64,
     now: Instant,
 }
 
 impl Rogue {
-    pub(super) fn new(stolen: Vec<u8>, random: &mut Random) -> Self {
+    pub(super) fn new(mode: Mode, stolen: Vec<u8>, random: &mut Random) -> Self {
+        let hoards = mode == Mode::Hoarder;
         let mark = || Mark { up: false, busy: None, branch: 0, size: None, challenges: Vec::new() };
         Self {
             branches: Vec::new(),
@@ -93,11 +99,18 @@ impl Rogue {
             plots: BTreeMap::new(),
             shares: BTreeMap::new(),
             ready: Vec::new(),
-            forks: random.one_in(2),
-            divides: random.one_in(2),
+            forks: !hoards && random.one_in(2),
+            divides: !hoards && random.one_in(2),
+            hoards,
+            evening: hoards,
             forks_shown: 0,
             now: realm::START,
         }
+    }
+
+    /// The night is over.
+    pub(super) fn wakes(&mut self) {
+        self.evening = false;
     }
 
     pub(super) fn open(&mut self, now: Instant, random: &mut Random) {
@@ -229,7 +242,7 @@ impl Rogue {
             Machine::Watcher if choice < 5 => self.extend(machine, size, random),
             Machine::Watcher => self.ask_lease(random),
             Machine::Signer(_) if choice < 3 => self.extend(machine, size, random),
-            Machine::Signer(_) if choice < 6 => self.ask_receipts(machine, random),
+            Machine::Signer(_) if choice < 6 || self.evening => self.ask_receipts(machine, random),
             Machine::Signer(_) => self.ask_signatures(machine, random),
         }
     }
@@ -287,14 +300,15 @@ impl Rogue {
         let (checkpoint, lease) = (self.some_checkpoint(machine, random)?, self.some_lease(random)?);
         let txids: Vec<Txid> = self.plots.keys().copied().collect();
         let mut items = Vec::new();
-        for _ in 0..random.within(1, 3) {
+        for _ in 0..random.within(1, if self.hoards { 8 } else { 3 }) {
             let txid = match self.promising(machine, random) {
-                Some(txid) if !random.one_in(4) => txid,
+                Some(txid) if !random.one_in(if self.hoards { 40 } else { 4 }) => txid,
+                None if self.hoards && !random.one_in(40) => return None,
                 _ => *random.pick(&txids)?,
             };
             let plot = self.plots.get(&txid)?;
             let mut prevs = plot.prevs.clone();
-            if random.one_in(8)
+            if random.one_in(if self.hoards { 80 } else { 8 })
                 && let Some(byte) = prevs.first_mut().and_then(|prev| prev.last_mut())
             {
                 *byte = byte.wrapping_add(1);
@@ -307,7 +321,11 @@ impl Rogue {
 
     /// A transaction that a signer may allow, and for signers of one payout different ones where the writer divides.
     fn promising(&self, machine: Machine, random: &mut Random) -> Option<Txid> {
-        let right: Vec<(&Txid, &Plot)> = self.plots.iter().filter(|(_, plot)| plot.right).collect();
+        let own = self.receipts.iter().map(Signed::claim_unverified).filter(|one| one.by == machine.id());
+        let own: BTreeSet<Txid> = own.map(|receipt| receipt.txid).collect();
+        // A fresh receipt would count anew what the hoarder wants to have on top.
+        let of_use = |(txid, plot): &(&Txid, &Plot)| plot.right && !(self.hoards && own.contains(*txid));
+        let right: Vec<(&Txid, &Plot)> = self.plots.iter().filter(of_use).collect();
         let (txid, plot) = random.pick(&right)?;
         if !self.divides {
             return Some(**txid);
@@ -345,7 +363,7 @@ impl Rogue {
             .map(|receipt| (receipt.payout.clone(), receipt.txid))
             .collect();
         let mut asked = Vec::new();
-        for _ in 0..random.within(1, 3) {
+        for _ in 0..random.within(1, if self.hoards { 8 } else { 3 }) {
             let item = match random.pick(&given) {
                 Some(item) if !random.one_in(10) => item.clone(),
                 _ => {

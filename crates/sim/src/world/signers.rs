@@ -6,7 +6,7 @@ use kuraban_vault::{
     breaker::Trip,
     signer::{Change, Signer, Step},
     statement::Signed,
-    wire::{InputSignature, Refused, ReleaseItem, Request, Response},
+    wire::{Answer, InputSignature, Refused, ReleaseItem, Request, Response},
 };
 
 use super::{
@@ -92,6 +92,10 @@ impl World {
         if let (true, Request::Release { items, .. }) = (self.has(Flaw::SignersBlind), &request) {
             let signed = items.iter().map(|item| self.blindly(number, item).ok_or_else(Vec::new));
             step.answer = Response::Signatures(signed.collect());
+        }
+        if let (Request::Release { items, .. }, Response::Signatures(answers)) = (&request, &mut step.answer)
+        {
+            self.lapse(number, items, answers);
         }
         self.answered(number, &request, &step.answer);
         if self.crashes() {
@@ -184,6 +188,22 @@ impl World {
             Some(tx) => self.oracle.released(number, &item.payout, &tx, &self.node, self.now_ms),
             None => {
                 self.violate(Rule::Unapproved, format!("{} is no transaction of {}", item.txid, item.payout))
+            }
+        }
+    }
+
+    /// What flawed signers make of a receipt that has lapsed.
+    fn lapse(&self, number: u8, items: &[ReleaseItem], answers: &mut [Answer<Vec<InputSignature>>]) {
+        const LAPSED: &str = "receipt-lapsed";
+        for (item, answer) in items.iter().zip(answers) {
+            let Err(refused) = answer else { continue };
+            if self.has(Flaw::LapsesUntold) {
+                for one in refused.iter_mut().filter(|one| one.code == LAPSED) {
+                    one.code = "log-not-included".to_owned();
+                }
+            }
+            if self.has(Flaw::ReceiptsNeverLapse) && refused.iter().all(|one| one.code == LAPSED) {
+                *answer = self.blindly(number, item).ok_or_else(Vec::new);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kuraban_sim::world::{Flaw, Mode, Outcome, Rule, Scenario, run};
 
 /// How many worlds all modes share; `KURABAN_SEEDS` says otherwise.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 830;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -38,7 +38,7 @@ fn check(mode: Mode, happens: &[&str]) {
     }
     println!("{mode:?}, seeds {first} to {}: {counts:#?}", first + count - 1);
     // A few seeds alone need not show everything.
-    for what in happens.iter().filter(|_| count >= 80) {
+    for what in happens.iter().filter(|_| count >= 60) {
         assert!(counts.contains_key(*what), "{mode:?}: in {count} worlds there was no {what:?}");
     }
 }
@@ -101,6 +101,29 @@ fn a_theft_is_noticed_stopped_and_the_rest_moved() {
     check(Mode::Thief, &["thefts", "alarms", "resets", "refused breaker-closed", "confirmed spends"]);
 }
 
+#[test]
+fn a_watcher_that_is_set_up_anew_stops_nothing_in_vain() {
+    check(Mode::Anew, &["watchers set up anew", "confirmed spends", "crashes", "reorganisations"]);
+}
+
+#[test]
+fn a_watcher_that_is_set_up_anew_notices_thefts() {
+    check(Mode::AnewThief, &["watchers set up anew", "thefts", "alarms", "resets"]);
+}
+
+#[test]
+fn a_hostile_writer_that_hoards_receipts_gets_no_more_than_a_days_allowance_signed_in_a_day() {
+    check(
+        Mode::Hoarder,
+        &["withheld receipt-lapsed", "refused limit-rolling", "signatures released", "nights"],
+    );
+}
+
+#[test]
+fn after_a_stop_longer_than_receipts_live_all_that_people_want_is_paid_once() {
+    check(Mode::Outage, &["withheld receipt-lapsed", "nights over receipts", "confirmed spends", "crashes"]);
+}
+
 /// Worlds in which a rule was broken once, and what it was that broke it.
 #[test]
 fn worlds_that_once_failed() {
@@ -124,6 +147,8 @@ fn worlds_that_once_failed() {
         // An evacuation that was lost on its way to the node was not sent again for half a minute.
         (Mode::Thief, 234),
         (Mode::Thief, 369),
+        // Half of the witnesses had nothing to do, and their cosignatures stayed old.
+        (Mode::Outage, 60),
     ];
     for (mode, seed) in worlds {
         live(mode, seed);
@@ -156,6 +181,16 @@ fn finds(flaw: Flaw, mode: Mode, rule: Rule) {
 #[test]
 fn receipts_that_are_not_stored_are_noticed() {
     finds(Flaw::ReceiptsNotStored, Mode::Faults, Rule::ReceiptNumber);
+}
+
+#[test]
+fn receipts_that_never_lapse_are_noticed() {
+    finds(Flaw::ReceiptsNeverLapse, Mode::Hoarder, Rule::LimitExceeded);
+}
+
+#[test]
+fn a_writer_that_never_asks_for_fresh_receipts_is_noticed() {
+    finds(Flaw::LapsesUntold, Mode::Outage, Rule::Stuck);
 }
 
 #[test]
@@ -202,6 +237,11 @@ fn a_watcher_that_sees_nothing_is_noticed() {
 #[test]
 fn a_watcher_that_forgets_the_log_is_noticed() {
     finds(Flaw::WatcherForgets, Mode::Faults, Rule::StoppedInVain);
+}
+
+#[test]
+fn a_watcher_that_follows_blocks_before_it_has_the_log_is_noticed() {
+    finds(Flaw::FollowsEarly, Mode::Anew, Rule::StoppedInVain);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use kuraban_base::{Instant, MachineId, PayoutId, Txid};
+use kuraban_base::{Asset, Instant, MachineId, PayoutId, Txid};
 use kuraban_chain::btc::{Digests, EcdsaSignature, PublicKey, Tx, TxOut};
 use kuraban_proof::SignedCheckpoint;
 
@@ -22,6 +22,9 @@ use crate::{
 const PATIENCE_MS: u64 = 3000;
 /// How long after a refusal that may pass by itself the question is asked again, in milliseconds.
 const AGAIN_MS: u64 = 1000;
+/// How long after any other refusal of a payout that has receipts, in milliseconds: it cannot be refused any more, and
+/// what speaks against it, such as the day's limit, may change.
+const RECEIPTED_AGAIN_MS: u64 = 60_000;
 /// How long a peer without a useful answer is left alone, in milliseconds.
 const QUIET_MS: u64 = 200;
 /// How old a challenge may be when a lease is asked for it: it must still be good when the signer gets it back.
@@ -51,6 +54,8 @@ pub(super) struct Peer {
     size: Option<u64>,
     /// Sizes that it co-signed, the latest last.
     sizes: VecDeque<u64>,
+    /// When it co-signed last.
+    cosigned: Instant,
     challenge: Option<([u8; 32], Instant)>,
     /// It refused the log; nothing is sent until it is joined anew.
     estranged: bool,
@@ -68,6 +73,7 @@ impl Peer {
             inflight: None,
             size: None,
             sizes: VecDeque::new(),
+            cosigned: Instant::from_ms(0),
             challenge: None,
             estranged: false,
             quiet_until: Instant::from_ms(0),
@@ -87,10 +93,32 @@ pub(super) struct Round {
     met: bool,
 }
 
-/// The latest lease.
+/// The latest lease of each watcher.
 #[derive(Debug, Default)]
 pub(super) struct Leasing {
-    lease: Option<(Signed<Lease>, Vec<MachineId>, Instant)>,
+    leases: BTreeMap<MachineId, Leased>,
+}
+
+/// A lease, the signers whose challenges it answers, and when it came.
+#[derive(Debug)]
+struct Leased {
+    lease: Signed<Lease>,
+    signers: Vec<MachineId>,
+    at: Instant,
+}
+
+impl Leased {
+    /// Whether the signer may still take it, at this epoch of the breaker.
+    fn holds(&self, now: Instant, signer: &MachineId, epoch: u64) -> bool {
+        let young = now.ms_since(self.at) < CHALLENGE_MS_MAX;
+        young && self.signers.contains(signer) && self.lease.claim_unverified().epoch == epoch
+    }
+
+    /// Whether it reaches this entry of a payout in this asset.
+    fn reaches(&self, index: u64, asset: Asset) -> bool {
+        let lease = self.lease.claim_unverified();
+        index < lease.size && lease.assets.contains(&asset)
+    }
 }
 
 /// What has been asked and answered for one payout.
@@ -105,6 +133,8 @@ pub(super) struct Work {
     released: BTreeMap<MachineId, Instant>,
     signatures: BTreeMap<MachineId, Vec<InputSignature>>,
     refused: BTreeMap<MachineId, (Vec<Refused>, Instant)>,
+    /// Signers who said that their receipt of this number has lapsed.
+    lapsed: BTreeMap<MachineId, u64>,
     /// When it was first looked after.
     since: Option<Instant>,
 }
@@ -120,6 +150,7 @@ impl Work {
             released: BTreeMap::new(),
             signatures: BTreeMap::new(),
             refused: BTreeMap::new(),
+            lapsed: BTreeMap::new(),
             since: None,
         }
     }
@@ -130,9 +161,16 @@ impl Work {
     }
 }
 
+/// The code of a refusal that asks for a fresh receipt.
+const LAPSED: &str = "receipt-lapsed";
+/// The code of a refusal that asks for cosignatures made since the signer started.
+const FROZEN: &str = "signer-frozen";
+
 /// Refusals that may pass by themselves: asked again a little later.
 fn passes(refused: &[Refused]) -> bool {
-    const PASSING: [&str; 6] = [
+    const PASSING: [&str; 8] = [
+        LAPSED,
+        FROZEN,
         "lease-invalid",
         "log-not-witnessed",
         "log-not-included",
@@ -185,6 +223,7 @@ impl Coordinator {
             (Inflight::Extend, Response::Cosigned { size, line, challenge }) => {
                 peer.size = Some(size);
                 peer.leases_not = false;
+                peer.cosigned = now;
                 peer.sizes.push_back(size);
                 if peer.sizes.len() > SIZES_MAX {
                     peer.sizes.pop_front();
@@ -194,7 +233,7 @@ impl Coordinator {
             }
             (Inflight::Extend, _) => peer.estranged = true,
             (Inflight::Lease(signers), Response::Lease(lease)) => {
-                self.lease.lease = Some((*lease, signers, now));
+                self.lease.leases.insert(id.clone(), Leased { lease: *lease, signers, at: now });
             }
             (Inflight::Sign(items), Response::Receipts(answers)) => {
                 self.receipts(now, id, &items, answers, fresh)
@@ -236,7 +275,7 @@ impl Coordinator {
         for id in ids {
             let Some(peer) = self.peers.get(&id).filter(|peer| peer.idle(now)) else { continue };
             let next = match (peer.size, peer.role) {
-                (None, _) => Some((Inflight::Status, Effect::Send(id.clone(), Request::Status))),
+                (None, _) => Some((Inflight::Status, Effect::Send(id.clone(), Box::new(Request::Status)))),
                 (Some(size), Role::Signer) => {
                     self.release_request(now, &id).or_else(|| self.sign_request(now, &id)).or_else(|| {
                         self.entries_request(&id, size).or_else(|| self.refresh_request(now, &id, size))
@@ -297,7 +336,9 @@ impl Coordinator {
         let own = |logged: &&crate::fold::LoggedReceipt| {
             logged.receipt.by == *id && logged.receipt.txid == work.txid
         };
-        match record.receipts.iter().find(own).and_then(|logged| logged.index) {
+        // Whether it has lapsed is for its signer to say: another clock would ask in vain.
+        let good = |logged: &&crate::fold::LoggedReceipt| work.lapsed.get(id) != Some(&logged.receipt.seq);
+        match record.receipts.iter().find(own).filter(good).and_then(|logged| logged.index) {
             Some(index) => {
                 let enough = record.receipts_logged(&work.txid) >= vault.descriptor.threshold();
                 (enough && !asked(&work.released)).then_some((index, Need::Release))
@@ -329,21 +370,27 @@ impl Coordinator {
         need: Need,
     ) -> Option<(Vec<u8>, Signed<Lease>, Vec<PayoutId>)> {
         let witnessed = self.witnessed.as_ref()?;
-        let (lease, signers, at) = self.lease.lease.as_ref()?;
-        let (covered, leased) = (witnessed.head().size, lease.claim_unverified().size);
+        let covered = witnessed.head().size;
         let peer = self.peers.get(id)?;
-        let fresh = signers.contains(id) && now.ms_since(*at) < CHALLENGE_MS_MAX;
-        let epoch = lease.claim_unverified().epoch == self.fold.breaker().epoch();
-        if !(fresh && epoch && peer.sizes.contains(&covered) && peer.sizes.contains(&leased)) {
+        if !peer.sizes.contains(&covered) {
             return None;
         }
-        let able = |(payout, work): (&PayoutId, &Work)| {
-            let (index, wanted) = self.wants(now, id, payout, work)?;
-            (wanted == need && index < covered && index < leased).then(|| payout.clone())
+        let epoch = self.fold.breaker().epoch();
+        let good = |leased: &&Leased| {
+            leased.holds(now, id, epoch) && peer.sizes.contains(&leased.lease.claim_unverified().size)
         };
-        let payouts: Vec<PayoutId> = self.work.iter().filter_map(able).take(ITEMS_MAX).collect();
-        let checkpoint = || witnessed.to_string().into_bytes();
-        (!payouts.is_empty()).then(|| (checkpoint(), lease.clone(), payouts))
+        // One watcher may not see the chain that another sees.
+        self.lease.leases.values().filter(good).find_map(|leased| {
+            let able = |(payout, work): (&PayoutId, &Work)| {
+                let (index, wanted) = self.wants(now, id, payout, work)?;
+                let asset = self.fold.payout(payout)?.payout.asset();
+                let reached = index < covered && leased.reaches(index, asset);
+                (wanted == need && reached).then(|| payout.clone())
+            };
+            let payouts: Vec<PayoutId> = self.work.iter().filter_map(able).take(ITEMS_MAX).collect();
+            let checkpoint = || witnessed.to_string().into_bytes();
+            (!payouts.is_empty()).then(|| (checkpoint(), leased.lease.clone(), payouts))
+        })
     }
 
     fn sign_request(&mut self, now: Instant, id: &MachineId) -> Option<(Inflight, Effect)> {
@@ -362,7 +409,7 @@ impl Coordinator {
             items.push(SignItem { payout, txid: work.txid, prevs: work.prevs.clone() });
         }
         let request = Request::Sign { checkpoint, lease, items };
-        Some((Inflight::Sign(asked), Effect::Send(id.clone(), request)))
+        Some((Inflight::Sign(asked), Effect::Send(id.clone(), Box::new(request))))
     }
 
     fn release_request(&mut self, now: Instant, id: &MachineId) -> Option<(Inflight, Effect)> {
@@ -375,10 +422,11 @@ impl Coordinator {
             items.push(ReleaseItem { payout, txid: work.txid });
         }
         let request = Request::Release { checkpoint, lease, items };
-        Some((Inflight::Release(asked), Effect::Send(id.clone(), request)))
+        Some((Inflight::Release(asked), Effect::Send(id.clone(), Box::new(request))))
     }
 
-    /// Asks the watcher for a lease when something waits that the present one does not cover.
+    /// Asks a watcher for a lease when something waits that no present one covers. One that did not see the asset's chain a
+    /// moment ago is left alone for a while.
     fn lease_request(&self, now: Instant, watcher: &MachineId) -> Option<(Inflight, Effect)> {
         let covered = self.witnessed.as_ref()?.head().size;
         let folded = self.peers.get(watcher)?.size?;
@@ -394,8 +442,10 @@ impl Coordinator {
         }
         let waits = |id: &MachineId| {
             let able = |(payout, work): (&PayoutId, &Work)| {
-                self.wants(now, id, payout, work).is_some_and(|(index, _)| {
-                    index < covered && index < folded && !self.leased(now, id, index)
+                let asset = self.fold.payout(payout).map(|record| record.payout.asset());
+                let wanted = self.wants(now, id, payout, work).zip(asset);
+                wanted.is_some_and(|((index, _), asset)| {
+                    index < covered && index < folded && !self.leased(now, id, (index, asset), watcher)
                 })
             };
             self.work.iter().any(able)
@@ -403,14 +453,24 @@ impl Coordinator {
         signers
             .iter()
             .any(waits)
-            .then(|| (Inflight::Lease(signers), Effect::Send(watcher.clone(), Request::Lease { challenges })))
+            .then(|| Box::new(Request::Lease { challenges }))
+            .map(|request| (Inflight::Lease(signers), Effect::Send(watcher.clone(), request)))
     }
 
-    fn leased(&self, now: Instant, id: &MachineId, index: u64) -> bool {
-        self.lease.lease.as_ref().is_some_and(|(lease, signers, at)| {
-            let lease = lease.claim_unverified();
-            let young = now.ms_since(*at) < CHALLENGE_MS_MAX;
-            young && signers.contains(id) && index < lease.size && lease.epoch == self.fold.breaker().epoch()
+    /// Whether a lease covers what a signer is to be asked, or this watcher just gave one that does not.
+    fn leased(
+        &self,
+        now: Instant,
+        id: &MachineId,
+        (index, asset): (u64, Asset),
+        watcher: &MachineId,
+    ) -> bool {
+        let epoch = self.fold.breaker().epoch();
+        self.lease.leases.iter().filter(|(_, leased)| leased.holds(now, id, epoch)).any(|(by, leased)| {
+            let lease = leased.lease.claim_unverified();
+            let blind = !lease.assets.contains(&asset);
+            let lately = now.ms_since(leased.at) < AGAIN_MS;
+            leased.reaches(index, asset) || (by == watcher && blind && lately)
         })
     }
 
@@ -448,7 +508,18 @@ impl Coordinator {
         refused.map(|(machine, (reasons, _))| (machine, reasons.as_slice()))
     }
 
+    /// Lets every witness co-sign the present head again, so that the times of its cosignatures are new.
+    fn cosign_anew(&mut self, now: Instant) {
+        for peer in self.peers.values_mut().filter(|peer| now.ms_since(peer.cosigned) >= AGAIN_MS) {
+            peer.sizes.clear();
+        }
+    }
+
     fn refuse(&mut self, now: Instant, id: &MachineId, payout: &PayoutId, refused: Vec<Refused>) {
+        // It may not be a clock that is wrong, but cosignatures that are old because nothing is logged.
+        if refused.iter().any(|one| ["clock-disagrees", FROZEN].contains(&one.code.as_str())) {
+            self.cosign_anew(now);
+        }
         if let Some(work) = self.work.get_mut(payout) {
             work.asked.remove(id);
             work.released.remove(id);
@@ -475,9 +546,33 @@ impl Coordinator {
                 Ok(_) => {
                     self.refuse(now, id, payout, vec![bad("signature-invalid", "a signature does not hold")])
                 }
-                Err(refused) => self.refuse(now, id, payout, refused),
+                Err(refused) => self.withheld(now, id, (payout, txid), refused),
             }
         }
+    }
+
+    /// A signer does not release its signatures. Where its receipt has lapsed it is asked for a fresh one.
+    fn withheld(
+        &mut self,
+        now: Instant,
+        id: &MachineId,
+        (payout, txid): (&PayoutId, &Txid),
+        refused: Vec<Refused>,
+    ) {
+        let own =
+            |logged: &&crate::fold::LoggedReceipt| logged.receipt.by == *id && logged.receipt.txid == *txid;
+        let receipts = self.fold.payout(payout).map(|record| &record.receipts).into_iter().flatten();
+        let seq = receipts.filter(own).map(|logged| logged.receipt.seq).next();
+        let work = self.work.get_mut(payout).filter(|work| work.txid == *txid);
+        if let (Some(work), Some(seq), true) = (work, seq, refused.iter().any(|one| one.code == LAPSED)) {
+            work.lapsed.insert(id.clone(), seq);
+            if refused.iter().all(|one| one.code == LAPSED) {
+                work.asked.remove(id);
+                work.released.remove(id);
+                return;
+            }
+        }
+        self.refuse(now, id, payout, refused);
     }
 
     /// Whether there is one valid signature for every input.
@@ -542,9 +637,13 @@ impl Coordinator {
 
     /// Forgets refusals that may have passed, and ends payouts that every signer refused for good.
     pub(super) fn retry(&mut self, now: Instant, fresh: &mut dyn FnMut() -> [u8; 32]) {
-        for work in self.work.values_mut() {
+        for (id, work) in &mut self.work {
             work.since.get_or_insert(now);
-            work.refused.retain(|_, (refused, at)| !passes(refused) || now.ms_since(*at) < AGAIN_MS);
+            let receipted = self.fold.payout(id).is_some_and(|record| !record.receipts.is_empty());
+            work.refused.retain(|_, (refused, at)| {
+                let again_ms = if receipted { RECEIPTED_AGAIN_MS } else { u64::MAX };
+                now.ms_since(*at) < if passes(refused) { AGAIN_MS } else { again_ms }
+            });
         }
         let signers = self.peers.values().filter(|peer| peer.role == Role::Signer).count();
         let hopeless = |(id, work): (&PayoutId, &Work)| {
@@ -561,16 +660,17 @@ impl Coordinator {
                 self.ended(&payout);
             }
         }
-        self.restore_work();
+        self.restore_work(now);
     }
 
     /// After a restart, makes the work of assembled payouts anew from the log and the coins.
-    fn restore_work(&mut self) {
+    fn restore_work(&mut self, now: Instant) {
+        let waits = |record: &Record| record.signed.is_none() && now < record.payout.expiry;
         let lacking: Vec<PayoutId> = self
             .active
             .iter()
             .filter(|id| !self.work.contains_key(*id))
-            .filter(|id| self.fold.payout(id).is_some_and(|record| record.signed.is_none()))
+            .filter(|id| self.fold.payout(id).is_some_and(waits))
             .cloned()
             .collect();
         for id in lacking {

@@ -1,18 +1,21 @@
 //! Writer and signers together, message by message: a payout from request to a transaction that holds.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use kuraban_base::{Amount, Asset, Digest, Height, Instant, MachineId};
-use kuraban_chain::btc::{Branch, Script, Tx, TxOut, verify_input};
+use kuraban_chain::btc::{Branch, Network, Script, Tx, TxOut, XPriv, verify_input};
 use kuraban_vault::{
-    APPROVE, Payout, REQUEST, RESET, Role,
+    APPROVE, Charter, Payout, Policy, REQUEST, RESET, Role, Roster, Vault,
     body::{Alarm, Evidence, reset_digest},
     breaker::{Service, Stage, Trip},
     coordinator::{Ask, Coordinator, Effect, Event, Reply, Token},
     fold::Status,
     follow::Follower,
     receipt::Lease,
-    signer::{Clock, Signer},
+    signer::{Change, Clock, Signer},
     statement::Signed,
     wire::{LogEntry, Refused, Request, Response},
 };
@@ -23,22 +26,31 @@ use crate::kit;
 const FRAME_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Writer, three signers, and a watcher that follows and leases; everything delivered in order.
-struct Exchange {
-    writer: Coordinator,
+pub(crate) struct Exchange {
+    pub(crate) writer: Coordinator,
     signers: BTreeMap<MachineId, Signer>,
     watcher: Follower,
-    disk: Vec<LogEntry>,
+    pub(crate) disk: Vec<LogEntry>,
     checkpoints: BTreeMap<u64, Vec<u8>>,
-    sent: Vec<Tx>,
+    pub(crate) sent: Vec<Tx>,
     replies: BTreeMap<Token, Reply>,
     count: u64,
-    now: Instant,
+    pub(crate) now: Instant,
     /// How far the signers' clocks are behind.
     behind_ms: u64,
     /// A signer who co-signs and says nothing useful beside.
     mute: Option<MachineId>,
     /// The watcher refuses leases until it has so many entries.
     leases_from: u64,
+    charter: Arc<Charter>,
+    /// The assets whose chains the watcher sees.
+    seen: BTreeSet<Asset>,
+    /// How often it was asked for a lease.
+    leases_asked: u32,
+    /// Signers' connections break before their signatures arrive.
+    pub(crate) breaks: bool,
+    /// A signer who refuses for good.
+    stern: Option<MachineId>,
 }
 
 fn random(count: &mut u64) -> [u8; 32] {
@@ -47,13 +59,21 @@ fn random(count: &mut u64) -> [u8; 32] {
 }
 
 impl Exchange {
-    fn new() -> Self {
-        let charter = kit::charter();
+    pub(crate) fn new() -> Self {
+        Self::under(kit::charter())
+    }
+
+    fn under(charter: Arc<Charter>) -> Self {
+        Self::behind(charter, 0)
+    }
+
+    /// With signers whose clocks are behind.
+    fn behind(charter: Arc<Charter>, behind_ms: u64) -> Self {
         let mut writer = Coordinator::new(&kit::machine(0), charter.clone(), kit::log_key());
         let mut count = 0;
         writer.open(kit::NOW, 3650, &mut || random(&mut count)).unwrap();
         let signers = (1..=3).map(|n| (kit::machine(n), kit::signer(n, &charter))).collect();
-        let watcher = Follower::new(charter, kit::cosigner(4));
+        let watcher = Follower::new(charter.clone(), kit::cosigner(4));
         let mut exchange = Self {
             writer,
             signers,
@@ -64,13 +84,16 @@ impl Exchange {
             replies: BTreeMap::new(),
             count,
             now: kit::NOW,
-            behind_ms: 0,
+            behind_ms,
             mute: None,
             leases_from: 0,
+            charter,
+            seen: Asset::ALL.into(),
+            leases_asked: 0,
+            breaks: false,
+            stern: None,
         };
-        for number in 1..=4 {
-            exchange.happen(Event::Joined(kit::machine(number)));
-        }
+        exchange.join();
         exchange
     }
 
@@ -79,7 +102,7 @@ impl Exchange {
     }
 
     /// One event, and everything that follows from it.
-    fn happen(&mut self, event: Event) {
+    pub(crate) fn happen(&mut self, event: Event) {
         let mut events = vec![event];
         for _ in 0..1000 {
             if events.is_empty() {
@@ -113,12 +136,12 @@ impl Exchange {
                 self.sent.push(Tx::decode(network, &bytes).unwrap());
                 None
             }
-            Effect::Send(id, request) => Some(self.ask(id, request)),
+            Effect::Send(id, request) => Some(self.ask(id, *request)),
             Effect::SendEntries { to, from, until } => {
                 let place = |size| usize::try_from(size).unwrap();
                 let entries = self.disk[place(from)..place(until)].to_vec();
                 let checkpoint = self.checkpoints[&until].clone();
-                Some(self.ask(to, Request::Extend { from, entries, checkpoint }))
+                Some(self.ask(to, Request::Extend { from, entries, checkpoint, newest: until }))
             }
         }
     }
@@ -135,17 +158,26 @@ impl Exchange {
         if asks && self.mute.as_ref() == Some(&id) {
             return Event::Answer(id, Box::new(Response::Status { size: 0, epoch: 0 }));
         }
+        if let (Request::Sign { items, .. }, true) = (&request, self.stern.as_ref() == Some(&id)) {
+            let refused = Refused { code: "input-unproven".to_owned(), detail: String::new() };
+            let answers = items.iter().map(|_| Err(vec![refused.clone()])).collect();
+            return Event::Answer(id, Box::new(Response::Receipts(answers)));
+        }
+        let releases = matches!(request, Request::Release { .. });
         let response = match self.signers.get_mut(&id) {
             Some(signer) => signer.step(clock, Role::Writer, fresh, request).answer,
             None => self.watch(request),
         };
+        if releases && self.breaks {
+            return Event::Lost(id);
+        }
         Event::Answer(id, Box::new(Response::decode(&response.encode()).unwrap()))
     }
 
     fn watch(&mut self, request: Request) -> Response {
         match request {
             Request::Status => Response::Status { size: self.watcher.fold().size(), epoch: 0 },
-            Request::Extend { from, entries, checkpoint } => {
+            Request::Extend { from, entries, checkpoint, newest: _ } => {
                 let followed = self.watcher.extend(from, &entries, &checkpoint, self.now).unwrap();
                 Response::Cosigned { size: followed.head.size, line: followed.line, challenge: [0; 32] }
             }
@@ -153,10 +185,12 @@ impl Exchange {
                 Response::Refused(Refused { code: "trip-not-logged".to_owned(), detail: String::new() })
             }
             Request::Lease { challenges } => {
+                self.leases_asked += 1;
                 let head = self.watcher.head();
                 let lease = Lease {
                     by: kit::machine(4),
                     challenges,
+                    assets: self.seen.clone(),
                     epoch: self.watcher.fold().breaker().epoch(),
                     size: head.size,
                     root: head.root,
@@ -173,8 +207,11 @@ impl Exchange {
     }
 
     fn request(&mut self, id: &str, to: u8, amount: u64) -> Reply {
-        let payout = kit::payout(id, to, amount);
-        let digest = payout.digest(&kit::charter().context());
+        self.request_payout(id, kit::payout(id, to, amount))
+    }
+
+    fn request_payout(&mut self, id: &str, payout: Payout) -> Reply {
+        let digest = payout.digest(&self.charter.context());
         let request = kit::sign(&kit::person(1), REQUEST, digest.as_bytes());
         let token = Token(self.count);
         self.happen(Event::Ask(token, Ask::Request { payout, request, key: format!("key-{id}") }));
@@ -182,29 +219,60 @@ impl Exchange {
     }
 
     fn approve(&mut self, id: &str, to: u8, amount: u64, person: u8) -> Reply {
-        let digest = kit::payout(id, to, amount).digest(&kit::charter().context());
+        self.approve_payout(id, &kit::payout(id, to, amount), person)
+    }
+
+    fn approve_payout(&mut self, id: &str, payout: &Payout, person: u8) -> Reply {
+        let digest = payout.digest(&self.charter.context());
         let approval = kit::sign(&kit::person(person), APPROVE, digest.as_bytes());
         let token = Token(self.count);
         self.happen(Event::Ask(token, Ask::Approve { payout: id.parse().unwrap(), approval }));
         self.replies.remove(&token).unwrap()
     }
 
-    fn fund(&mut self, index: u32, value_sat: u64) -> TxOut {
+    pub(crate) fn fund(&mut self, index: u32, value_sat: u64) -> TxOut {
         let funding = kit::funding(index, value_sat);
         self.happen(Event::Coin(kit::hot(), kit::coin(&funding)));
         funding.outputs[0].clone()
     }
 
     /// Time passes, in the steps in which a driver tells it.
-    fn pass(&mut self, ms: u64) {
+    pub(crate) fn pass(&mut self, ms: u64) {
         for _ in 0..ms / 100 {
             self.now = self.now.plus_ms(100);
             self.happen(Event::Tick);
         }
     }
 
-    fn status(&self, id: &str) -> Status {
+    pub(crate) fn status(&self, id: &str) -> Status {
         self.writer.fold().payout(&id.parse().unwrap()).unwrap().status
+    }
+
+    /// The writer is killed and goes on from its disk.
+    pub(crate) fn restart(&mut self) {
+        let mut writer = Coordinator::new(&kit::machine(0), kit::charter(), kit::log_key());
+        writer.restore(&self.disk).unwrap();
+        writer.resume();
+        self.writer = writer;
+        self.join();
+    }
+
+    /// Every signer is killed and starts again; their disks are as they were.
+    pub(crate) fn restart_signers(&mut self) {
+        let charter = kit::charter();
+        let last = *self.checkpoints.keys().next_back().unwrap();
+        for (number, signer) in (1..=3).zip(self.signers.values_mut()) {
+            assert_eq!((signer.seq(), signer.follower().head().size), (0, last));
+            *signer = kit::signer(number, &charter);
+            signer.restore(Change::Entries { from: 0, entries: self.disk.clone() }).unwrap();
+        }
+        self.join();
+    }
+
+    pub(crate) fn join(&mut self) {
+        for number in 1..=4 {
+            self.happen(Event::Joined(kit::machine(number)));
+        }
     }
 }
 
@@ -264,19 +332,13 @@ fn a_writer_that_restarts_goes_on_where_its_log_ends() {
     exchange.approve("w-1", 9, 100_000_000, 2);
     exchange.approve("w-1", 9, 100_000_000, 3);
     assert_eq!(exchange.sent.len(), 0);
-    let mut writer = Coordinator::new(&kit::machine(0), kit::charter(), kit::log_key());
-    writer.restore(&exchange.disk).unwrap();
-    writer.resume();
-    exchange.writer = writer;
-    for number in 1..=4 {
-        exchange.happen(Event::Joined(kit::machine(number)));
-    }
+    exchange.restart();
     exchange.fund(0, 300_000_000);
     assert_eq!((exchange.status("w-1"), exchange.sent.len()), (Status::Broadcast, 1));
 }
 
 /// A request of person 1 for this payout, with two approvals.
-fn approved(exchange: &mut Exchange, payout: &Payout) {
+pub(crate) fn approved(exchange: &mut Exchange, payout: &Payout) {
     let digest = payout.digest(&kit::charter().context());
     let request = kit::sign(&kit::person(1), REQUEST, digest.as_bytes());
     let ask = Ask::Request { payout: payout.clone(), request, key: payout.id.to_string() };
@@ -382,6 +444,96 @@ fn a_watcher_who_refuses_a_lease_because_it_lacks_entries_gets_them() {
     assert_eq!(exchange.sent.len(), 1);
 }
 
+/// The usual charter with a second vault, of another asset, that has the same rules.
+fn two_assets() -> Arc<Charter> {
+    let xpub = |number| XPriv::from_seed(Network::LtcRegtest, &kit::seed(number, 0xb3)).unwrap().xpub();
+    let keys: Vec<String> = (1..=3).map(|number| format!("{}/<0;1>/*", xpub(number))).collect();
+    let lite =
+        kit::hot_toml().replace("\"hot\"\nnetwork", "\"lite\"\nnetwork").replace("bitcoin", "litecoin");
+    let lite = lite.lines().filter(|line| !line.starts_with("descriptor")).collect::<Vec<_>>().join("\n");
+    let lite = format!("{lite}\ndescriptor = \"wsh(sortedmulti(2,{}))\"\n", keys.join(","));
+    let limit = "[[limit]]\nvault = \"lite\"\nper_payout_max = 500000000\nrolling_24h_max = 900000000\n\
+                 fee_max = 100000\nfee_rate_max = 100000\n";
+    let policy = kit::policy_toml().replacen("vaults = [\"hot\"]", "vaults = [\"hot\", \"lite\"]", 1) + limit;
+    let vaults = [kit::hot_toml(), lite].map(|text| Vault::from_toml(&text).unwrap()).to_vec();
+    let (roster, policy) =
+        (Roster::from_toml(&kit::roster_toml()).unwrap(), Policy::from_toml(&policy).unwrap());
+    Arc::new(Charter::new(roster, policy, vaults).unwrap())
+}
+
+/// One stalled node stops the payouts of its own asset alone.
+#[test]
+fn a_payout_needs_a_lease_that_names_its_asset_and_others_go_on() {
+    let mut exchange = Exchange::under(two_assets());
+    let lite = Payout {
+        vault: "lite".parse().unwrap(),
+        network: Network::LtcRegtest,
+        ..kit::payout("l-1", 9, 100_000_000)
+    };
+    let (vault, _) = exchange.charter.vault(&lite.vault).unwrap();
+    let script = vault.descriptor.script_at(Branch::Receive, 0).unwrap();
+    let funding = kit::tx(
+        kit::funding(1, 1).inputs.iter().map(|input| input.prev).collect(),
+        vec![TxOut { value_sat: 300_000_000, script }],
+    );
+    exchange.happen(Event::Coin(lite.vault.clone(), kit::coin(&funding)));
+    exchange.fund(0, 300_000_000);
+    exchange.seen = [Asset::Btc].into();
+    exchange.request_payout("l-1", lite.clone());
+    exchange.approve_payout("l-1", &lite, 2);
+    exchange.approve_payout("l-1", &lite, 3);
+    let asked = exchange.leases_asked;
+    exchange.pass(4000);
+    assert_eq!(exchange.status("l-1"), Status::Assembled);
+    // It asks again, but not all the time.
+    let again = exchange.leases_asked - asked;
+    assert!((3..=4).contains(&again), "asked {again} times in 4 s");
+
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    exchange.pass(1000);
+    assert_eq!((exchange.status("w-1"), exchange.status("l-1")), (Status::Broadcast, Status::Assembled));
+
+    exchange.seen = [Asset::Ltc].into();
+    exchange.pass(2000);
+    assert_eq!(exchange.status("l-1"), Status::Broadcast);
+}
+
+/// Half of the witnesses are not asked for anything, so their cosignatures would stay as old as the last entry.
+#[test]
+fn old_cosignatures_of_witnesses_who_have_nothing_to_do_hold_up_no_payout() {
+    for number in 1..=3 {
+        let mut exchange = Exchange::new();
+        exchange.stern = Some(kit::machine(number));
+        exchange.breaks = true;
+        exchange.fund(0, 300_000_000);
+        approved(&mut exchange, &kit::payout("w-1", 9, 100_000_000));
+        exchange.breaks = false;
+        exchange.now = exchange.now.plus_ms(40_000);
+        for other in (1..=3).filter(|other| *other != number) {
+            exchange.happen(Event::Joined(kit::machine(other)));
+        }
+        exchange.pass(5_000);
+        assert_eq!(exchange.sent.len(), 1, "without signer {number}");
+    }
+}
+
+#[test]
+fn a_payout_that_waits_long_for_a_lease_is_signed_when_there_is_one() {
+    let mut exchange = Exchange::new();
+    exchange.leases_from = u64::MAX;
+    exchange.fund(0, 300_000_000);
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    // Nothing is logged, so the same head is co-signed again and again.
+    exchange.pass(200_000);
+    exchange.leases_from = 0;
+    exchange.pass(10_000);
+    assert_eq!(exchange.sent.len(), 1);
+}
+
 /// A watcher's alarm over `theft`, with the trip that closes withdrawals.
 fn alarm(theft: &Tx, prevs: &[&Tx]) -> Event {
     let cells = vec![(Service::Withdrawal, Asset::Btc), (Service::Deposit, Asset::Btc)];
@@ -411,6 +563,25 @@ fn theft(funding: &Tx, machines: &[u8]) -> Tx {
     let loot = TxOut { value_sat: 10_000_000, script: kit::address(0xee).script() };
     let tx = kit::tx(vec![kit::coin(funding).outpoint], vec![loot]);
     kit::steal(tx, &[funding.outputs[0].clone()], (Branch::Receive, 0), machines)
+}
+
+/// A watcher that was set up anew raises its alarm again with a trip of its own, and leases nothing until the log shows it.
+#[test]
+fn a_trip_with_an_alarm_that_is_in_the_log_already_is_logged_too_and_once() {
+    let mut exchange = Exchange::new();
+    let funding = kit::funding(0, 50_000_000);
+    let Event::Alarm(raised, Some(trip)) = alarm(&theft(&funding, &[1, 2]), &[&funding]) else {
+        panic!("no trip")
+    };
+    let size = exchange.size();
+    exchange.happen(Event::Alarm(raised.clone(), None));
+    exchange.happen(Event::Alarm(raised.clone(), None));
+    assert_eq!((exchange.size(), exchange.writer.fold().breaker().epoch()), (size + 1, 0));
+    for _ in 0..2 {
+        exchange.happen(Event::Alarm(raised.clone(), Some(trip.clone())));
+        assert_eq!((exchange.size(), exchange.writer.fold().breaker().epoch()), (size + 2, 1));
+    }
+    assert!(exchange.writer.fold().has_trip(trip.claim_unverified()));
 }
 
 #[test]
@@ -491,8 +662,7 @@ fn what_a_lost_race_leaves_behind_is_evacuated_again() {
 
 #[test]
 fn an_evacuation_does_not_wait_for_signers_whose_clocks_are_behind() {
-    let mut exchange = Exchange::new();
-    exchange.behind_ms = 9000;
+    let mut exchange = Exchange::behind(kit::charter(), 9000);
     let stolen = kit::funding(0, 50_000_000);
     exchange.fund(0, 50_000_000);
     exchange.fund(1, 300_000_000);

@@ -1,11 +1,11 @@
 //! Judgement row by row: one honest case that is allowed, and the same with one thing made wrong.
 
-use kuraban_base::{Amount, Instant};
-use kuraban_chain::btc::{Branch, Mweb, Network, OutPoint, Tx, TxOut};
+use kuraban_base::{Amount, Asset, Instant};
+use kuraban_chain::btc::{Branch, Mweb, Network, OutPoint, Script, Tx, TxOut};
 use kuraban_vault::{
     APPROVE, Approval, Payout, PayoutKind, REQUEST, Verdict,
-    breaker::Stage,
-    judge::{Ask, Facts, LogStanding, Now, Standing, Views, imitation, judge},
+    breaker::{Breaker, Service, Stage},
+    judge::{Ask, Facts, LogStanding, Now, Standing, Views, admit, imitation, judge, shown, vsize_signed},
     scripts::ScriptTable,
 };
 
@@ -26,7 +26,7 @@ struct Case {
 const AMOUNT: u64 = 100_000_000;
 const CHANGE: u64 = 199_990_000;
 
-fn change_script(index: u32) -> kuraban_chain::btc::Script {
+fn change_script(index: u32) -> Script {
     kit::descriptor().script_at(Branch::Change, index).unwrap()
 }
 
@@ -65,6 +65,21 @@ impl Case {
         self.request = Some(kit::sign(&kit::person(1), REQUEST, digest.as_bytes()));
         let approve = |n: &u8| kit::sign(&kit::person(*n), APPROVE, digest.as_bytes());
         self.approvals = Some(people.iter().map(approve).collect());
+    }
+
+    /// The virtual size that is judged while nothing is signed.
+    fn vsize(&self) -> u64 {
+        let charter = kit::charter();
+        let (vault, policy) = charter.vault(&kit::hot()).unwrap();
+        let scripts = ScriptTable::new(&vault.descriptor, vault.receive_count);
+        let views = Views { vault, policy, roster: charter.roster(), scripts: &scripts };
+        vsize_signed(views, &self.tx).try_into().unwrap()
+    }
+
+    /// Gives the input a witness, as where a signed transaction is judged; the virtual size that it then has.
+    fn signed(&mut self) -> u64 {
+        self.tx.inputs[0].witness = vec![vec![1; 72]; 3];
+        self.tx.vsize().try_into().unwrap()
     }
 
     fn standing(&mut self) -> &mut Standing {
@@ -106,6 +121,12 @@ fn pays(case: &mut Case, to: u8) {
     case.tx.outputs[0].script = kit::address(to).script();
 }
 
+/// The one coin that is spent has another value.
+fn spends(case: &mut Case, value_sat: u64) {
+    case.prevs[0].outputs[0].value_sat = value_sat;
+    case.tx.inputs[0].prev.txid = case.prevs[0].txid();
+}
+
 /// The payout is the spoilt part, so everybody signs it as it is and the transaction follows it.
 fn amended(case: &mut Case, amend: fn(&mut Payout)) {
     amend(&mut case.payout);
@@ -138,6 +159,8 @@ fn one_thing_wrong_is_refused_with_its_own_reason() {
         ("a kind without rule", |c| amended(c, |p| p.kind = PayoutKind::Sweep), &["no-rule"]),
         ("an unlisted destination", |c| amended(c, |p| p.kind = PayoutKind::Rebalance), &["destination-not-listed"]),
         ("dust", |c| { amended(c, |p| p.amount = Amount::from(545)); c.tx.outputs[1].value_sat = 299_990_000; c.tx.outputs[1].value_sat -= 545; }, &["amount-too-small"]),
+        ("the smallest amount", |c| { amended(c, |p| p.amount = Amount::from(546)); c.tx.outputs[1].value_sat = 299_990_000 - 546; }, &[]),
+        ("a payment to a script of the vault's", |c| amended(c, |p| p.destination = kit::descriptor().script_at(Branch::Receive, 3).unwrap()), &[]),
         ("a second before its time", |c| c.now = own(kit::NOW.ms() - 1), &["not-yet-valid"]),
         ("in the second of its time", |c| { c.payout.not_before = kit::NOW.plus_ms(999); c.approve(&[2, 3]); }, &[]),
         ("one millisecond before expiry", |c| c.now = own(kit::NOW.ms() + 3_599_999), &[]),
@@ -163,16 +186,26 @@ fn one_thing_wrong_is_refused_with_its_own_reason() {
         ("another destination", |c| pays(c, 10), &["destination-not-approved"]),
         ("another amount", |c| { c.tx.outputs[0].value_sat += 1; c.tx.outputs[1].value_sat -= 1; }, &["amount-not-approved"]),
         ("one more output", |c| { c.tx.outputs[1].value_sat -= 1000; c.tx.outputs.push(TxOut { value_sat: 1000, script: kit::address(1).script() }); }, &["output-unknown"]),
+        ("an output to the destination before the payment", |c| { c.tx.outputs[1].value_sat -= 1000; let script = c.payout.destination.clone(); c.tx.outputs.insert(0, TxOut { value_sat: 1000, script }); }, &["output-unknown"]),
+        ("an output of the amount before the payment", |c| { spends(c, 400_000_000); c.tx.outputs.insert(0, TxOut { value_sat: AMOUNT, script: kit::address(10).script() }); }, &["output-unknown"]),
+        ("too little to the destination beside more elsewhere", |c| { spends(c, 500_000_000); c.tx.outputs[0].value_sat -= 1; c.tx.outputs[1].value_sat += 1; c.tx.outputs.push(TxOut { value_sat: 200_000_000, script: kit::address(10).script() }); }, &["amount-not-approved", "output-unknown"]),
         ("the payment twice", |c| { c.tx.outputs[1].value_sat -= AMOUNT; c.tx.outputs.push(c.tx.outputs[0].clone()); }, &["output-unknown"]),
         ("change twice", |c| { c.tx.outputs[1].value_sat -= 10_000_000; c.tx.outputs.push(TxOut { value_sat: 10_000_000, script: change_script(1) }); }, &["change-repeated"]),
         ("change at the last index ahead", |c| c.tx.outputs[1].script = change_script(19), &[]),
         ("change further out than anybody looks", |c| c.tx.outputs[1].script = change_script(20), &["output-unknown"]),
         ("change to a receive script", |c| c.tx.outputs[1].script = kit::descriptor().script_at(Branch::Receive, 1).unwrap(), &["change-index"]),
         ("change below dust", |c| { c.tx.outputs[1].value_sat = 545; c.prevs[0].outputs[0].value_sat = AMOUNT + 10_545; c.tx.inputs[0].prev.txid = c.prevs[0].txid(); }, &["change-dust"]),
+        ("change at dust", |c| { c.tx.outputs[1].value_sat = 546; spends(c, AMOUNT + 10_546); }, &[]),
+        ("no fee", |c| c.tx.outputs[1].value_sat = 200_000_000, &[]),
+        ("fee per size at the vault's cap", |c| c.tx.outputs[1].value_sat = 200_000_000 - 100 * c.vsize(), &[]),
+        ("fee per size one beyond the vault's cap", |c| c.tx.outputs[1].value_sat = 199_999_999 - 100 * c.vsize(), &["fee-rate-above-cap"]),
+        ("signed, fee per size at the vault's cap", |c| c.tx.outputs[1].value_sat = 200_000_000 - 100 * c.signed(), &[]),
+        ("signed, fee per size one beyond the vault's cap", |c| c.tx.outputs[1].value_sat = 199_999_999 - 100 * c.signed(), &["fee-rate-above-cap"]),
         ("outputs above inputs", |c| c.tx.outputs[1].value_sat = 300_000_000, &["fee-negative"]),
         ("fee at the payout's cap", |c| { c.payout.fee_cap = Amount::from(10_000); c.approve(&[2, 3]); }, &[]),
         ("fee above the payout's cap", |c| { c.payout.fee_cap = Amount::from(9_999); c.approve(&[2, 3]); }, &["fee-above-cap"]),
         ("fee per size above the vault's cap", |c| c.tx.outputs[1].value_sat = CHANGE - 15_000, &["fee-rate-above-cap"]),
+        ("as much at once as the vault allows", |c| { amended(c, |p| p.amount = Amount::from(499_990_000)); spends(c, 700_000_000); c.tx.outputs[1].value_sat = 200_000_000; }, &[]),
         ("more at once than the vault allows", |c| { amended(c, |p| p.amount = Amount::from(499_990_001)); c.prevs[0].outputs[0].value_sat = 700_000_000; c.tx.inputs[0].prev.txid = c.prevs[0].txid(); c.tx.outputs[1].value_sat = 200_000_000 - 1; }, &["limit-per-payout"]),
         ("the day's limit reached", |c| c.standing().before = Some(Amount::from(799_990_000)), &[]),
         ("the day's limit passed by one", |c| c.standing().before = Some(Amount::from(799_990_001)), &["limit-rolling"]),
@@ -190,6 +223,44 @@ fn one_thing_wrong_is_refused_with_its_own_reason() {
         spoil(&mut case);
         assert_eq!(case.codes(), *want, "{what}");
     }
+}
+
+#[test]
+fn what_every_signer_would_refuse_is_not_taken_up() {
+    let codes = |spoil: Spoil, breaker: &Breaker, now: Instant| {
+        let mut case = honest();
+        spoil(&mut case);
+        let charter = kit::charter();
+        let (vault, policy) = charter.vault(&kit::hot()).unwrap();
+        let scripts = ScriptTable::new(&vault.descriptor, vault.receive_count);
+        let views = Views { vault, policy, roster: charter.roster(), scripts: &scripts };
+        let reasons = admit(views, breaker, &case.payout, case.request.as_ref().unwrap(), now);
+        reasons.iter().map(kuraban_vault::Reason::code).collect::<Vec<_>>()
+    };
+    #[rustfmt::skip]
+    let rows: &[(&str, Spoil, &[&str])] = &[
+        ("nothing", |_| {}, &[]),
+        ("as much as the vault allows", |c| amended(c, |p| p.amount = Amount::from(500_000_000)), &[]),
+        ("more than the vault allows", |c| amended(c, |p| p.amount = Amount::from(500_000_001)), &["no-rule", "limit-per-payout"]),
+        ("another network", |c| amended(c, |p| p.network = Network::LtcRegtest), &["other-network"]),
+        ("an unlisted destination", |c| amended(c, |p| p.kind = PayoutKind::Rebalance), &["destination-not-listed"]),
+        ("a request for something else", |c| { let other = kit::payout("w-2", 9, AMOUNT).digest(&kit::charter().context()); c.request = Some(kit::sign(&kit::person(1), REQUEST, other.as_bytes())); }, &["request-unsigned"]),
+    ];
+    for (what, spoil, want) in rows {
+        assert_eq!(codes(*spoil, &Breaker::default(), kit::NOW), *want, "{what}");
+    }
+    let expiry = honest().payout.expiry;
+    assert_eq!(codes(|_| {}, &Breaker::default(), Instant::from_ms(expiry.ms() - 1)), [""; 0]);
+    assert_eq!(codes(|_| {}, &Breaker::default(), expiry), ["expired"]);
+    let mut breaker = Breaker::default();
+    breaker.tighten([(Service::Withdrawal, Asset::Btc)], Stage::Delayed);
+    assert_eq!(codes(|_| {}, &breaker, kit::NOW), ["breaker-closed"]);
+}
+
+#[test]
+fn a_script_is_shown_as_its_address_or_its_bytes() {
+    assert_eq!(shown(kit::NETWORK, &kit::address(9).script()), kit::address(9).to_string());
+    assert_eq!(shown(kit::NETWORK, &Script::new(vec![0x6a, 0x01])), "script 6a01");
 }
 
 fn evacuation(case: &mut Case) {
@@ -224,11 +295,19 @@ fn an_evacuation_needs_evidence_and_obeys_the_standing_order() {
 fn an_imitation_shares_more_characters_than_chance_gives() {
     // The routine destination and the thief's address of 31 May 2024.
     let routine = "1B6rJ6ZKfZmkqMyBGe5KR27oWkEbQdNM7P";
-    assert_eq!(imitation("1B6rJRfjTXwEy36SCs5zofGMmdv2kdZw7P", routine), Some((5, 2)));
-    assert_eq!(imitation(routine, routine), None);
-    assert_eq!(imitation("1BoatSLRHtKNngkdXEeobR76b53LETtpyT", routine), None);
+    let check = |found: &str, want: &str, shared| {
+        assert_eq!(imitation(Network::BtcMain, found, want), shared, "{found} for {want}");
+    };
+    check("1B6rJRfjTXwEy36SCs5zofGMmdv2kdZw7P", routine, Some((5, 2)));
+    check(routine, routine, None);
+    check("1BoatSLRHtKNngkdXEeobR76b53LETtpyT", routine, None);
+    // Four characters beyond the version, and three.
+    check("1B6rJRfjTXwEy36SCs5zofGMmdv2kdZw7x", routine, Some((5, 0)));
+    check("1B6rxRfjTXwEy36SCs5zofGMmdv2kdZw7x", routine, None);
+    // A `1` within a base58 address separates nothing.
+    check("1B6rJ1xEEEEEEEEEEEEEEEEEEEEEEEEEEx", "1B6rJ1wwwwwwwwwwwwwwwwwwwwwwwwwwwy", Some((6, 0)));
     // Every address of a form shares what the form begins with.
     let a = "bcrt1qpyysjzgfpyysjzgfpyysjzgfpyysjzgfhq3slp";
     let b = "bcrt1qzyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg35trkyu";
-    assert_eq!(imitation(a, b), None);
+    assert_eq!(imitation(Network::BtcRegtest, a, b), None);
 }

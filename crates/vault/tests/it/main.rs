@@ -4,6 +4,9 @@
 mod flow;
 mod folding;
 mod found;
+mod frozen;
 mod gate;
 mod judging;
 mod kit;
+mod lapse;
+mod rogue;

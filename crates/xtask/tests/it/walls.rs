@@ -73,7 +73,8 @@ const BANNED: &[(&[&str], &[&str], &str)] = &[
         ],
         "what can spend stays readable in a day",
     ),
-    (DECISIONS, OUTSIDE, "decisions do no I/O and read no clock and no randomness"),
+    (DECISIONS, NETWORK, "decisions do no I/O and read no clock and no randomness"),
+    (DECISIONS, MACHINE, "decisions do no I/O and read no clock and no randomness"),
     (&["trace", "sim"], NETWORK, "evidence is reproducible from files"),
 ];
 
@@ -83,6 +84,7 @@ const DAEMONS: &[&str] = &["kuraban-signerd", "kuraban-guardd"];
 /// The crates that decide. What they need from outside comes as an argument.
 const DECISIONS: &[&str] = &["base", "chain", "proof", "vault", "threshold", "ledger", "watch"];
 
+/// Crates that reach the network.
 const NETWORK: &[&str] = &[
     "tokio",
     "async-std",
@@ -97,27 +99,8 @@ const NETWORK: &[&str] = &[
     "tungstenite",
 ];
 
-/// Crates that reach disk, network, clock or randomness. `rand_core` alone is only the words for randomness.
-const OUTSIDE: &[&str] = &[
-    "tokio",
-    "async-std",
-    "smol",
-    "mio",
-    "socket2",
-    "hyper",
-    "axum",
-    "reqwest",
-    "ureq",
-    "rustls",
-    "tungstenite",
-    "redb",
-    "rusqlite",
-    "memmap2",
-    "tempfile",
-    "rand",
-    "fastrand",
-    "getrandom",
-];
+/// Crates that reach a machine's disk or randomness. `rand_core` alone is only the words for randomness.
+const MACHINE: &[&str] = &["redb", "rusqlite", "memmap2", "tempfile", "rand", "fastrand", "getrandom"];
 
 /// All that `proof` may stand on: hashes, signatures, their arithmetic, an encoding, error texts.
 const PROOF_STANDS_ON: &[&str] = &[
@@ -141,6 +124,10 @@ const PROOF_STANDS_ON: &[&str] = &[
     "typenum",
     "zeroize",
 ];
+
+/// Most packages of other people in a program, by name and version. What can spend is read in full before a release, so
+/// each one more is a decision: take it with a reason in DEPENDENCIES.md and raise the number in the same commit.
+const BUDGET: &[(&str, usize, &str)] = &[("kuraban-signerd", 54, "what can spend stays readable in a day")];
 
 /// Big families that only `lake` may name.
 const LAKE_ONLY: &[&str] = &["arrow", "parquet", "datafusion", "ballista"];
@@ -193,12 +180,19 @@ fn members() -> Vec<Member> {
     members.collect()
 }
 
-/// All packages beneath one, itself included. Macros run in the compiler, not in the program.
+/// The names of all packages beneath one, itself included.
 fn tree(package: &str) -> BTreeSet<String> {
+    let versions = versions(package);
+    versions.iter().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// All packages beneath one, itself included, as `name version`. Macros run in the compiler, not in the program.
+fn versions(package: &str) -> BTreeSet<String> {
     let args =
         ["tree", "--offline", "-p", package, "-e", "normal,no-proc-macro", "--prefix", "none", "-f", "{p}"];
     let lines = stdout(Command::new(env!("CARGO")).args(args));
-    lines.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+    let named = lines.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" "));
+    named.filter(|name| !name.is_empty()).collect()
 }
 
 /// What breaks the table of our own crates.
@@ -243,6 +237,16 @@ fn proof_weight(member: &Member) -> Vec<String> {
         .collect()
 }
 
+/// What other people's packages a program stands on beyond its budget.
+fn over_budget(program: &str, versions: &BTreeSet<String>) -> Option<String> {
+    let (_, most, why) = BUDGET.iter().find(|(name, ..)| *name == program)?;
+    let external: Vec<_> = versions.iter().filter(|name| !name.starts_with("kuraban-")).cloned().collect();
+    (external.len() > *most).then(|| {
+        let (count, all) = (external.len(), external.join(", "));
+        format!("{program} stands on {count} packages of other people, want at most {most}: {why}; {all}")
+    })
+}
+
 /// Who names a package that only `lake` may name.
 fn lake_only(member: &Member) -> Vec<String> {
     if member.name == "kuraban-lake" {
@@ -282,6 +286,16 @@ fn walls_hold_between_crates() {
     assert!(members.iter().any(|member| member.name == "kuraban-base" && member.tree.contains("sha2")));
     let rules = [own_edges, banned, daemons, proof_weight, lake_only];
     none(members.iter().flat_map(|member| rules.iter().flat_map(|rule| rule(member))).collect());
+}
+
+#[test]
+fn programs_that_can_spend_keep_to_their_budget() {
+    let trees = BUDGET.iter().map(|(program, ..)| (*program, versions(program)));
+    let found = trees.filter_map(|(program, versions)| {
+        assert!(versions.iter().any(|name| name.starts_with("rustls ")), "{versions:?}");
+        over_budget(program, &versions)
+    });
+    none(found.collect());
 }
 
 #[test]
@@ -346,6 +360,7 @@ fn a_planted_edge_is_seen() {
     let why = "decisions do no I/O and read no clock and no randomness";
     check(banned, "kuraban-vault", &[], &["rand_core"], &[]);
     check(banned, "kuraban-vault", &[], &["getrandom"], &[&format!("vault must not reach getrandom: {why}")]);
+    check(banned, "kuraban-vault", &[], &["rustls"], &[&format!("vault must not reach rustls: {why}")]);
     check(proof_weight, "kuraban-proof", &[], &["kuraban-base", "sha2"], &[]);
     check(
         proof_weight,
@@ -359,6 +374,20 @@ fn a_planted_edge_is_seen() {
     check(lake_only, "kuraban-cli", &["kuraban-lake", "arrowhead"], &[], &[]);
     let want = "kuraban-trace must not name arrow-array: only lake does, others reach it by one feature";
     check(lake_only, "kuraban-trace", &["arrow-array"], &[], &[want]);
+}
+
+#[test]
+fn a_package_beyond_the_budget_is_seen() {
+    let tree = |count: usize| {
+        let external = (1..=count).map(|number| format!("planted v{number}.0.0"));
+        external.chain(["kuraban-signerd v0.1.0".to_owned()]).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(over_budget("kuraban-signerd", &tree(54)), None);
+    let told = over_budget("kuraban-signerd", &tree(55)).unwrap();
+    let want = "kuraban-signerd stands on 55 packages of other people, want at most 54: \
+                what can spend stays readable in a day; planted v1.0.0, ";
+    assert!(told.starts_with(want), "{told}");
+    assert_eq!(over_budget("kuraban-guardd", &tree(55)), None);
 }
 
 #[test]

@@ -35,10 +35,10 @@ impl Rogue {
             if random.one_in(2) {
                 self.log_receipts(index, random);
             }
-            if random.one_in(4) {
+            if self.hoards || random.one_in(4) {
                 self.plot(index, plans, coins, random);
             }
-            if random.one_in(25) {
+            if !self.hoards && random.one_in(25) {
                 self.lie(index, plans, coins, random);
             }
             let now = self.now;
@@ -104,11 +104,11 @@ impl Rogue {
             return;
         };
         let (drafts, approvals) = (record.drafts.len(), record.approvals.len());
-        if drafts >= 4 || (approvals == 0 && !random.one_in(6)) {
+        if drafts >= if self.hoards { 1 } else { 4 } || (approvals == 0 && !random.one_in(6)) {
             return;
         }
         let payout = plan.payout.clone();
-        let altered = random.one_in(3);
+        let altered = !self.hoards && random.one_in(3);
         self.assemble(index, &payout, coins, altered, random);
     }
 
