@@ -10,7 +10,7 @@ use kuraban_trace::{
     graph::Graph as _,
     index::{
         Counts, FileError, HeadError, Index, OpenError,
-        build::{self, Begin, FillError, Outcome, Progress},
+        build::{self, Begin, COMMIT_BYTES, FillError, Outcome, Pace, Progress},
         source::{Source, SourceError},
     },
 };
@@ -64,6 +64,8 @@ pub(crate) struct Build {
     /// Height of the first block of a partial index; without it, the height that the block states
     #[arg(long, requires = "partial", value_name = "HEIGHT")]
     first: Option<u32>,
+    #[command(flatten)]
+    commit: Commit,
 }
 
 #[derive(Args)]
@@ -74,6 +76,21 @@ pub(crate) struct Add {
     /// Block files, folders of them, or a node's data folder
     #[arg(long, num_args = 1.., required = true, value_name = "PATH")]
     blocks: Vec<PathBuf>,
+    #[command(flatten)]
+    commit: Commit,
+}
+
+#[derive(Args)]
+struct Commit {
+    /// Mebibytes of blocks after which the index is made durable; what was appended since is lost with the process
+    #[arg(long = "commit-mib", value_name = "MIB", default_value_t = COMMIT_BYTES >> 20, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    mib: u64,
+}
+
+impl Commit {
+    const fn bytes(&self) -> u64 {
+        self.mib << 20
+    }
 }
 
 #[derive(Args)]
@@ -100,7 +117,9 @@ fn build(args: &Build, say: &Say) -> Result<Report, Failure> {
     let source = scan(network, &args.blocks, say)?;
     let begin = if args.partial { Begin::Partial(args.first.map(Height::new)) } else { Begin::Genesis };
     let bar = say.progress_bytes();
-    let filled = build::build(&args.out, &source, begin, &mut |progress| advance(&bar, progress));
+    let mut advance = |progress| advance(&bar, progress);
+    let pace = Pace { commit_bytes: args.commit.bytes(), progress: &mut advance };
+    let filled = build::build(&args.out, &source, begin, pace);
     bar.finish_and_clear();
     let (index, outcome) = filled.map_err(filling)?;
     Ok(filled_report(&index, outcome, say))
@@ -110,7 +129,9 @@ fn add(args: &Add, say: &Say) -> Result<Report, Failure> {
     let network = build::network_of(&args.index).map_err(opening)?;
     let source = scan(network, &args.blocks, say)?;
     let bar = say.progress_bytes();
-    let filled = build::add(&args.index, &source, &mut |progress| advance(&bar, progress));
+    let mut advance = |progress| advance(&bar, progress);
+    let pace = Pace { commit_bytes: args.commit.bytes(), progress: &mut advance };
+    let filled = build::add(&args.index, &source, pace);
     bar.finish_and_clear();
     let (index, outcome) = filled.map_err(filling)?;
     Ok(filled_report(&index, outcome, say))
@@ -164,7 +185,7 @@ fn sourcing(error: SourceError) -> Failure {
 pub(crate) fn opening(error: OpenError) -> Failure {
     match &error {
         OpenError::Busy { .. }
-        | OpenError::File(FileError::Io { .. })
+        | OpenError::File(FileError::Io { .. } | FileError::Abandoned { .. })
         | OpenError::Head(HeadError::File(_)) => Failure::Undone(error.into()),
         OpenError::Head(
             HeadError::Missing { .. } | HeadError::Version { .. } | HeadError::Damaged { .. },

@@ -33,7 +33,7 @@ pub use self::{
 };
 use self::{
     column::{Blob, Column, Place, Rows, share_of_row, wide},
-    head::{COLUMNS, Head, Marks, State, TABLES},
+    head::{Head, Marks, State, TABLES},
     scripts::Short,
     table::Table,
 };
@@ -126,191 +126,112 @@ pub struct FileSize {
     pub bytes: u64,
 }
 
-/// All columns. Numbers are stored as the layout in `docs/index.md` says: where zero means nothing, plus one.
-#[derive(Debug)]
-struct Columns {
-    headers: Rows<80>,
-    block_txs: Column<5>,
-    block_addresses: Column<5>,
-    txids: Rows<32>,
-    tx_outputs: Column<5>,
-    tx_inputs: Column<5>,
-    inputs: Column<5>,
-    values: Column<7>,
-    owners: Column<4>,
-    spenders: Column<5>,
-    anchors: Column<5>,
-    scripts: Blob,
-    script_starts: Column<6>,
-    repeats: Rows<16>,
-    txid_table: Table,
-    script_table: Table,
+/// The struct of all columns, and what is done to each of them, from one list.
+macro_rules! columns {
+    ($($field:ident: $kind:ty = $name:literal,)*) => {
+        /// Names of the columns, in the order of [`Marks::columns`].
+        const COLUMNS: [&str; 14] = [$($name,)* "scripts"];
+
+        /// All columns. Numbers are stored as the layout in `docs/index.md` says: where zero means nothing, plus one.
+        #[derive(Debug)]
+        struct Columns {
+            $($field: $kind,)*
+            scripts: Blob,
+            txid_table: Table,
+            script_table: Table,
+        }
+
+        impl Columns {
+            fn open(folder: &Path, network: Network, marks: &Marks, writes: bool) -> Result<Self, FileError> {
+                let place = |name| Place { folder, name, network };
+                let [txid_table, script_table] = TABLES;
+                let [txid_size, script_size] = marks.tables;
+                let mut filled = marks.columns.into_iter();
+                let mut next = || filled.next().unwrap_or_default();
+                $(let $field = <$kind>::open(place($name), next(), writes)?;)*
+                Ok(Self {
+                    txid_table: Table::open(place(txid_table), txid_size, marks.items("txids"), writes)?,
+                    script_table: Table::open(
+                        place(script_table),
+                        script_size,
+                        marks.items("script-starts"),
+                        writes,
+                    )?,
+                    scripts: Blob::open(place("scripts"), next(), writes)?,
+                    $($field,)*
+                })
+            }
+
+            const fn marks(&self) -> Marks {
+                Marks {
+                    columns: [$(self.$field.filled(),)* self.scripts.filled()],
+                    tables: [self.txid_table.size(), self.script_table.size()],
+                }
+            }
+
+            /// Compares every item with what was noted.
+            fn check(&self) -> Result<(), FileError> {
+                $(self.$field.check()?;)*
+                self.scripts.check(self.script_sum())?;
+                self.txid_table.check()?;
+                self.script_table.check()
+            }
+
+            /// Cuts every file to its length.
+            fn settle(&mut self) -> Result<(), FileError> {
+                $(self.$field.settle()?;)*
+                self.scripts.settle()?;
+                self.txid_table.settle()?;
+                self.script_table.settle()
+            }
+
+            /// Returns when everything is on the disk.
+            fn flush(&self) -> Result<(), FileError> {
+                $(self.$field.flush()?;)*
+                self.scripts.flush()?;
+                self.txid_table.flush()?;
+                self.script_table.flush()
+            }
+
+            /// Takes the sums of what stands there now for the right ones.
+            fn sum_again(&mut self) {
+                $(self.$field.sum_again();)*
+                self.scripts.sum_is(self.script_sum());
+                self.txid_table.sum_again();
+                self.script_table.sum_again();
+            }
+
+            fn files(&self) -> Vec<FileSize> {
+                let bytes = [
+                    $(self.$field.bytes(),)*
+                    self.scripts.bytes(),
+                    self.txid_table.bytes(),
+                    self.script_table.bytes(),
+                ];
+                let names = COLUMNS.into_iter().chain(TABLES);
+                names.zip(bytes).map(|(name, bytes)| FileSize { name, bytes }).collect()
+            }
+        }
+    };
+}
+
+columns! {
+    headers: Rows<80> = "headers",
+    block_txs: Column<5> = "block-txs",
+    block_addresses: Column<5> = "block-addresses",
+    txids: Rows<32> = "txids",
+    tx_outputs: Column<5> = "tx-outputs",
+    tx_inputs: Column<5> = "tx-inputs",
+    inputs: Column<5> = "inputs",
+    values: Column<7> = "values",
+    owners: Column<4> = "owners",
+    spenders: Column<5> = "spenders",
+    anchors: Column<5> = "anchors",
+    script_starts: Column<6> = "script-starts",
+    repeats: Rows<16> = "repeats",
 }
 
 impl Columns {
-    fn open(folder: &Path, network: Network, marks: &Marks, writes: bool) -> Result<Self, FileError> {
-        let [
-            headers,
-            block_txs,
-            block_addresses,
-            txids,
-            tx_outputs,
-            tx_inputs,
-            inputs,
-            values,
-            owners,
-            spenders,
-            anchors,
-            scripts,
-            script_starts,
-            repeats,
-        ] = COLUMNS.map(|name| Place { folder, name, network });
-        let [m0, m1, m1a, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12] = marks.columns;
-        let [txid_table, script_table] = TABLES.map(|name| Place { folder, name, network });
-        let [txid_size, script_size] = marks.tables;
-        Ok(Self {
-            headers: Rows::open(headers, m0, writes)?,
-            block_txs: Column::open(block_txs, m1, writes)?,
-            block_addresses: Column::open(block_addresses, m1a, writes)?,
-            txids: Rows::open(txids, m2, writes)?,
-            tx_outputs: Column::open(tx_outputs, m3, writes)?,
-            tx_inputs: Column::open(tx_inputs, m4, writes)?,
-            inputs: Column::open(inputs, m5, writes)?,
-            values: Column::open(values, m6, writes)?,
-            owners: Column::open(owners, m7, writes)?,
-            spenders: Column::open(spenders, m8, writes)?,
-            anchors: Column::open(anchors, m9, writes)?,
-            scripts: Blob::open(scripts, m10, writes)?,
-            script_starts: Column::open(script_starts, m11, writes)?,
-            repeats: Rows::open(repeats, m12, writes)?,
-            txid_table: Table::open(txid_table, txid_size, m2.items, writes)?,
-            script_table: Table::open(script_table, script_size, m11.items, writes)?,
-        })
-    }
-
-    const fn marks(&self) -> Marks {
-        Marks {
-            columns: [
-                self.headers.filled(),
-                self.block_txs.filled(),
-                self.block_addresses.filled(),
-                self.txids.filled(),
-                self.tx_outputs.filled(),
-                self.tx_inputs.filled(),
-                self.inputs.filled(),
-                self.values.filled(),
-                self.owners.filled(),
-                self.spenders.filled(),
-                self.anchors.filled(),
-                self.scripts.filled(),
-                self.script_starts.filled(),
-                self.repeats.filled(),
-            ],
-            tables: [self.txid_table.size(), self.script_table.size()],
-        }
-    }
-
-    /// Compares every item with what was noted.
-    fn check(&self) -> Result<(), FileError> {
-        self.headers.check()?;
-        self.block_txs.check()?;
-        self.block_addresses.check()?;
-        self.txids.check()?;
-        self.tx_outputs.check()?;
-        self.tx_inputs.check()?;
-        self.inputs.check()?;
-        self.values.check()?;
-        self.owners.check()?;
-        self.spenders.check()?;
-        self.anchors.check()?;
-        self.script_starts.check()?;
-        self.scripts.check(self.script_sum())?;
-        self.repeats.check()?;
-        self.txid_table.check()?;
-        self.script_table.check()
-    }
-
-    fn settle(&mut self) -> Result<(), FileError> {
-        self.headers.settle()?;
-        self.block_txs.settle()?;
-        self.block_addresses.settle()?;
-        self.txids.settle()?;
-        self.tx_outputs.settle()?;
-        self.tx_inputs.settle()?;
-        self.inputs.settle()?;
-        self.values.settle()?;
-        self.owners.settle()?;
-        self.spenders.settle()?;
-        self.anchors.settle()?;
-        self.scripts.settle()?;
-        self.script_starts.settle()?;
-        self.repeats.settle()?;
-        self.txid_table.settle()?;
-        self.script_table.settle()
-    }
-
-    fn flush(&self) -> Result<(), FileError> {
-        self.headers.flush()?;
-        self.block_txs.flush()?;
-        self.block_addresses.flush()?;
-        self.txids.flush()?;
-        self.tx_outputs.flush()?;
-        self.tx_inputs.flush()?;
-        self.inputs.flush()?;
-        self.values.flush()?;
-        self.owners.flush()?;
-        self.spenders.flush()?;
-        self.anchors.flush()?;
-        self.scripts.flush()?;
-        self.script_starts.flush()?;
-        self.repeats.flush()?;
-        self.txid_table.flush()?;
-        self.script_table.flush()
-    }
-
-    /// Takes the sums of what stands there now for the right ones.
-    fn sum_again(&mut self) {
-        self.headers.sum_again();
-        self.block_txs.sum_again();
-        self.block_addresses.sum_again();
-        self.txids.sum_again();
-        self.tx_outputs.sum_again();
-        self.tx_inputs.sum_again();
-        self.inputs.sum_again();
-        self.values.sum_again();
-        self.owners.sum_again();
-        self.spenders.sum_again();
-        self.anchors.sum_again();
-        self.script_starts.sum_again();
-        self.scripts.sum_is(self.script_sum());
-        self.repeats.sum_again();
-        self.txid_table.sum_again();
-        self.script_table.sum_again();
-    }
-
-    fn files(&self) -> [FileSize; COLUMNS.len() + TABLES.len()] {
-        let bytes = [
-            self.headers.bytes(),
-            self.block_txs.bytes(),
-            self.block_addresses.bytes(),
-            self.txids.bytes(),
-            self.tx_outputs.bytes(),
-            self.tx_inputs.bytes(),
-            self.inputs.bytes(),
-            self.values.bytes(),
-            self.owners.bytes(),
-            self.spenders.bytes(),
-            self.anchors.bytes(),
-            self.scripts.bytes(),
-            self.script_starts.bytes(),
-            self.repeats.bytes(),
-            self.txid_table.bytes(),
-            self.script_table.bytes(),
-        ];
-        let mut names = COLUMNS.iter().chain(&TABLES);
-        bytes.map(|bytes| FileSize { name: names.next().copied().unwrap_or_default(), bytes })
-    }
-
     fn script_sum(&self) -> u64 {
         (0..self.script_starts.len())
             .fold(0, |sum, address| sum.wrapping_add(share_of_row(address, self.kept_script(address))))
@@ -399,6 +320,18 @@ impl Index {
         }
     }
 
+    /// The index that a writer of this process has just closed: nothing is summed again.
+    fn reopen(folder: &Path) -> Result<Self, OpenError> {
+        let lock = lock(folder, Use::Read)?;
+        let head = Head::read(folder)?;
+        if head.state != State::Settled {
+            return Self::open(folder);
+        }
+        let index = Self::of(folder, lock, &head, false)?;
+        index.fits()?;
+        Ok(index)
+    }
+
     fn of(folder: &Path, lock: File, head: &Head, writes: bool) -> Result<Self, OpenError> {
         let Head { network, start, marks, .. } = head;
         let columns = Columns::open(folder, *network, marks, writes)?;
@@ -465,7 +398,7 @@ impl Index {
     /// Its files and their lengths.
     #[must_use]
     pub fn files(&self) -> Vec<FileSize> {
-        self.columns.files().to_vec()
+        self.columns.files()
     }
 
     /// Where it begins.

@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Args {
     /// What to measure, with the limits it is compared with; everything if not named.
     name: Option<Subject>,
-    /// How many payouts or thefts.
+    /// How many payouts or thefts, or transactions for `trace`.
     #[arg(long)]
     count: Option<u32>,
     /// Print one JSON document instead of tables.
@@ -39,10 +39,12 @@ pub(crate) enum Subject {
     Payouts,
     /// From a theft's arrival at the node to the stopped permit.
     Stop,
+    /// The index of a made-up chain, beside the bare hashing of its bytes.
+    Trace,
 }
 
 impl Subject {
-    const ALL: [Self; 4] = [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop];
+    const ALL: [Self; 5] = [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop, Self::Trace];
 
     const fn name(self) -> &'static str {
         match self {
@@ -50,6 +52,7 @@ impl Subject {
             Self::Signatures => "signatures",
             Self::Payouts => "payouts",
             Self::Stop => "stop",
+            Self::Trace => "trace",
         }
     }
 
@@ -60,12 +63,13 @@ impl Subject {
             Self::Signatures => &[Self::Signatures],
             Self::Payouts => &[Self::Fsync, Self::Signatures, Self::Payouts],
             Self::Stop => &[Self::Stop],
+            Self::Trace => &[Self::Trace],
         }
     }
 
     const fn needs_kuraban(self) -> bool {
         match self {
-            Self::Fsync | Self::Signatures => false,
+            Self::Fsync | Self::Signatures | Self::Trace => false,
             Self::Payouts | Self::Stop => true,
         }
     }
@@ -105,7 +109,13 @@ fn measure(subject: Subject, count: Option<u32>, workspace: &Workspace) -> Resul
         }
     } else {
         command = cargo();
-        command.args(["bench", "--quiet", "--package", "xtask", "--bench", "baseline", "--", subject.name()]);
+        let (bench, first) = match subject {
+            Subject::Trace => ("trace", count.map(|count| count.to_string())),
+            Subject::Fsync | Subject::Signatures | Subject::Payouts | Subject::Stop => {
+                ("baseline", Some(subject.name().to_owned()))
+            }
+        };
+        command.args(["bench", "--quiet", "--package", "xtask", "--bench", bench, "--"]).args(first);
         command.current_dir(&workspace.root).env("KURABAN_BENCH_DIR", &workspace.target);
     }
     say::step(&format!("measuring {}", subject.name()));

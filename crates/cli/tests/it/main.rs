@@ -13,6 +13,8 @@ mod decode;
 mod dmm;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod embedded;
+mod index;
+mod index_node;
 mod judge;
 mod log;
 mod real_peer;

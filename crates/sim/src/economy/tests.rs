@@ -1,3 +1,5 @@
+//! The economy against the decoder and the rules it says its blocks keep.
+
 use std::collections::BTreeMap;
 
 use kuraban_chain::btc::{Network, pow};

@@ -21,8 +21,8 @@ use crate::graph::Graph as _;
 
 /// Blocks that are read ahead.
 const AHEAD_BLOCKS: usize = 32;
-/// Bytes of blocks after which what was appended is committed.
-const COMMIT_BYTES: u64 = 256 << 20;
+/// Bytes of blocks after which what was appended is committed, if nobody says otherwise.
+pub const COMMIT_BYTES: u64 = 256 << 20;
 
 /// Why an index could not be filled. What was appended before stays.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,14 @@ pub enum Begin {
     Partial(Option<Height>),
 }
 
+/// How blocks are appended.
+pub struct Pace<'a> {
+    /// Bytes of blocks after which what was appended is committed.
+    pub commit_bytes: u64,
+    /// Called after every block.
+    pub progress: &'a mut dyn FnMut(Progress),
+}
+
 /// How far it is, in bytes of blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Progress {
@@ -100,7 +108,7 @@ pub fn build(
     folder: &Path,
     source: &Source,
     begin: Begin,
-    progress: &mut dyn FnMut(Progress),
+    pace: Pace<'_>,
 ) -> Result<(Index, Outcome), FillError> {
     let network = source.network();
     if folder.join(HEAD).exists() {
@@ -111,7 +119,7 @@ pub fn build(
             return Err(OpenError::Network { folder, found, want: network }.into());
         }
         if writer.index().tip().is_some() {
-            return onto(writer, source, progress);
+            return onto(writer, source, pace);
         }
     }
     let (plan, start) = match begin {
@@ -121,7 +129,7 @@ pub fn build(
             (plan.clone(), Start { height: first_height(source, &plan, height)?, before })
         }
     };
-    fill(Writer::create(folder, network, start)?, source, &plan, progress)
+    fill(Writer::create(folder, network, start)?, source, &plan, pace)
 }
 
 /// Extends an index with the blocks of a source that lead to more work than it has; blocks that are not on that branch
@@ -129,22 +137,14 @@ pub fn build(
 ///
 /// # Errors
 /// As [`build`].
-pub fn add(
-    folder: &Path,
-    source: &Source,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<(Index, Outcome), FillError> {
+pub fn add(folder: &Path, source: &Source, pace: Pace<'_>) -> Result<(Index, Outcome), FillError> {
     let writer = Writer::open(folder)?;
-    onto(writer, source, progress)
+    onto(writer, source, pace)
 }
 
-fn onto(
-    writer: Writer,
-    source: &Source,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<(Index, Outcome), FillError> {
+fn onto(writer: Writer, source: &Source, pace: Pace<'_>) -> Result<(Index, Outcome), FillError> {
     let plan = branch::choose_onto(writer.index(), source.entries())?;
-    fill(writer, source, &plan, progress)
+    fill(writer, source, &plan, pace)
 }
 
 fn first_height(source: &Source, plan: &Plan, said: Option<Height>) -> Result<Height, FillError> {
@@ -161,7 +161,7 @@ fn fill(
     mut writer: Writer,
     source: &Source,
     plan: &Plan,
-    progress: &mut dyn FnMut(Progress),
+    pace: Pace<'_>,
 ) -> Result<(Index, Outcome), FillError> {
     let before = writer.index().counts().blocks;
     if let Some(height) = plan.keep {
@@ -169,8 +169,12 @@ fn fill(
     }
     let kept = writer.index().counts().blocks;
     let entries: Vec<&Entry> = plan.append.iter().filter_map(|place| source.entries().get(*place)).collect();
-    let filled = append_all(&mut writer, source, &entries, progress);
-    // What was appended before a failure is good and stays.
+    let filled = append_all(&mut writer, source, &entries, pace);
+    if writer.is_abandoned() {
+        let folder = writer.index().folder().to_owned();
+        return Err(filled.err().unwrap_or(FileError::Abandoned { folder }.into()));
+    }
+    // What was appended before a failure of any other kind is good and stays.
     let outcome = Outcome {
         appended: writer.index().counts().blocks - kept,
         taken_off: before - kept,
@@ -180,20 +184,20 @@ fn fill(
     let folder = writer.index().folder().to_owned();
     writer.close()?;
     filled?;
-    Ok((Index::open(&folder)?, outcome))
+    Ok((Index::reopen(&folder)?, outcome))
 }
 
 fn append_all(
     writer: &mut Writer,
     source: &Source,
     entries: &[&Entry],
-    progress: &mut dyn FnMut(Progress),
+    pace: Pace<'_>,
 ) -> Result<(), FillError> {
     let of = entries.iter().map(|entry| entry.bytes).sum();
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(AHEAD_BLOCKS);
         scope.spawn(move || read_ahead(source, entries, &sender));
-        append_received(writer, receiver, of, progress)
+        append_received(writer, receiver, of, pace)
     })
 }
 
@@ -212,7 +216,7 @@ fn append_received(
     writer: &mut Writer,
     receiver: Receiver<Result<Prepared, SourceError>>,
     of: u64,
-    progress: &mut dyn FnMut(Progress),
+    pace: Pace<'_>,
 ) -> Result<(), FillError> {
     let (mut done, mut committed) = (0_u64, 0_u64);
     for block in receiver {
@@ -220,11 +224,11 @@ fn append_received(
         let height = writer.index().next_height();
         writer.append(&block).map_err(|source| FillError::Append { height, source })?;
         done += super::column::wide(block.bytes().len());
-        if done - committed >= COMMIT_BYTES {
+        if done - committed >= pace.commit_bytes {
             writer.commit()?;
             committed = done;
         }
-        progress(Progress { done, of, height });
+        (pace.progress)(Progress { done, of, height });
     }
     Ok(())
 }

@@ -75,6 +75,12 @@ pub enum FileError {
         /// The sum that was noted when they were written.
         want: u64,
     },
+    /// A write failed before.
+    #[error("{}: an earlier write failed; what was appended since the last commit is dropped", folder.display())]
+    Abandoned {
+        /// The index.
+        folder: PathBuf,
+    },
     /// A number that its width does not hold.
     #[error("{}: {value} does not fit the {bytes} bytes of an item", path.display())]
     Width {

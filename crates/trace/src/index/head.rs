@@ -15,6 +15,7 @@ use kuraban_chain::btc::{BlockHash, Network};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    COLUMNS,
     column::{FileError, Filled, VERSION},
     table::Size,
 };
@@ -92,23 +93,6 @@ impl State {
     }
 }
 
-/// Names of the columns, in the order of [`Marks::columns`].
-pub(super) const COLUMNS: [&str; 14] = [
-    "headers",
-    "block-txs",
-    "block-addresses",
-    "txids",
-    "tx-outputs",
-    "tx-inputs",
-    "inputs",
-    "values",
-    "owners",
-    "spenders",
-    "anchors",
-    "scripts",
-    "script-starts",
-    "repeats",
-];
 /// Names of the tables, in the order of [`Marks::tables`].
 pub(super) const TABLES: [&str; 2] = ["txid-table", "script-table"];
 
@@ -123,6 +107,12 @@ impl Marks {
     /// Of an index without a block.
     pub(super) const EMPTY: Self =
         Self { columns: [Filled { items: 0, sum: 0 }; COLUMNS.len()], tables: [Size::NEW; TABLES.len()] };
+
+    /// How many items the column of a name has.
+    pub(super) fn items(&self, name: &str) -> u64 {
+        let mut named = COLUMNS.iter().zip(&self.columns);
+        named.find(|(known, _)| **known == name).map_or(0, |(_, filled)| filled.items)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,10 +10,14 @@
 use std::{
     fs::{File, OpenOptions},
     io,
+    os::unix::fs::FileExt as _,
     path::Path,
 };
 
 use memmap2::{Mmap, MmapMut};
+
+/// What files grow by is written in pieces of this length.
+static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
 
 /// A file in memory, to read or to write.
 ///
@@ -89,11 +93,27 @@ impl Map {
         }
     }
 
-    /// Makes a file that is open to write so many bytes long; new ones are zero.
+    /// Makes a file that is open to write so many bytes long; new ones are zero. They are written out, so that a full
+    /// disk is an error here and not the end of the process when the mapping is written.
     pub(super) fn resize(&mut self, bytes: u64) -> io::Result<()> {
+        let before = self.file.metadata()?.len();
+        if let Err(error) = self.write_zeros(before, bytes) {
+            self.file.set_len(before)?;
+            return Err(error);
+        }
         self.view = View::Empty;
         self.file.set_len(bytes)?;
         self.view = self.mapped()?;
+        Ok(())
+    }
+
+    fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {
+        let mut at = from;
+        while at < to {
+            let bytes = usize::try_from(to - at).unwrap_or(usize::MAX).min(ZEROS.len());
+            self.file.write_all_at(ZEROS.get(..bytes).unwrap_or_default(), at)?;
+            at += u64::try_from(bytes).unwrap_or(u64::MAX);
+        }
         Ok(())
     }
 

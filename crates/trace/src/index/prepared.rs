@@ -373,3 +373,94 @@ fn read_witnesses(reader: &mut Reader<'_>, inputs: usize) -> Result<(), DecodeEr
     }
     if items == 0 { Err(DecodeError::SuperfluousWitness { at }) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use kuraban_sim::{
+        chain::Regtest,
+        economy::{Economy, Shape},
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(network: Network, bytes: &[u8]) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(bytes);
+        reader.take("header", HEADER_BYTES)?;
+        let mut body = Body::new(network, bytes, reader);
+        body.read()?;
+        body.reader.finish("block")
+    }
+
+    /// Compares with the decoder that owns what it decodes, which says more of transactions and less of blocks.
+    fn compare(network: Network, bytes: &[u8]) {
+        let (ours, theirs) = (read(network, bytes), Block::decode(network, bytes));
+        match (&ours, &theirs) {
+            (Ok(()), Ok(block)) => {
+                let mut reader = Reader::new(bytes);
+                reader.take("header", HEADER_BYTES).unwrap();
+                let mut body = Body::new(network, bytes, reader);
+                body.read().unwrap();
+                let txids: Vec<[u8; 32]> = body.parts.iter().map(|part| part.txid).collect();
+                let want: Vec<[u8; 32]> = block.txs.iter().map(|tx| *tx.txid().as_bytes()).collect();
+                assert_eq!(txids, want);
+            }
+            // Two inputs of one outpoint: the index finds the second one spent.
+            (Ok(()), Err(DecodeError::DuplicateInput { .. })) => {}
+            // A second coinbase is a transaction like any other for who decodes transactions alone.
+            (Err(DecodeError::NullOutpoint { .. } | DecodeError::CoinbaseScript { .. }), _) => {}
+            // Of several faults they may name another one first.
+            _ => assert_eq!(ours.is_ok(), theirs.is_ok(), "{ours:?} {theirs:?}"),
+        }
+    }
+
+    static BLOCKS: [LazyLock<Vec<u8>>; 2] =
+        [LazyLock::new(|| made(Regtest::Btc)), LazyLock::new(|| made(Regtest::Ltc))];
+
+    fn block(regtest: Regtest) -> Vec<u8> {
+        BLOCKS[usize::from(regtest == Regtest::Ltc)].clone()
+    }
+
+    fn made(regtest: Regtest) -> Vec<u8> {
+        let shape = Shape { regtest, block_txs: 3, reuse_per_mille: 500 };
+        let mut economy = Economy::new(shape, 3);
+        let blocks = (0..106).map(|_| economy.next_block(Vec::new(), 0).unwrap());
+        blocks.last().unwrap().encode()
+    }
+
+    proptest! {
+        #[test]
+        fn borrowed_and_owned_decoding_agree_on_damaged_blocks(
+            litecoin in any::<bool>(),
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in proptest::option::of(any::<prop::sample::Index>()),
+        ) {
+            let regtest = if litecoin { Regtest::Ltc } else { Regtest::Btc };
+            let mut bytes = block(regtest);
+            for (place, value) in changes {
+                let place = place.index(bytes.len());
+                bytes[place] = value;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()).max(HEADER_BYTES));
+            }
+            compare(regtest.network(), &bytes);
+        }
+    }
+
+    #[test]
+    fn borrowed_and_owned_decoding_agree_on_every_changed_byte() {
+        for regtest in [Regtest::Btc, Regtest::Ltc] {
+            let bytes = block(regtest);
+            for at in HEADER_BYTES..bytes.len() {
+                for value in [0, 9, 0xfd] {
+                    let mut changed = bytes.clone();
+                    changed[at] = value;
+                    compare(regtest.network(), &changed);
+                }
+            }
+        }
+    }
+}

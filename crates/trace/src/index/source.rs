@@ -132,8 +132,9 @@ struct Holder {
 
 #[derive(Debug)]
 enum Held {
-    /// On the disk, perhaps combined with a key that repeats from the file's start.
-    Disk { file: File, key: [u8; XOR_BYTES] },
+    /// On the disk, perhaps combined with a key that repeats from the file's start. Open only while it is looked
+    /// through: a chain has more files than a process may have open.
+    Disk { file: Option<File>, key: [u8; XOR_BYTES] },
     /// Decoded from text.
     Memory(Vec<u8>),
 }
@@ -239,7 +240,7 @@ impl Source {
         let file = File::open(&path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let key = key_beside(&path)?;
-        let mut holder = Holder { path: path.clone(), bytes: Held::Disk { file, key } };
+        let mut holder = Holder { path: path.clone(), bytes: Held::Disk { file: Some(file), key } };
         if length < 4 {
             let (offset, want, left) = (0, wide(HEADER_BYTES), length);
             return if is_block_file(&path) && length == 0 {
@@ -267,7 +268,7 @@ impl Source {
     fn scan_records(&mut self, holder: Holder, length: u64) -> Result<(), SourceError> {
         let mut offset = 0;
         while offset + RECORD_BYTES <= length {
-            if holder.is_unwritten(offset)? {
+            if holder.is_zero(offset, RECORD_BYTES)? {
                 break;
             }
             let found = holder.array::<4>(offset)?;
@@ -288,7 +289,11 @@ impl Source {
             self.note(&holder, at, bytes)?;
             offset = at + bytes;
         }
-        self.holders.push(holder);
+        let left = length - offset;
+        if left < RECORD_BYTES && !holder.is_zero(offset, left)? {
+            return Err(SourceError::Truncated { path: holder.path, offset, want: RECORD_BYTES, left });
+        }
+        self.hold(holder);
         Ok(())
     }
 
@@ -303,7 +308,7 @@ impl Source {
             self.note(&holder, offset, wide(found))?;
             offset += wide(found);
         }
-        self.holders.push(holder);
+        self.hold(holder);
         Ok(())
     }
 
@@ -318,6 +323,13 @@ impl Source {
             self.scan_plain(Holder { path: path.to_owned(), bytes: Held::Memory(line) }, length)?;
         }
         Ok(())
+    }
+
+    fn hold(&mut self, mut holder: Holder) {
+        if let Held::Disk { file, .. } = &mut holder.bytes {
+            *file = None;
+        }
+        self.holders.push(holder);
     }
 
     fn note(&mut self, holder: &Holder, offset: u64, bytes: u64) -> Result<(), SourceError> {
@@ -352,7 +364,7 @@ impl Holder {
         let failed = |source| SourceError::Io { path: self.path.clone(), source };
         match &self.bytes {
             Held::Disk { file, key } => {
-                file.read_exact_at(buffer, offset).map_err(failed)?;
+                self.read_disk(file.as_ref(), offset, buffer)?;
                 unlock(*key, offset, buffer);
             }
             Held::Memory(bytes) => {
@@ -365,14 +377,21 @@ impl Holder {
         Ok(())
     }
 
+    fn read_disk(&self, file: Option<&File>, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
+        let read = match file {
+            Some(file) => file.read_exact_at(buffer, offset),
+            None => File::open(&self.path).and_then(|file| file.read_exact_at(buffer, offset)),
+        };
+        read.map_err(|source| SourceError::Io { path: self.path.clone(), source })
+    }
+
     /// Whether a node has reserved this part of its file and not written it yet: zeros on the disk.
-    fn is_unwritten(&self, offset: u64) -> Result<bool, SourceError> {
-        let mut buffer = [0; 8];
+    fn is_zero(&self, offset: u64, bytes: u64) -> Result<bool, SourceError> {
         match &self.bytes {
             Held::Disk { file, .. } => {
-                let failed = |source| SourceError::Io { path: self.path.clone(), source };
-                file.read_exact_at(&mut buffer, offset).map_err(failed)?;
-                Ok(buffer == [0; 8])
+                let mut buffer = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
+                self.read_disk(file.as_ref(), offset, &mut buffer)?;
+                Ok(buffer.iter().all(|byte| *byte == 0))
             }
             Held::Memory(_) => Ok(false),
         }

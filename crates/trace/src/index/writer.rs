@@ -17,10 +17,10 @@ use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::{BlockHash, Network, OutPoint};
 
 use super::{
-    ANCHOR_EVERY, Columns, Counts, Index, LOCK, OpenError, Use,
+    ANCHOR_EVERY, COLUMNS, Columns, Counts, Index, LOCK, OpenError, Use,
     column::{FileError, Place, wide},
     hash_of_txid,
-    head::{COLUMNS, HEAD, Head, Marks, Start, State, TABLES},
+    head::{HEAD, Head, Marks, Start, State, TABLES},
     kept_script, lock,
     prepared::{Part, Prepared, Spent},
     scripts::Short,
@@ -121,6 +121,8 @@ pub struct Writer {
     index: Index,
     /// Whether the head says that something may stand beyond it.
     open: bool,
+    /// Whether a write failed, so that nobody knows what stands in the columns.
+    abandoned: bool,
 }
 
 impl Writer {
@@ -143,7 +145,7 @@ impl Writer {
             let mut index = Index::of(folder, lock, &head, true)?;
             index.columns.settle()?;
             head.write(folder)?;
-            return Ok(Self { index, open: false });
+            return Ok(Self { index, open: false, abandoned: false });
         }
         let writer = Self::open(folder)?;
         let (found, folder) = (writer.index.network, folder.to_owned());
@@ -174,7 +176,7 @@ impl Writer {
             index.columns.settle()?;
             index.head(State::Settled).write(folder)?;
         }
-        Ok(Self { index, open: false })
+        Ok(Self { index, open: false, abandoned: false })
     }
 
     /// What there is, with what was appended and is not yet committed.
@@ -188,16 +190,42 @@ impl Writer {
     /// # Errors
     /// It does not follow, spends what is not there, or a file cannot be written; the index is as it was.
     pub fn append(&mut self, block: &Prepared) -> Result<(), AppendError> {
+        self.usable()?;
         if !self.open {
             self.index.head(State::Open).write(&self.index.folder)?;
             self.open = true;
         }
         let before = self.index.counts();
         let appended = self.index.extend(block);
-        if appended.is_err() {
-            self.index.cut(before);
+        match &appended {
+            Ok(()) => {}
+            // What the columns hold is not known; the head still says what was committed.
+            Err(AppendError::File(_)) => self.abandoned = true,
+            Err(
+                AppendError::Network { .. }
+                | AppendError::Previous { .. }
+                | AppendError::Genesis { .. }
+                | AppendError::Missing { .. }
+                | AppendError::Spent { .. }
+                | AppendError::Negative { .. }
+                | AppendError::Full,
+            ) => self.index.cut(before),
         }
         appended
+    }
+
+    /// Whether a write failed: then nothing more is kept, and the next one to open the index finds it as it was
+    /// committed last.
+    #[must_use]
+    pub const fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
+    fn usable(&self) -> Result<(), FileError> {
+        if self.abandoned {
+            return Err(FileError::Abandoned { folder: self.index.folder.clone() });
+        }
+        Ok(())
     }
 
     /// Keeps what was appended: returns when it is on the disk.
@@ -205,6 +233,7 @@ impl Writer {
     /// # Errors
     /// A file cannot be written.
     pub fn commit(&mut self) -> Result<(), FileError> {
+        self.usable()?;
         if self.open {
             self.index.columns.flush()?;
             self.index.head(State::Open).write(&self.index.folder)?;
@@ -298,9 +327,9 @@ impl Index {
             outputs,
             outputs,
             outputs.div_ceil(ANCHOR_EVERY),
-            scripts,
             addresses,
             repeats,
+            scripts,
         ];
         for (filled, items) in head.marks.columns.iter_mut().zip(items) {
             filled.items = items;
@@ -607,5 +636,85 @@ impl Columns {
         self.scripts.push(address, &[&[short.tag], short.rest])?;
         self.script_table.insert(hash, address);
         Ok(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use kuraban_sim::economy::{Economy, Shape};
+
+    use super::*;
+
+    const NETWORK: Network = Network::BtcRegtest;
+
+    fn chain(blocks: usize) -> Vec<Prepared> {
+        let mut economy = Economy::new(Shape { block_txs: 25, ..Shape::BTC }, 31);
+        let made = (0..blocks).map(|_| economy.next_block(Vec::new(), 0).unwrap().encode());
+        made.map(|bytes| Prepared::read(NETWORK, bytes).unwrap()).collect()
+    }
+
+    fn written(folder: &Path, blocks: &[Prepared]) {
+        let mut writer = Writer::create(folder, NETWORK, Start::GENESIS).unwrap();
+        for block in blocks {
+            writer.append(block).unwrap();
+        }
+        writer.close().unwrap();
+    }
+
+    fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        paths.map(|path| (path.file_name().unwrap().into(), fs::read(&path).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_rollback_that_ended_at_any_step_is_finished_by_the_next_to_open() {
+        let blocks = chain(112);
+        let folder = tempfile::tempdir().unwrap();
+        let short = folder.path().join("short");
+        written(&short, &blocks[..108]);
+        for steps in 0..4 {
+            let long = folder.path().join(format!("long-{steps}"));
+            written(&long, &blocks);
+            let mut writer = Writer::open(&long).unwrap();
+            let counts = writer.index.counts_at(108);
+            writer.index.head_at(counts).write(&long).unwrap();
+            // How far it came: nothing was cleared, some, all; all and the files written.
+            match steps {
+                0 => {}
+                1 => {
+                    let some = writer.index.counts_at(110);
+                    writer.index.cut(some);
+                }
+                2 => writer.index.cut(counts),
+                _ => {
+                    writer.index.cut(counts);
+                    writer.index.columns.flush().unwrap();
+                }
+            }
+            drop(writer);
+            assert_eq!(Index::open(&long).unwrap().counts(), counts, "step {steps}");
+            assert!(files(&long) == files(&short), "step {steps}");
+        }
+    }
+
+    #[test]
+    fn after_a_failed_write_nothing_is_kept() {
+        let blocks = chain(105);
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), &blocks[..100]);
+        let before = files(folder.path());
+        let mut writer = Writer::open(folder.path()).unwrap();
+        writer.append(&blocks[100]).unwrap();
+        writer.abandoned = true;
+        let text = writer.append(&blocks[101]).unwrap_err().to_string();
+        assert!(
+            text.ends_with("an earlier write failed; what was appended since the last commit is dropped")
+        );
+        assert!(writer.commit().is_err() && writer.is_abandoned());
+        assert!(writer.close().is_err());
+        assert_eq!(Index::open(folder.path()).unwrap().counts().blocks, 100);
+        assert!(files(folder.path()) == before);
     }
 }

@@ -96,7 +96,18 @@ mod tests {
         let arrival = |key, source| Arrival { key, source, value_sat: 1, hops: 0, parts: parts.clone() };
         let mut queue = Queue::default();
         let width = 1 << NEAR_BITS;
-        for (key, source) in [(5 * width, 1), (3, 9), (width, 7), (width - 1, 2), (3, 4)] {
+        let last = 5 * width;
+        let given = [
+            (last + 3, 1),
+            (last, 1),
+            (3, 9),
+            (last + 3, 0),
+            (width, 7),
+            (width - 1, 2),
+            (3, 4),
+            (last + 1, 6),
+        ];
+        for (key, source) in given {
             queue.push(arrival(key, source));
         }
         let mut taken = Vec::new();
@@ -108,9 +119,15 @@ mod tests {
                 queue.push(arrival(width, 8));
                 queue.push(arrival(2 * width, 8));
             }
+            if key == last {
+                queue.push(arrival(last + 1, 9));
+                queue.push(arrival(last + 1, 2));
+            }
             seen.extend(taken.iter().map(|arrival| (arrival.key, arrival.source)));
         }
-        let want = [(3, 4), (3, 9), (width - 1, 2), (width, 7), (width, 8), (2 * width, 8), (5 * width, 1)];
+        let early = [(3, 4), (3, 9), (width - 1, 2), (width, 7), (width, 8), (2 * width, 8)];
+        let late = [(last, 1), (last + 1, 2), (last + 1, 6), (last + 1, 9), (last + 3, 0), (last + 3, 1)];
+        let want = [early.as_slice(), &late].concat();
         assert_eq!(seen, want);
     }
 }

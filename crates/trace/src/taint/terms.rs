@@ -374,3 +374,39 @@ pub enum TaintError {
         source: Unbalanced,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_balance_to_the_unit_and_poison_has_nothing_to_balance() {
+        let balanced = Totals {
+            stolen_sat: 63,
+            unspent_sat: 1,
+            fees_sat: Some(2),
+            burned_sat: Some(4),
+            stopped_sat: 8,
+            dust_sat: 16,
+            shielded_sat: 32,
+        };
+        assert_eq!(balanced.balance(), Ok(()));
+        for stolen_sat in [62, 64] {
+            let want = Unbalanced { stolen_sat, found_sat: 63 };
+            assert_eq!(Totals { stolen_sat, ..balanced }.balance(), Err(want));
+        }
+        assert_eq!(Totals { stolen_sat: 0, fees_sat: None, burned_sat: None, ..balanced }.balance(), Ok(()));
+    }
+
+    #[test]
+    fn methods_are_known_by_name_and_others_are_shown() {
+        for method in Method::ALL {
+            assert_eq!(method.name().parse(), Ok(method));
+        }
+        let error = "first-in".parse::<Method>().unwrap_err().to_string();
+        assert!(
+            error.starts_with("method \"first-in\" is not known, want one of poison, haircut, fifo"),
+            "{error}"
+        );
+    }
+}

@@ -7,7 +7,7 @@ use kuraban_trace::{
     graph::Graph as _,
     index::{
         Index, Prepared, Start, Writer,
-        build::{self, Begin},
+        build::{self, Begin, COMMIT_BYTES, Pace},
         source::Source,
     },
 };
@@ -95,7 +95,16 @@ fn refused(network: Network, name: &str, bytes: &[u8]) -> String {
     let out = folder.path().join("index");
     let error = match Source::scan(network, &[file], |_, _| {}) {
         Err(error) => text(&error),
-        Ok(source) => text(&build::build(&out, &source, Begin::Genesis, &mut |_| {}).map(drop).unwrap_err()),
+        Ok(source) => text(
+            &build::build(
+                &out,
+                &source,
+                Begin::Genesis,
+                Pace { commit_bytes: COMMIT_BYTES, progress: &mut |_| {} },
+            )
+            .map(drop)
+            .unwrap_err(),
+        ),
     };
     assert!(!out.exists(), "{error}: something was written");
     error.replace(&*folder.path().to_string_lossy(), "")
@@ -128,6 +137,13 @@ fn files_that_are_wrong_are_refused_before_anything_is_written() {
         &good[..good.len() - 1],
         &format!("/blk00000.dat at {}: block of {last} bytes, only {} are left", start - 8, last - 1),
     );
+    let mut more = good.clone();
+    more.extend_from_slice(&[0, 0, 7]);
+    check(
+        "blk00000.dat",
+        &more,
+        &format!("/blk00000.dat at {}: block of 8 bytes, only 3 are left", good.len()),
+    );
     let mut garbled = good.clone();
     garbled[start - 8] ^= 1;
     check(
@@ -138,6 +154,15 @@ fn files_that_are_wrong_are_refused_before_anything_is_written() {
     let mut long = good.clone();
     long[start - 1] = 0xff;
     check("blk00000.dat", &long, &format!("/blk00000.dat at {}: block of 4278", start - 8));
+}
+
+#[test]
+fn missing_blocks_and_what_is_no_block_are_named() {
+    let blocks = chain(SMALL, 22, 20);
+    let check = |name: &str, bytes: &[u8], want: &str| {
+        let found = refused(NETWORK, name, bytes);
+        assert!(found.starts_with(want), "{found:?}, want {want:?}");
+    };
     let without = |at: usize| {
         let mut blocks = blocks.clone();
         blocks.remove(at);

@@ -7,7 +7,7 @@ use kuraban_trace::{
     graph::{Fate, Graph as _, OutputNum, TxNum},
     index::{
         Index, Start, Writer,
-        build::{self, Begin, FillError, Outcome},
+        build::{self, Begin, COMMIT_BYTES, FillError, Outcome, Pace},
         source::Source,
     },
 };
@@ -26,7 +26,7 @@ fn encoded(blocks: &[Block]) -> Vec<Vec<u8>> {
 
 fn built(source: &std::path::Path, out: &std::path::Path) -> Result<(Index, Outcome), FillError> {
     let source = Source::scan(NETWORK, &[source.to_owned()], |_, _| {})?;
-    build::build(out, &source, Begin::Genesis, &mut |_| {})
+    build::build(out, &source, Begin::Genesis, Pace { commit_bytes: COMMIT_BYTES, progress: &mut |_| {} })
 }
 
 #[test]
@@ -191,10 +191,23 @@ fn a_partial_index_counts_what_it_does_not_know() {
     write_records(&node, NETWORK, &encoded(&blocks[115..]), 0, [0; 8]);
     let source = Source::scan(NETWORK, &[node], |_, _| {}).unwrap();
     let out = folder.path().join("index");
-    let error = build::build(&out, &source, Begin::Genesis, &mut |_| {}).unwrap_err().to_string();
+    let error = build::build(
+        &out,
+        &source,
+        Begin::Genesis,
+        Pace { commit_bytes: COMMIT_BYTES, progress: &mut |_| {} },
+    )
+    .unwrap_err()
+    .to_string();
     assert!(error.starts_with("the first block of bitcoin-regtest, 0f9188f1"), "{error}");
     assert!(!out.exists(), "nothing is written");
-    let (index, outcome) = build::build(&out, &source, Begin::Partial(None), &mut |_| {}).unwrap();
+    let (index, outcome) = build::build(
+        &out,
+        &source,
+        Begin::Partial(None),
+        Pace { commit_bytes: COMMIT_BYTES, progress: &mut |_| {} },
+    )
+    .unwrap();
     assert_eq!(outcome.appended, 10);
     assert_eq!(index.start(), Start { height: Height::new(115), before: blocks[114].hash() });
     let (mut inside, mut outside) = (0, 0);

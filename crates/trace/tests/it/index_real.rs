@@ -9,8 +9,12 @@ use bitcoin::hashes::Hash as _;
 use kuraban_base::Height;
 use kuraban_chain::btc::Network;
 use kuraban_trace::{
-    graph::{Graph as _, OutputNum, TxNum},
-    index::{Index, Prepared, Start, Writer},
+    graph::{Fate, Graph as _, OutputNum, TxNum},
+    index::{
+        Index, Prepared, Start, Writer,
+        build::{self, Begin, COMMIT_BYTES, Pace},
+        source::Source,
+    },
 };
 
 /// The folder of real blocks, if it is there.
@@ -111,4 +115,37 @@ fn compare(index: &Index, theirs: &bitcoin::Block) {
         assert_eq!(index.outputs(ours).end, output);
     }
     assert_eq!(counts.outputs, output);
+}
+
+#[test]
+fn a_litecoin_block_with_an_extension_has_its_ids_and_its_shielded_balance() {
+    let Some(folder) = folder("altcoin_blocks") else { return };
+    let check = |height: u32, shielded: bool| {
+        let path = folder.join(format!("electrumx_litecoin_mainnet_{height}.json"));
+        let theirs: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let files = tempfile::tempdir().unwrap();
+        let file = files.path().join("block.hex");
+        std::fs::write(&file, theirs["block"].as_str().unwrap()).unwrap();
+        let source = Source::scan(Network::LtcMain, &[file], |_, _| {}).unwrap();
+        let pace = Pace { commit_bytes: COMMIT_BYTES, progress: &mut |_| {} };
+        let out = files.path().join("index");
+        let (index, _) = build::build(&out, &source, Begin::Partial(None), pace).unwrap();
+        let tip = index.tip().unwrap();
+        assert_eq!(
+            (tip.height.blocks(), tip.hash.to_string()),
+            (height, theirs["hash"].as_str().unwrap().into())
+        );
+        let txids: Vec<&str> =
+            theirs["tx"].as_array().unwrap().iter().map(|txid| txid.as_str().unwrap()).collect();
+        let ours: Vec<String> =
+            (0..index.tx_count()).map(|tx| index.txid(TxNum::new(tx)).to_string()).collect();
+        assert_eq!(ours, txids);
+        // The HogEx is the last transaction, and its first output the extension block's balance.
+        let last = index.outputs(TxNum::new(index.tx_count() - 1)).start;
+        assert_eq!(index.fate(OutputNum::new(last)) == Fate::Shielded, shielded, "height {height}");
+        let others = (0..last).filter(|output| index.fate(OutputNum::new(*output)) == Fate::Shielded).count();
+        assert_eq!(others > 0, shielded, "peg-ins at height {height}: {others}");
+    };
+    check(2_265_985, true);
+    check(900_000, false);
 }
