@@ -49,8 +49,12 @@ enum Command {
 /// What to trace.
 #[derive(clap::Args)]
 struct Ask {
-    #[command(flatten)]
-    source: Source,
+    /// The folder of the index
+    #[arg(long, required_unless_present = "transfers", value_name = "DIR")]
+    index: Option<PathBuf>,
+    /// The list of transfers, instead of an index
+    #[arg(long, conflicts_with = "index", requires = "chain", value_name = "FILE")]
+    transfers: Option<PathBuf>,
     /// The chain of the list of transfers
     #[arg(long, value_enum, conflicts_with = "index")]
     chain: Option<ChainName>,
@@ -84,17 +88,6 @@ struct Ask {
     blocks: Vec<PathBuf>,
 }
 
-#[derive(clap::Args)]
-#[group(required = true, multiple = false)]
-struct Source {
-    /// The folder of the index
-    #[arg(long, value_name = "DIR")]
-    index: Option<PathBuf>,
-    /// The list of transfers
-    #[arg(long, requires = "chain", value_name = "FILE")]
-    transfers: Option<PathBuf>,
-}
-
 const HELP: &str = "\
 What each method means is written, with examples, in docs/taint.md and, for accounts, docs/taint-accounts.md.
 
@@ -117,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
 
 fn asked(args: &Ask) -> Result<Report, Failure> {
     let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
-    match (&args.source.index, &args.source.transfers, args.chain) {
+    match (&args.index, &args.transfers, args.chain) {
         (Some(folder), _, _) => indexed(args, folder, rule),
         (None, Some(transfers), Some(chain)) => transfers::trace::run(&transfers::trace::Ask {
             transfers,

@@ -327,6 +327,15 @@ mod ripple {
     }
 
     #[test]
+    fn a_ledger_cut_anywhere_is_refused() {
+        let Some(bytes) = shared("xrp/xrpljs_ledger-full-38129.json") else { return };
+        let whole = bytes.trim_ascii_end();
+        for end in (0..whole.len()).step_by(997).chain([whole.len() - 1]) {
+            assert!(import(rippled, &[&whole[..end]]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
     fn an_order_that_takes_from_three_makers_names_each() {
         let Some(bytes) = shared("xrp/xrpljs_fixture_rippled_ledgerFull7501326.json") else { return };
         let list = import(rippled, &[&bytes]).unwrap();

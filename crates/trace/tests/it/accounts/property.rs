@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kuraban_trace::accounts::{CaseTotals, Fees, Kind, Opening, Outcome, Rule, Seed, Terms, Transfer, Units};
+use kuraban_trace::accounts::{
+    CaseTotals, Chain, Fees, Header, Kind, Opening, Outcome, Reader, Rule, Seed, Terms, Transfer, Units,
+};
 use kuraban_trace::taint::Method;
 use proptest::prelude::*;
 
@@ -191,6 +193,17 @@ proptest! {
         let found: BTreeMap<String, BTreeSet<String>> =
             outcome.marked.iter().map(|(account, cases)| (account.clone(), cases.iter().cloned().collect())).collect();
         prop_assert_eq!(found, marked);
+    }
+
+    #[test]
+    fn a_list_is_read_as_it_was_written(play in play()) {
+        let header = Header { chain: Chain::Xem, opening: play.opening };
+        let lines: Vec<String> = play.transfers.iter().map(Transfer::to_line).collect();
+        let text = header.to_line() + "\n" + &lines.join("\n") + "\n";
+        let reader = Reader::new(text.as_bytes()).unwrap();
+        prop_assert_eq!(reader.header(), header);
+        let read: Result<Vec<Transfer>, _> = reader.collect();
+        prop_assert_eq!(read.unwrap(), play.transfers);
     }
 
     #[test]
