@@ -67,15 +67,16 @@ pub(super) fn import(args: &Import, say: &Say) -> Result<Report, Failure> {
     let named = read(&args.files)?;
     let mut builder = Builder::new();
     let folder = &args.folder.store;
-    let packs: Vec<Pack> = named.iter().map(|(_, pack)| pack.clone()).collect();
+    let replaced: Vec<_> =
+        named.iter().map(|(_, pack)| (pack.title.as_str(), pack.creator.as_str())).collect();
     match Store::open(folder) {
-        Ok(store) => builder.take(&store, &packs).or_undone("the store")?,
+        Ok(store) => builder.take(&store, &replaced).or_undone("the store")?,
         Err(StoreError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).or_undone("the store was left as it is"),
     }
-    let bar =
-        say.progress(u64::try_from(packs.iter().map(|pack| pack.tags.len()).sum::<usize>()).unwrap_or(0));
-    for pack in &packs {
+    let bar = say
+        .progress(u64::try_from(named.iter().map(|(_, pack)| pack.tags.len()).sum::<usize>()).unwrap_or(0));
+    for (_, pack) in &named {
         for tag in &pack.tags {
             builder.add(tag, &pack.title, &pack.creator).or_undone("the store was left as it is")?;
             bar.inc(1);

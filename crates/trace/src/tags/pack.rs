@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use sha2::{Digest as _, Sha256};
+
 use super::{
     SubjectKind, Tag,
     address::{self, shown},
@@ -406,12 +408,12 @@ fn taint_of(context: &str) -> Result<Option<Taint>, String> {
     Taint::of_context(&value).map_err(|error| format!("context: {error}"))
 }
 
-/// Tags of a pack so far.
+/// Tags of a pack so far, each by the first 16 bytes of a hash: packs can be large.
 #[derive(Default)]
 struct Seen {
-    raw: HashSet<[String; 5]>,
-    normal: HashMap<[String; 4], usize>,
-    counts: HashMap<String, usize>,
+    raw: HashSet<[u8; 16]>,
+    normal: HashMap<[u8; 16], usize>,
+    counts: HashMap<[u8; 16], usize>,
 }
 
 impl Seen {
@@ -419,19 +421,31 @@ impl Seen {
     fn judge(&mut self, tag: Tag, line: usize, notes: &mut Notes) -> Result<Option<Tag>, String> {
         let raw = [&tag.subject, &tag.currency, &tag.network, &tag.label, &tag.source]
             .map(|text| text.to_lowercase());
-        if !self.raw.insert(raw) {
+        if !self.raw.insert(print(raw.each_ref().map(String::as_str))) {
             notes.add(line, "repeats another tag and is dropped");
             return Ok(None);
         }
-        let normal = [tag.normal.clone(), tag.network.clone(), tag.label.clone(), tag.source.clone()];
+        let normal = print([&tag.normal, &tag.network, &tag.label, &tag.source].map(String::as_str));
         if let Some(first) = self.normal.get(&normal) {
             return Err(format!("says the same of the same {} as the tag in line {first}", tag.kind.field()));
         }
         self.normal.insert(normal, line);
-        let count = self.counts.entry(tag.normal.clone()).or_insert(0);
+        let count = self.counts.entry(print([tag.network.as_str(), tag.normal.as_str()])).or_insert(0);
         *count = count.saturating_add(1);
         Ok(Some(tag))
     }
+}
+
+/// The first 16 bytes of SHA-256 over texts, each after its length.
+fn print<const N: usize>(texts: [&str; N]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.update(text);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    let (first, _) = hash.split_first_chunk().unwrap_or((&[0; 16], &[]));
+    *first
 }
 
 /// Writes tags as a pack that can be read again; nothing is inherited, so that each tag can be taken out by itself.
@@ -462,7 +476,12 @@ pub fn write(title: &str, creator: &str, tags: &[Tag]) -> String {
     text
 }
 
-/// Text in double quotes: JSON's are YAML's.
+/// Text in double quotes: JSON's are YAML's, but for characters that YAML wants escaped too.
 fn quoted(text: &str) -> String {
-    serde_json::Value::String(text.to_owned()).to_string()
+    let json = serde_json::Value::String(text.to_owned()).to_string();
+    let escaped = |found: char| match found {
+        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' => format!("\\u{:04x}", u32::from(found)),
+        plain => plain.to_string(),
+    };
+    json.chars().map(escaped).collect()
 }

@@ -234,7 +234,9 @@ fn tags_are_found_side_by_side_and_a_pack_takes_its_earlier_place() {
     let save = |packs: &[Pack]| {
         let mut builder = Builder::new();
         if let Ok(store) = Store::open(folder.path()) {
-            builder.take(&store, packs).unwrap();
+            let replaced: Vec<_> =
+                packs.iter().map(|pack| (pack.title.as_str(), pack.creator.as_str())).collect();
+            builder.take(&store, &replaced).unwrap();
         }
         for pack in packs {
             for tag in &pack.tags {
@@ -323,7 +325,7 @@ fn tags_leave_in_other_formats() {
 
 proptest::proptest! {
     #[test]
-    fn any_text_survives_a_pack(label in "\\PC{1,40}", source in "[ -~]{1,40}", actor in "\\PC{1,20}") {
+    fn any_text_survives_a_pack(label in "[^\0]{1,40}", source in "[ -~]{1,40}", actor in "\\PC{1,20}") {
         let mut tag = parse(&one("", "")).tags.pop().unwrap();
         let kept = |text: &str| !text.trim().is_empty() && text.trim() != "None";
         proptest::prop_assume!(kept(&label) && kept(&source) && kept(&actor));

@@ -10,7 +10,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{FILE, KEY, MAGIC, NONE, Profile, Store, StoreError, key};
-use crate::tags::{SubjectKind, Tag, TagType, pack::Pack};
+use crate::tags::{SubjectKind, Tag, TagType};
 
 /// Strings, each once, with a number.
 #[derive(Default)]
@@ -55,13 +55,13 @@ impl Builder {
         Self::default()
     }
 
-    /// Takes over what a store has, but for packs that are about to be added.
+    /// Takes over what a store has, but for packs that are about to be added, each by its title and creator.
     ///
     /// # Errors
     /// More than a store holds.
-    pub fn take(&mut self, store: &Store, replaced: &[Pack]) -> Result<(), StoreError> {
+    pub fn take(&mut self, store: &Store, replaced: &[(&str, &str)]) -> Result<(), StoreError> {
         for hit in store.iter() {
-            if !replaced.iter().any(|pack| pack.title == hit.pack && pack.creator == hit.creator) {
+            if !replaced.contains(&(hit.pack.as_str(), hit.creator.as_str())) {
                 self.add(&hit.tag, &hit.pack, &hit.creator)?;
             }
         }
