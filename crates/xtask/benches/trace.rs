@@ -2,27 +2,33 @@
 //! JSON object on standard output; figures are whole numbers: bytes, megabytes per second, picoseconds where a nanosecond
 //! is too coarse.
 //!
-//! The first argument is how many transactions the chain has.
+//! `--count N` says how many transactions the chain has. The index is then scanned, traced from its first coins, clustered.
 
 use std::env;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::{BufWriter, Write, stdout};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use kuraban_base::Height;
 use kuraban_sim::economy::{Economy, Shape};
+use kuraban_trace::cluster::{Clusters, Rules};
 use kuraban_trace::graph::{Graph, OutputNum, TxNum};
 use kuraban_trace::index::Index;
 use kuraban_trace::index::build::{Begin, COMMIT_BYTES, Pace, build};
 use kuraban_trace::index::source::Source;
+use kuraban_trace::taint::{Case, Method, Terms, trace};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 /// Transactions, where nobody says how many.
 const TRANSACTIONS: u64 = 1_000_000;
+/// Blocks whose rewards are traced.
+const SEEDS: u32 = 20;
 /// Length after which a node begins another block file.
 const FILE_BYTES_MAX: u64 = 128 << 20;
 
@@ -57,18 +63,9 @@ fn measure(folder: &Path, wanted: u64) -> Result<Map<String, Value>> {
     let items = scan(&graph);
     let scanned = scanned.elapsed();
 
-    let counts = graph.counts();
     let hash_rate = rate(chain.bytes, Duration::from_nanos(chain.hash_busy_ns));
     let build_rate = rate(chain.bytes, Duration::from_millis(busy));
     let all: u64 = graph.files().iter().map(|file| file.bytes).sum();
-    let chain_row = json!({
-        "bytes": chain.bytes,
-        "blocks": counts.blocks,
-        "transactions": counts.transactions,
-        "inputs": counts.inputs,
-        "outputs": counts.outputs,
-        "addresses": counts.addresses,
-    });
     let hash_row = json!({
         "ms": ms(chain.hashed),
         "MB/s": rate(chain.bytes, chain.hashed),
@@ -91,13 +88,54 @@ fn measure(folder: &Path, wanted: u64) -> Result<Map<String, Value>> {
         "ps per item": (ns(scanned) * 1_000).checked_div(items),
     });
     Ok(Map::from_iter([
-        ("chain".to_owned(), chain_row),
+        ("chain".to_owned(), contents(&graph, chain.bytes)),
         ("SHA-256 twice, one thread".to_owned(), hash_row),
         ("index build".to_owned(), build_row),
         ("open with every item checked".to_owned(), open_row),
         ("scan of all inputs and outputs".to_owned(), scan_row),
+        ("FIFO trace".to_owned(), traced(&graph)?),
+        ("clusters".to_owned(), clustered(&graph)),
         ("size".to_owned(), sizes(&graph, chain.bytes)),
     ]))
+}
+
+/// What the chain holds.
+fn contents(graph: &Index, bytes: u64) -> Value {
+    let counts = graph.counts();
+    json!({
+        "bytes": bytes,
+        "blocks": counts.blocks,
+        "transactions": counts.transactions,
+        "inputs": counts.inputs,
+        "outputs": counts.outputs,
+        "addresses": counts.addresses,
+    })
+}
+
+/// The first coins of the chain followed to its tip: they touch nearly all of it.
+fn traced(graph: &Index) -> Result<Value> {
+    let seeds: Vec<OutputNum> = (1..=SEEDS)
+        .filter_map(|height| graph.block(Height::new(height)))
+        .filter_map(|txs| graph.outputs(TxNum::new(txs.start)).next().map(OutputNum::new))
+        .collect();
+    let cases = [Case { seeds }];
+    let began = Instant::now();
+    let trace = trace(graph, &cases, &Terms::new(Method::Fifo))?;
+    let took = began.elapsed();
+    let touched = trace.transactions_touched;
+    Ok(json!({
+        "ms": ms(took),
+        "transactions touched": touched,
+        "ns per transaction": ns(took).checked_div(touched),
+    }))
+}
+
+fn clustered(graph: &Index) -> Value {
+    let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let began = Instant::now();
+    let clusters = Clusters::of(graph, &Rules::default(), threads, &|_| {});
+    let took = began.elapsed();
+    json!({ "ms": ms(took), "threads": threads.get(), "clusters": clusters.count() })
 }
 
 /// What the files of an index take.

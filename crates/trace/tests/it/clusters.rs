@@ -10,7 +10,7 @@ use kuraban_trace::{
 };
 use proptest::prelude::*;
 
-use crate::random;
+use crate::taint_random as random;
 
 fn threads(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap()

@@ -48,6 +48,14 @@ impl Graph for Small {
         u64::try_from(self.txs.len()).unwrap()
     }
 
+    fn address_count(&self) -> u64 {
+        let all = (0..self.tx_count()).flat_map(|tx| self.outputs(TxNum::new(tx)));
+        all.filter_map(|output| self.address(OutputNum::new(output)))
+            .map(|address| address.number() + 1)
+            .max()
+            .unwrap_or(0)
+    }
+
     fn txid(&self, tx: TxNum) -> Txid {
         Txid::from_bytes([u8::try_from(tx.number()).unwrap(); 32])
     }
