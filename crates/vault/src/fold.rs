@@ -15,8 +15,8 @@ use kuraban_base::{
 use kuraban_chain::btc::{Network, OutPoint, Script, Tx};
 
 use crate::{
-    approval::{Approval, RESET},
-    body::{Alarm, Body, Evidence, reset_digest},
+    approval::{Approval, RESET, RESUME},
+    body::{Alarm, Body, Evidence, reset_digest, resume_digest},
     breaker::{Breaker, Cell, Service, Trip},
     charter::Charter,
     judge::{CLOCKS_APART_MAX_MS, Standing, Views},
@@ -277,6 +277,14 @@ pub enum FoldError {
         /// What is missing.
         problem: String,
     },
+    /// An order to let a signer resume that a quorum did not sign for where its receipts end.
+    #[error("that {signer} resumes is not ordered by a quorum: {problem}")]
+    Resume {
+        /// Which signer.
+        signer: MachineId,
+        /// What is missing.
+        problem: String,
+    },
     /// A body that does not decode.
     #[error("the body does not decode")]
     Body(#[source] CborError),
@@ -298,6 +306,8 @@ pub struct Fold {
     alarms: Vec<Alarm>,
     /// The highest number of each signer's receipts.
     seqs: BTreeMap<MachineId, u64>,
+    /// The number after which a quorum let a signer resume.
+    resumed: BTreeMap<MachineId, u64>,
     /// How many alarms, and how many entries, the last reset left behind.
     alarms_reset: usize,
     size_reset: u64,
@@ -321,6 +331,7 @@ impl Fold {
             trips: BTreeSet::new(),
             alarms: Vec::new(),
             seqs: BTreeMap::new(),
+            resumed: BTreeMap::new(),
             alarms_reset: 0,
             size_reset: 0,
         }
@@ -382,6 +393,12 @@ impl Fold {
     #[must_use]
     pub fn seq(&self, signer: &MachineId) -> u64 {
         self.seqs.get(signer).copied().unwrap_or_default()
+    }
+
+    /// The number of the last receipt that a signer need not remember, because a quorum let it resume after that; 0 before.
+    #[must_use]
+    pub fn resumed(&self, signer: &MachineId) -> u64 {
+        self.resumed.get(signer).copied().unwrap_or_default()
     }
 
     /// A vault's own scripts.
@@ -510,6 +527,7 @@ impl Fold {
                 self.breaker.tighten(trip.cells, trip.stage);
             }
             Body::BreakerReset { cells, epoch, approvals } => self.reset(cells, epoch, &approvals)?,
+            Body::SignerResumed { signer, seq, approvals } => self.resume(signer, seq, &approvals)?,
         }
         self.size = self.size.saturating_add(1);
         Ok(())
@@ -713,25 +731,40 @@ impl Fold {
                 self.breaker.epoch()
             )));
         }
+        let digest = reset_digest(self.charter.roster().origin(), epoch, &cells);
+        self.ordered(RESET, digest, approvals).map_err(refuse)?;
+        self.breaker.loosen(cells);
+        (self.alarms_reset, self.size_reset) = (self.alarms.len(), self.size);
+        Ok(())
+    }
+
+    fn resume(&mut self, signer: MachineId, seq: u64, approvals: &[Approval]) -> Result<(), FoldError> {
+        let refuse = |problem: String| FoldError::Resume { signer: signer.clone(), problem };
+        let logged = self.seq(&signer);
+        if seq == 0 || seq != logged {
+            return Err(refuse(format!("it is for number {seq}, the signer's receipts end at {logged}")));
+        }
+        let digest = resume_digest(self.charter.roster().origin(), &signer, seq);
+        self.ordered(RESUME, digest, approvals).map_err(refuse)?;
+        self.resumed.insert(signer, seq);
+        Ok(())
+    }
+
+    /// Whether the quorum that may loosen the breaker signed `digest`.
+    fn ordered(&self, namespace: &'static str, digest: Digest, approvals: &[Approval]) -> Result<(), String> {
         let roster = self.charter.roster();
-        let digest = reset_digest(roster.origin(), epoch, &cells);
         let mut people = BTreeSet::new();
         for approval in approvals {
-            let person = approval.verify(roster, RESET, digest.as_bytes());
-            people.insert(person.map_err(|problem| refuse(problem.to_string()))?);
+            let person = approval.verify(roster, namespace, digest.as_bytes());
+            people.insert(person.map_err(|problem| problem.to_string())?);
         }
         for asked in self.charter.policy().reset() {
             let have =
                 roster.members(&asked.group).map_or(0, |members| members.intersection(&people).count());
             if have < usize::from(asked.count) {
-                return Err(refuse(format!(
-                    "{have} approvals of group {}, want {}",
-                    asked.group, asked.count
-                )));
+                return Err(format!("{have} approvals of group {}, want {}", asked.group, asked.count));
             }
         }
-        self.breaker.loosen(cells);
-        (self.alarms_reset, self.size_reset) = (self.alarms.len(), self.size);
         Ok(())
     }
 }

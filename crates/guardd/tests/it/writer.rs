@@ -401,6 +401,35 @@ fn a_payout_is_confirmed_after_two_approvals_and_two_of_three_signatures() {
 }
 
 #[test]
+fn a_quorum_lets_a_signer_resume_where_its_receipts_end() {
+    let exchange = Exchange::start();
+    let writer = &exchange.writer;
+    let payout = writer.payout("w-1", 9, 10_000_000);
+    writer.request(&payout).unwrap();
+    writer.approve(&payout, 2).unwrap();
+    writer.approve(&payout, 3).unwrap();
+    until("it is broadcast", || writer.status(&payout).as_deref() == Some("broadcast"));
+    let listed: api::SignerList = writer.read("/v1/signers");
+    assert_eq!(listed.signers.iter().map(|signer| signer.receipts).sum::<u64>(), 2, "{listed:?}");
+    let signer = listed.signers.iter().find(|signer| signer.receipts == 1).unwrap();
+    let order = |receipts: u64, people: &[u8]| {
+        let id = signer.id.parse().unwrap();
+        let digest = kuraban_vault::body::resume_digest(&listed.origin, &id, receipts);
+        let sign = |person: &u8| kit::sign(&kit::person(*person), kuraban_vault::RESUME, digest.as_bytes());
+        let approvals: Vec<_> = people.iter().map(|person| sign(person).pem().to_owned()).collect();
+        let order = json!({ "id": signer.id, "receipts": receipts, "approvals": approvals });
+        writer.post("/v1/signers/resume", "", &order.to_string()).unwrap()
+    };
+    problem(&order(1, &[2]), 409, "resume-not-ordered");
+    problem(&order(2, &[2, 3]), 409, "resume-not-ordered");
+    problem(&order(1, &[]), 400, "field-malformed");
+    assert_eq!(order(1, &[2, 3]).status, 201);
+    let after: api::SignerList = writer.read("/v1/signers");
+    let resumed = after.signers.iter().find(|other| other.id == signer.id).unwrap();
+    assert_eq!((resumed.receipts, resumed.resumed), (1, 1));
+}
+
+#[test]
 fn a_theft_stands_in_the_log_and_closes_withdrawals_until_a_quorum_opens_them() {
     let exchange = Exchange::start();
     let writer = &exchange.writer;

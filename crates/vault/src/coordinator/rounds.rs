@@ -143,6 +143,8 @@ impl Work {
 const LAPSED: &str = "receipt-lapsed";
 /// The code of a refusal that asks for cosignatures made since the signer started.
 const FROZEN: &str = "signer-frozen";
+/// The code of a refusal that only an order in the log makes pass.
+const RESTORED: &str = "signer-restored";
 
 /// Refusals that may pass by themselves: asked again a little later.
 fn passes(refused: &[Refused]) -> bool {
@@ -174,6 +176,14 @@ impl Coordinator {
         self.ask_anew(id);
     }
 
+    /// A signer whose disk was set back has more of the log now: perhaps the order that lets it resume.
+    fn ask_restored(&mut self, id: &MachineId) {
+        let restored = |refused: &[Refused]| refused.iter().any(|one| one.code == RESTORED);
+        for work in self.work.values_mut() {
+            work.refused.retain(|by, (refused, _)| by != id || !restored(refused));
+        }
+    }
+
     /// What was asked on a connection that is gone is asked again at once.
     fn ask_anew(&mut self, id: &MachineId) {
         for work in self.work.values_mut() {
@@ -199,7 +209,7 @@ impl Coordinator {
                 peer.estranged = size > self.head.size;
             }
             (Inflight::Extend, Response::Cosigned { size, line, challenge }) => {
-                peer.size = Some(size);
+                let more = peer.size.replace(size) != Some(size);
                 peer.leases_not = false;
                 peer.cosigned = now;
                 peer.sizes.push_back(size);
@@ -208,6 +218,9 @@ impl Coordinator {
                 }
                 peer.challenge = (peer.role == Role::Signer).then_some((challenge, now));
                 self.cosigned(size, &line);
+                if more {
+                    self.ask_restored(id);
+                }
             }
             (Inflight::Extend, _) => peer.estranged = true,
             (Inflight::Lease(signers), Response::Lease(lease)) => {
