@@ -43,11 +43,13 @@ pub enum Mode {
     Hoarder,
     /// As `Faults`, and everything stands still, longer than a receipt lives, while receipts wait for signatures.
     Outage,
+    /// The writer is hostile, and one signer's disk is set back now and then.
+    Rollback,
 }
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Calm,
         Self::Faults,
         Self::Rogue,
@@ -56,10 +58,11 @@ impl Mode {
         Self::Thief,
         Self::Hoarder,
         Self::Outage,
+        Self::Rollback,
     ];
 
     const fn rogue(self) -> bool {
-        matches!(self, Self::Rogue | Self::RogueAndTraitor | Self::Hoarder)
+        matches!(self, Self::Rogue | Self::RogueAndTraitor | Self::Hoarder | Self::Rollback)
     }
 
     const fn faults(self) -> bool {
@@ -100,6 +103,8 @@ pub enum Flaw {
     ReceiptsNeverLapse,
     /// Signers do not say that a receipt has lapsed when they refuse to release on the strength of it.
     LapsesUntold,
+    /// Signers whose disk was set back go on as if it were the latest.
+    NeverFrozen,
 }
 
 /// What must never happen.
@@ -117,6 +122,8 @@ pub enum Rule {
     ReceiptNumber,
     /// Signatures for more than the policy's limit were released within 24 hours.
     LimitExceeded,
+    /// A signer that has forgotten what it signed gave a receipt or signed again.
+    ForgetfulSigner,
     /// A theft was not followed by an alarm and a trip in time.
     NotAlarmed,
     /// The exchange was stopped without a reason.

@@ -149,7 +149,7 @@ impl World {
     /// Whether nothing is left to wait for.
     pub(super) fn settled(&self) -> bool {
         match self.scenario.mode {
-            Mode::Rogue | Mode::RogueAndTraitor | Mode::Hoarder => true,
+            Mode::Rogue | Mode::RogueAndTraitor | Mode::Hoarder | Mode::Rollback => true,
             Mode::Thief => {
                 self.thief.last_ms.is_some_and(|at| self.now_ms >= at.saturating_add(AFTERMATH_MS))
             }

@@ -85,6 +85,8 @@ pub(super) enum What {
     Node(u64, Box<FromNode>),
     /// A foe takes his turn.
     Foe,
+    /// A signer's disk is set back.
+    SetBack(u8),
     /// Faults stop.
     Heal,
 }
@@ -147,7 +149,13 @@ impl World {
         let traitor = match scenario.mode {
             Mode::Traitor | Mode::RogueAndTraitor => random.pick(&super::realm::SIGNERS).copied(),
             Mode::Hoarder if random.one_in(2) => random.pick(&super::realm::SIGNERS).copied(),
-            Mode::Calm | Mode::Faults | Mode::Rogue | Mode::Thief | Mode::Hoarder | Mode::Outage => None,
+            Mode::Calm
+            | Mode::Faults
+            | Mode::Rogue
+            | Mode::Thief
+            | Mode::Hoarder
+            | Mode::Outage
+            | Mode::Rollback => None,
         };
         // Under a hostile writer the network may be hostile too.
         let cut = if scenario.mode.rogue() { random.pick(&[1, 2, 3, 9]).copied() } else { None };
@@ -214,6 +222,10 @@ impl World {
         let gap = self.random.within(8000, 25_000);
         self.after(gap, What::Block);
         self.after(100, What::Foe);
+        if self.scenario.mode == Mode::Rollback {
+            let number = self.random.pick(&super::realm::SIGNERS).copied().unwrap_or(1);
+            self.set_back_later(number);
+        }
         let rogue = self.scenario.mode.rogue();
         let faulty_ms = if rogue { FOUL_MS } else { self.random.within(FAULTS_MS / 2, FAULTS_MS) };
         self.after(if self.scenario.mode == Mode::Calm { 1 } else { faulty_ms }, What::Heal);
@@ -244,6 +256,7 @@ impl World {
             What::JoinNode => self.join_node(),
             What::Node(number, from) => self.node_message(number, *from),
             What::Foe => self.foe(),
+            What::SetBack(number) => self.set_back(number),
             What::Heal => self.heal(),
         }
     }

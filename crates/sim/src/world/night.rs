@@ -23,9 +23,13 @@ impl Night {
     pub(super) fn of(mode: Mode, random: &mut Random) -> Option<Self> {
         const MINUTE_MS: u64 = 60_000;
         match mode {
-            Mode::Calm | Mode::Faults | Mode::Rogue | Mode::Traitor | Mode::RogueAndTraitor | Mode::Thief => {
-                None
-            }
+            Mode::Calm
+            | Mode::Faults
+            | Mode::Rogue
+            | Mode::Traitor
+            | Mode::RogueAndTraitor
+            | Mode::Thief
+            | Mode::Rollback => None,
             Mode::Hoarder => {
                 let length_ms = random.within(24 * 60 - 30, 24 * 60 + 30).saturating_mul(MINUTE_MS);
                 Some(Self { from_ms: EVENING_MS, until_ms: EVENING_MS, length_ms, dark: false })
