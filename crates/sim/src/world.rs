@@ -38,6 +38,10 @@ pub enum Mode {
     RogueAndTraitor,
     /// A thief holds the coin keys of two signers.
     Thief,
+    /// Faults, and the watcher's store is lost on the way: it is set up anew.
+    Anew,
+    /// A thief, and the watcher is set up anew before, between or after his thefts.
+    AnewThief,
     /// The writer is hostile, in some worlds with the keys of one signer: it hoards receipts over a night, to have two days'
     /// allowance signed in one.
     Hoarder,
@@ -49,13 +53,15 @@ pub enum Mode {
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Calm,
         Self::Faults,
         Self::Rogue,
         Self::Traitor,
         Self::RogueAndTraitor,
         Self::Thief,
+        Self::Anew,
+        Self::AnewThief,
         Self::Hoarder,
         Self::Outage,
         Self::Rollback,
@@ -66,7 +72,15 @@ impl Mode {
     }
 
     const fn faults(self) -> bool {
-        matches!(self, Self::Faults | Self::Traitor | Self::Outage)
+        matches!(self, Self::Faults | Self::Traitor | Self::Anew | Self::Outage)
+    }
+
+    const fn thief(self) -> bool {
+        matches!(self, Self::Thief | Self::AnewThief)
+    }
+
+    const fn anew(self) -> bool {
+        matches!(self, Self::Anew | Self::AnewThief)
     }
 }
 
@@ -97,6 +111,8 @@ pub enum Flaw {
     WatcherBlind,
     /// The watcher's copy of the log does not reach the disk.
     WatcherForgets,
+    /// A watcher that is set up anew does not wait for the log before it follows blocks.
+    FollowsEarly,
     /// Broken connections are not made again.
     NoReconnect,
     /// Signers release on the strength of receipts that have lapsed.

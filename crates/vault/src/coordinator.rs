@@ -168,7 +168,7 @@ pub enum Effect {
         checkpoint: Vec<u8>,
     },
     /// Send one request and bring back its answer.
-    Send(MachineId, Request),
+    Send(MachineId, Box<Request>),
     /// Send entries from an index on, up to a stored checkpoint not beyond `until`.
     SendEntries {
         /// To whom.

@@ -2,7 +2,7 @@
 //! ask it of the evidence for an evacuation. Takes nobody's word: approvals and receipts are verified again here.
 
 use kuraban_base::{Amount, PayoutId, Txid, VaultId};
-use kuraban_chain::btc::{Network, Script, Tx, TxOut, verify_input};
+use kuraban_chain::btc::{Network, OutPoint, Script, Tx, TxOut, verify_input};
 
 use crate::{
     body::Evidence,
@@ -33,6 +33,14 @@ pub enum Unexplained {
         /// Receipts wanted.
         want: usize,
     },
+    /// A payout has it, but it spends a coin that is no vault's. Honest signers never sign such a transaction, and nobody
+    /// can say what fee it pays.
+    ForeignInput {
+        /// Which.
+        payout: PayoutId,
+        /// The first such input.
+        input: OutPoint,
+    },
 }
 
 impl core::fmt::Display for Unexplained {
@@ -45,6 +53,9 @@ impl core::fmt::Display for Unexplained {
             }
             Self::NotReceipted { payout, have, want } => {
                 write!(f, "payout {payout} has it, but only {have} of {want} signers gave a receipt")
+            }
+            Self::ForeignInput { payout, input } => {
+                write!(f, "payout {payout} has it, but input {input} is no coin of the vaults'")
             }
         }
     }

@@ -1,7 +1,9 @@
 //! What signers and watchers state on a payout's way: receipts, leases and permits.
 
+use std::collections::BTreeSet;
+
 use kuraban_base::{
-    Amount, Instant, MachineId, PayoutDigest, PayoutId, TreeHash, Txid,
+    Amount, Asset, Instant, MachineId, PayoutDigest, PayoutId, TreeHash, Txid,
     cbor::{CborError, Fields, Value, invalid},
 };
 
@@ -79,13 +81,15 @@ impl Statement for Receipt {
     }
 }
 
-/// A watcher's word that it sees the chain and the same log as the signers, and how the breaker stands.
+/// A watcher's word that it sees the chains of some assets and the same log as the signers, and how the breaker stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lease {
     /// The watcher.
     pub by: MachineId,
     /// The random challenges it answers, one per signer.
     pub challenges: Vec<[u8; 32]>,
+    /// The assets whose chains it sees up to their tips. It says nothing for any other.
+    pub assets: BTreeSet<Asset>,
     /// The breaker's epoch in the watcher's fold.
     pub epoch: u64,
     /// Entries of the log that the watcher has folded.
@@ -97,7 +101,7 @@ pub struct Lease {
 }
 
 impl Statement for Lease {
-    const DOMAIN: &'static str = "kuraban-lease-v1";
+    const DOMAIN: &'static str = "kuraban-lease-v2";
 
     fn by(&self) -> &MachineId {
         &self.by
@@ -107,6 +111,7 @@ impl Statement for Lease {
         Value::map([
             ("by", Value::text(&self.by)),
             ("challenges", Value::array(self.challenges.iter().map(Value::bytes))),
+            ("assets", Value::array(self.assets.iter().map(Value::text))),
             ("epoch", Value::uint(self.epoch)),
             ("size", Value::uint(self.size)),
             ("root", Value::bytes(self.root.as_bytes())),
@@ -119,6 +124,7 @@ impl Statement for Lease {
         let lease = Self {
             by: fields.parse("by")?,
             challenges: challenges(fields.items("challenges")?)?,
+            assets: assets(fields.items("assets")?)?,
             epoch: fields.uint("epoch")?,
             size: fields.uint("size")?,
             root: TreeHash::from_bytes(fields.array("root")?),
@@ -127,6 +133,20 @@ impl Statement for Lease {
         fields.end()?;
         Ok(lease)
     }
+}
+
+/// Assets in their order, each once, so that one set has one encoding.
+fn assets(items: Vec<Value>) -> Result<BTreeSet<Asset>, CborError> {
+    let mut assets = BTreeSet::new();
+    for item in items {
+        let Value::Text(ticker) = item else { return Err(invalid("assets", "want tickers")) };
+        let asset = ticker.parse().map_err(|problem| invalid("assets", problem))?;
+        if assets.last().is_some_and(|last| *last >= asset) {
+            return Err(invalid("assets", format!("{asset} is out of order")));
+        }
+        assets.insert(asset);
+    }
+    Ok(assets)
 }
 
 pub(crate) fn challenges(items: Vec<Value>) -> Result<Vec<[u8; 32]>, CborError> {
@@ -210,5 +230,57 @@ impl Statement for Permit {
         };
         fields.end()?;
         Ok(permit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(assets: &[Asset]) -> Lease {
+        Lease {
+            by: "watcher-1".parse().unwrap(),
+            challenges: vec![[1; 32]],
+            assets: assets.iter().copied().collect(),
+            epoch: 3,
+            size: 7,
+            root: TreeHash::from_bytes([2; 32]),
+            at: Instant::from_ms(9),
+        }
+    }
+
+    #[test]
+    fn a_lease_has_one_form_and_names_each_asset_once_and_in_order() {
+        assert_eq!(Lease::DOMAIN, "kuraban-lease-v2");
+        for assets in [&[][..], &[Asset::Btc], &[Asset::Ltc], &Asset::ALL] {
+            let value = lease(assets).to_value();
+            assert_eq!(Lease::from_value(Value::decode(&value.encode()).unwrap()), Ok(lease(assets)));
+        }
+        // Keys by the length of their encoding and then by their bytes (RFC 8949 §4.2.1): at by root size epoch assets challenges.
+        let want = [
+            "a7",
+            "6261740962627969",
+            "776174636865722d31",
+            "64726f6f745820",
+            &"02".repeat(32),
+            "6473697a6507",
+            "6565706f636803",
+            "666173736574738263425443634c5443",
+            "6a6368616c6c656e676573815820",
+            &"01".repeat(32),
+        ];
+        assert_eq!(kuraban_base::hex::encode(&lease(&Asset::ALL).to_value().encode()), want.concat());
+        let check = |tickers: &[Value]| {
+            let Value::Map(mut fields) = lease(&[]).to_value() else { panic!("a lease is a map") };
+            let (_, assets) = fields.iter_mut().find(|(key, _)| key.as_str() == "assets").unwrap();
+            *assets = Value::array(tickers.iter().cloned());
+            Lease::from_value(Value::Map(fields)).is_ok()
+        };
+        let text = |ticker: &str| Value::text(ticker);
+        assert!(check(&[text("BTC"), text("LTC")]));
+        assert!(!check(&[text("LTC"), text("BTC")]));
+        assert!(!check(&[text("BTC"), text("BTC")]));
+        assert!(!check(&[text("BTC"), text("XMR")]));
+        assert!(!check(&[Value::bytes("BTC")]));
     }
 }

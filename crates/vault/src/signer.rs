@@ -12,7 +12,7 @@ use std::{
 };
 
 use kuraban_base::{
-    Amount, Instant, MachineId, PayoutId, Txid, VaultId,
+    Amount, Asset, Instant, MachineId, PayoutId, Txid, VaultId,
     cbor::{CborError, Fields, Value, invalid},
 };
 use kuraban_chain::btc::{Digests, EcdsaSighash, OutPoint, Tx, TxOut, XPriv};
@@ -204,7 +204,7 @@ impl Signer {
                 size: self.follower.fold().size(),
                 epoch: self.follower.fold().breaker().epoch(),
             }),
-            (Role::Writer, Request::Extend { from, entries, checkpoint }) => {
+            (Role::Writer, Request::Extend { from, entries, checkpoint, newest: _ }) => {
                 self.extend(clock, fresh, from, entries, &checkpoint)
             }
             (Role::Writer, Request::Sign { checkpoint, lease, items }) => {
@@ -312,7 +312,7 @@ impl Signer {
     }
 
     /// How far the watcher's lease reaches.
-    fn lease(&self, clock: Clock, lease: Signed<Lease>) -> Result<u64, Reason> {
+    fn lease(&self, clock: Clock, lease: Signed<Lease>) -> Result<Leased, Reason> {
         let invalid = |problem: String| Reason::LeaseInvalid { problem };
         let fold = self.follower.fold();
         let by = lease.claim_unverified().by.clone();
@@ -335,7 +335,7 @@ impl Signer {
             let own = fold.breaker().epoch();
             return Err(invalid(format!("it knows breaker epoch {}, this signer {own}", lease.epoch)));
         }
-        Ok(lease.size)
+        Ok(Leased { size: lease.size, assets: lease.assets })
     }
 
     fn sign(&mut self, clock: Clock, checkpoint: &[u8], lease: Signed<Lease>, items: &[SignItem]) -> Step {
@@ -419,8 +419,8 @@ impl Signer {
             prevs: &prevs,
         };
         let verdict = judge(views, facts, ask);
-        let more: Vec<Reason> =
-            moment.leases(draft.index).err().into_iter().chain(moment.frozen.clone()).collect();
+        let leased = moment.leases(draft.index, record.payout.asset());
+        let more: Vec<Reason> = leased.err().into_iter().chain(moment.frozen.clone()).collect();
         match verdict {
             Verdict::Allow(judged) if more.is_empty() => {
                 // The judgement made sure that all are there.
@@ -477,7 +477,7 @@ impl Signer {
                     LogStanding::NotWitnessed(problem) => reasons.push(Reason::LogNotWitnessed { problem }),
                     LogStanding::NotIncluded(problem) => reasons.push(Reason::LogNotIncluded { problem }),
                 }
-                reasons.extend(moment.leases(index).err());
+                reasons.extend(moment.leases(index, record.payout.asset()).err());
                 reasons.extend(first_in_log(record, given.receipt.txid, first).err());
                 reasons.extend(self.within_limits(record, given, first).err());
             }
@@ -555,10 +555,16 @@ impl Signer {
     }
 }
 
+/// What a lease reaches: entries from the first on, and the assets whose chains its watcher sees.
+struct Leased {
+    size: u64,
+    assets: BTreeSet<Asset>,
+}
+
 /// What a request brought with it: the log's and the watcher's word, and the time.
 struct Moment {
     witnessed: u64,
-    leased: Result<u64, Reason>,
+    leased: Result<Leased, Reason>,
     log: LogStanding,
     now: Now,
     /// Why the signer does nothing at all.
@@ -579,15 +585,15 @@ impl Moment {
         }
     }
 
-    /// Whether the watcher has folded the entry at `index`.
-    fn leases(&self, index: u64) -> Result<(), Reason> {
-        match &self.leased {
-            Err(reason) => Err(reason.clone()),
-            Ok(size) if index >= *size => Err(Reason::LeaseInvalid {
-                problem: format!("the watcher has folded {size} entries, this is entry {index}"),
-            }),
-            Ok(_) => Ok(()),
-        }
+    /// Whether the watcher has folded the entry at `index` and sees the chain of `asset`.
+    fn leases(&self, index: u64, asset: Asset) -> Result<(), Reason> {
+        let Leased { size, assets } = self.leased.as_ref().map_err(Reason::clone)?;
+        let problem = match () {
+            () if index >= *size => format!("the watcher has folded {size} entries, this is entry {index}"),
+            () if !assets.contains(&asset) => format!("the watcher does not see the chain of {asset}"),
+            () => return Ok(()),
+        };
+        Err(Reason::LeaseInvalid { problem })
     }
 }
 

@@ -62,6 +62,9 @@ pub enum Request {
         entries: Vec<LogEntry>,
         /// The checkpoint after the last of them, signed by the log.
         checkpoint: Vec<u8>,
+        /// How many entries the writer has altogether for witnesses. Only its word: a watcher that is set up anew waits
+        /// until it has as many.
+        newest: u64,
     },
     /// Answer these challenges with a lease (watcher only).
     Lease {
@@ -260,12 +263,13 @@ impl Request {
         };
         match self {
             Self::Status => named("status", Value::Null),
-            Self::Extend { from, entries, checkpoint } => named(
+            Self::Extend { from, entries, checkpoint, newest } => named(
                 "extend",
                 Value::map([
                     ("from", Value::uint(*from)),
                     ("entries", Value::array(entries.iter().map(LogEntry::to_value))),
                     ("checkpoint", Value::bytes(checkpoint)),
+                    ("newest", Value::uint(*newest)),
                 ]),
             ),
             Self::Lease { challenges } => named("lease", Value::array(challenges.iter().map(Value::bytes))),
@@ -303,6 +307,7 @@ impl Request {
                 from: fields.uint("from")?,
                 entries: bounded("entries", fields.items("entries")?, ENTRIES_MAX, LogEntry::from_value)?,
                 checkpoint: fields.bytes("checkpoint")?,
+                newest: fields.uint("newest")?,
             },
             "sign" => Self::Sign {
                 checkpoint: fields.bytes("checkpoint")?,

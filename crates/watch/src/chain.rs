@@ -79,7 +79,11 @@ impl Chain {
         if block_ms_max < stall_ms {
             return Err(SettingsError::Block { block_ms_max, stall_ms });
         }
-        Ok(Self {
+        Ok(Self::begun(settings, now_ms))
+    }
+
+    fn begun(settings: Settings, now_ms: u64) -> Self {
+        Self {
             headers: Headers::new(settings.network, settings.birthday),
             settings,
             connected: VecDeque::new(),
@@ -96,7 +100,14 @@ impl Chain {
             unconnected: 0,
             mempool_asked: false,
             times: Times { progress: now_ms, current: now_ms, block: now_ms, poll: now_ms },
-        })
+        }
+    }
+
+    /// Forgets every block and begins at the birthday again, over the connection that stands.
+    pub fn anew(&mut self, now_ms: u64) -> Vec<Output> {
+        let online = self.online;
+        *self = Self::begun(self.settings.clone(), now_ms);
+        online.map_or_else(Vec::new, |height| self.step(now_ms, FromNode::Ready { height }))
     }
 
     /// Takes up a block that was connected before a restart.

@@ -290,6 +290,18 @@ impl Coins {
         live.or_else(|| self.spent.get(outpoint))
     }
 
+    /// Whether this output is known as a vault's: unspent, in the mempool, or spent in a block that can still be undone.
+    #[must_use]
+    pub fn knows(&self, outpoint: &OutPoint) -> bool {
+        self.find(outpoint).is_some()
+    }
+
+    /// Whether a transaction that touches the vaults waits for a block.
+    #[must_use]
+    pub fn waits(&self, txid: &Txid) -> bool {
+        self.pending.contains_key(txid)
+    }
+
     /// The vaults' coins that `tx` spends or tries to spend, in input order. Coins spent in recent blocks count:
     /// a rival of a confirmed payout is a spend too.
     #[must_use]

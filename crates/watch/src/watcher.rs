@@ -5,7 +5,9 @@
 //! and a node is believed only as far as signatures and work reach.
 
 mod alarms;
+mod anew;
 mod message;
+mod restore;
 mod row;
 mod spends;
 
@@ -14,7 +16,7 @@ use std::{
     sync::Arc,
 };
 
-use kuraban_base::{Height, Instant, MachineId};
+use kuraban_base::{Asset, Height, Instant, MachineId};
 use kuraban_chain::btc::{Block, Network, Tx};
 use kuraban_proof::TreeHead;
 use kuraban_vault::{
@@ -34,6 +36,7 @@ use crate::{
 };
 pub use alarms::Raised;
 use alarms::{Alarms, Raise, cells};
+use anew::Held;
 pub use message::{Change, Connection, Effect, Event, RestoreError, Secrets, Settings, SettingsError, Step};
 use spends::{Explained, Finding, Place, Waiting, owner};
 
@@ -41,6 +44,9 @@ use spends::{Explained, Finding, Place, Waiting, owner};
 pub const UNEXPLAINED_SPEND: &str = "unexplained-spend";
 /// The rule of a node that cannot be relied on.
 pub const NODE_STALLED: &str = "node-stalled";
+
+/// The rule of a writer that does not show its whole log.
+pub const LOG_WITHHELD: &str = "log-withheld";
 
 /// Most subscribers to alarms.
 const SUBSCRIBERS_MAX: usize = 64;
@@ -50,6 +56,8 @@ const SUBSCRIBERS_MAX: usize = 64;
 struct Followed {
     chain: Chain,
     coins: Coins,
+    /// Its node, while the log is not there.
+    held: Held,
 }
 
 /// The watcher's state.
@@ -67,6 +75,12 @@ pub struct Watcher {
     subscribers: BTreeSet<Connection>,
     permits: Permits,
     started: bool,
+    /// Whether the log was there once as far as the writer had it, so that blocks may be followed.
+    whole: bool,
+    /// Since when the log is waited for, in monotonic milliseconds.
+    begun_ms: Option<u64>,
+    /// How long it may take before somebody is told.
+    patience_ms: u64,
 }
 
 impl Watcher {
@@ -89,7 +103,10 @@ impl Watcher {
             let network = one.network;
             let chain = Chain::new(one.clone(), clock.monotonic_ms)
                 .map_err(|problem| SettingsError::Chain { network, problem })?;
-            if networks.insert(network, Followed { chain, coins: Coins::default() }).is_some() {
+            if networks
+                .insert(network, Followed { chain, coins: Coins::default(), held: Held::default() })
+                .is_some()
+            {
                 return Err(SettingsError::Repeated { network });
             }
         }
@@ -110,59 +127,10 @@ impl Watcher {
             subscribers: BTreeSet::new(),
             permits: Permits::default(),
             started: false,
+            whole: false,
+            begun_ms: None,
+            patience_ms: settings.chains.iter().map(|one| one.stall_ms).max().unwrap_or_default(),
         })
-    }
-
-    /// Takes up one stored change at a restart, in the order in which they were persisted.
-    ///
-    /// # Errors
-    /// It does not fit the ones before: the store is damaged, and the watcher must not start.
-    pub fn restore(&mut self, change: Change) -> Result<(), RestoreError> {
-        match change {
-            Change::Entries { from, entries } => {
-                let size = self.follower.fold().size();
-                if from != size {
-                    return Err(RestoreError::Log(FollowError::Gap { from, size }));
-                }
-                self.follower.restore(&entries).map_err(RestoreError::Log)?;
-                self.alarms.note(&entries);
-                Ok(())
-            }
-            Change::Cosigned(head) => self.follower.restore_head(head).map_err(RestoreError::Log),
-            Change::Alarm(raised) => {
-                let (alarm, trip) = *raised;
-                let own = self.secret.public();
-                let broken = |what| move |_| RestoreError::Statement { what };
-                alarm.clone().verify(&own).map_err(broken("alarm"))?;
-                if let Some(trip) = &trip {
-                    trip.clone().verify(&own).map_err(broken("trip"))?;
-                }
-                self.alarms.keep((alarm, trip));
-                Ok(())
-            }
-            Change::Connected { network, header, coins } => {
-                let followed =
-                    self.networks.get_mut(&network).ok_or(RestoreError::NotFollowed { network })?;
-                let tip = followed
-                    .chain
-                    .restore_connected(&header)
-                    .map_err(|problem| RestoreError::Chain { network, problem })?;
-                if (coins.height, coins.hash) != (tip.height, tip.hash) {
-                    return Err(RestoreError::Apart { network, tip });
-                }
-                followed.coins.apply(&coins).map_err(|problem| RestoreError::Coins { network, problem })
-            }
-            Change::Disconnected { network, hash } => {
-                let followed =
-                    self.networks.get_mut(&network).ok_or(RestoreError::NotFollowed { network })?;
-                followed
-                    .chain
-                    .restore_disconnected(hash)
-                    .map_err(|problem| RestoreError::Chain { network, problem })?;
-                followed.coins.disconnect();
-                Ok(())
-            }
-        }
     }
 
     /// Takes what came.
@@ -171,6 +139,7 @@ impl Watcher {
         if !core::mem::replace(&mut self.started, true) {
             // How long a restart took says nothing about the nodes.
             self.networks.values_mut().for_each(|followed| followed.chain.begin(clock.monotonic_ms));
+            self.begun_ms = Some(clock.monotonic_ms);
             self.judge_again(clock, &mut step);
         }
         match event {
@@ -192,6 +161,7 @@ impl Watcher {
                     self.node(clock, network, FromNode::Tick, &mut step);
                 }
                 self.judge_waiting(clock, &mut step);
+                self.withheld(clock, &mut step);
             }
         }
         self.permit(clock, step)
@@ -241,8 +211,12 @@ impl Watcher {
                 size: self.follower.fold().size(),
                 epoch: self.follower.fold().breaker().epoch(),
             },
-            (Role::Writer, Request::Extend { from, entries, checkpoint }) => {
-                self.extend(clock, fresh, (from, entries), &checkpoint, step)
+            (Role::Writer, Request::Extend { from, entries, checkpoint, newest }) => {
+                let response = self.extend(clock, fresh, (from, entries), &checkpoint, step);
+                if matches!(response, Response::Cosigned { .. }) {
+                    self.complete(clock, newest, step);
+                }
+                response
             }
             (Role::Writer, Request::Lease { challenges }) => self.lease(clock, challenges),
             (Role::Writer, Request::Alarms { from: count }) => return self.subscribe(from, count, step),
@@ -276,9 +250,11 @@ impl Watcher {
     ) -> Response {
         match self.follower.extend(from, &entries, checkpoint, clock.wall) {
             Ok(followed) => {
-                self.alarms.note(&entries);
+                self.alarms.note(&self.secret.public(), &entries);
+                let overtaken = self.overtaken(&entries);
                 step.persist.push(Change::Entries { from, entries });
                 step.persist.push(Change::Cosigned(followed.head));
+                overtaken.into_iter().for_each(|network| self.follow_anew(clock, network, step));
                 self.judge_waiting(clock, step);
                 Response::Cosigned { size: followed.head.size, line: followed.line, challenge: fresh }
             }
@@ -298,9 +274,16 @@ impl Watcher {
             let problem = "an entry of the log did not follow from those before it".to_owned();
             return refuse("log-not-followed", problem);
         }
-        if let Some(blind) = self.networks.values().find(|followed| !followed.chain.is_current()) {
-            let (network, tip) = (blind.chain.network(), blind.chain.tip());
-            let problem = format!("this watcher does not see {network} beyond height {}", tip.height);
+        if let Some(refused) = self.not_whole() {
+            return refused;
+        }
+        let assets = self.seen();
+        if assets.is_empty() {
+            let tip = |followed: &Followed| {
+                format!("{} at {}", followed.chain.network(), followed.chain.tip().height)
+            };
+            let tips: Vec<String> = self.networks.values().map(tip).collect();
+            let problem = format!("this watcher sees no chain's tip; it is on {}", tips.join(", "));
             return refuse("chain-not-current", problem);
         }
         // The log's epoch does not know of such a trip. Signers that the trip does not reach must not go on by a lease from
@@ -310,8 +293,17 @@ impl Watcher {
         }
         let TreeHead { size, root } = self.follower.head();
         let epoch = self.follower.fold().breaker().epoch();
-        let lease = Lease { by: self.me.clone(), challenges, epoch, size, root, at: clock.wall };
+        let lease = Lease { by: self.me.clone(), challenges, assets, epoch, size, root, at: clock.wall };
         Response::Lease(Box::new(Signed::sign(lease, &self.secret)))
+    }
+
+    /// The assets whose chains are seen up to their tips; where an asset has several networks, all of them.
+    fn seen(&self) -> BTreeSet<Asset> {
+        let (current, blind): (Vec<_>, Vec<_>) =
+            self.networks.values().partition(|followed| followed.chain.is_current());
+        let asset = |followed: &&Followed| followed.chain.network().asset();
+        let blind: BTreeSet<Asset> = blind.iter().map(asset).collect();
+        current.iter().map(asset).filter(|asset| !blind.contains(asset)).collect()
     }
 
     fn subscribe(&mut self, to: Connection, count: u64, step: &mut Step) {
@@ -331,7 +323,15 @@ impl Watcher {
 
     fn node(&mut self, clock: Clock, network: Network, from: FromNode, step: &mut Step) {
         let Some(followed) = self.networks.get_mut(&network) else { return };
-        for output in followed.chain.step(clock.monotonic_ms, from) {
+        if !self.whole {
+            return followed.held.note(&from);
+        }
+        let outputs = followed.chain.step(clock.monotonic_ms, from);
+        self.outputs(clock, network, outputs, step);
+    }
+
+    fn outputs(&mut self, clock: Clock, network: Network, outputs: Vec<Output>, step: &mut Step) {
+        for output in outputs {
             match output {
                 Output::Send(message) => step.effects.push(Effect::Node { network, message }),
                 Output::Fact(fact) => self.fact(clock, network, fact, step),
@@ -397,7 +397,7 @@ impl Watcher {
             return;
         }
         match spends::find(self.follower.fold(), &followed.coins, network, tx, place) {
-            Finding::Nothing => {}
+            Finding::Nothing | Finding::Unsettled => {}
             Finding::Invalid => self.invalid = self.invalid.saturating_add(1),
             Finding::Explained => {
                 self.waiting.end(&txid);

@@ -63,6 +63,14 @@ pub(crate) enum Check {
     Load,
 }
 
+/// How the tests are built. What takes many runs is worth a longer build; what starts the daemons takes those that the
+/// plain build made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Build {
+    Plain,
+    Optimised,
+}
+
 enum Finding {
     Passed,
     Failed,
@@ -116,8 +124,8 @@ impl Check {
 
     fn run(self, workspace: &Workspace, args: &Args) -> Result<Finding> {
         match self {
-            Self::Seeds => tests(workspace, "kuraban-sim"),
-            Self::Nodes => tests(workspace, "kuraban-guardd"),
+            Self::Seeds => tests(workspace, "kuraban-sim", Build::Optimised),
+            Self::Nodes => tests(workspace, "kuraban-guardd", Build::Plain),
             Self::Fuzz => fuzz(workspace, args.fuzz_minutes),
             Self::Mutants => mutants(workspace, args.mutants_part.as_deref()),
             Self::Demo => own(workspace, &["demo", "--node", "bitcoind", "--json"]),
@@ -131,14 +139,18 @@ fn finding(pass: bool) -> Finding {
 }
 
 /// The tests of one member, with all seeds and both nodes.
-fn tests(workspace: &Workspace, member: &str) -> Result<Finding> {
+fn tests(workspace: &Workspace, member: &str, build: Build) -> Result<Finding> {
     if !workspace.has_member(member) {
         return Ok(Finding::DidNotRun("the crate is not in this workspace"));
     }
     let bitcoind = Some(bitcoind::ensure_bitcoind()?);
     let surroundings = Surroundings { litecoind: ensure_litecoind()?, bitcoind, seeds: SEEDS };
     ensure_nginx()?;
-    let mut command = ensure_nextest().command("soak", &["-p", member]);
+    let runner = ensure_nextest();
+    let mut command = runner.command("soak", &["-p", member]);
+    if build == Build::Optimised {
+        command.args([runner.profile_option(), "soak"]);
+    }
     surroundings.tell(&mut command);
     Ok(finding(succeeds(command.current_dir(&workspace.root))?))
 }

@@ -11,7 +11,7 @@ use crate::setup::{Runner, ensure_litecoind, ensure_nextest, ensure_nginx};
 use crate::{Outcome, bitcoind, say};
 
 /// Seeds of the simulator in every run of the tests; `cargo xtask soak` takes more.
-const SEEDS: u32 = 500;
+const SEEDS: u32 = 830;
 
 /// What tests find in their environment.
 pub(crate) struct Surroundings {
@@ -58,6 +58,14 @@ pub(crate) fn test() -> Result<Outcome> {
 }
 
 impl Runner {
+    /// The option that names a profile of `Cargo.toml`.
+    pub(crate) const fn profile_option(self) -> &'static str {
+        match self {
+            Self::Nextest => "--cargo-profile",
+            Self::CargoTest => "--profile",
+        }
+    }
+
     /// The command that runs tests of the chosen packages, under a profile of `.config/nextest.toml`.
     pub(crate) fn command(self, profile: &str, packages: &[&str]) -> Command {
         let mut command = cargo();

@@ -114,7 +114,11 @@ impl Chains {
                 followed.coins.disconnect();
                 followed.tip = Some(chain.tip().height);
             }
-            Change::Entries { .. } | Change::Cosigned(_) | Change::Alarm(_) => {
+            Change::Entries { .. }
+            | Change::Cosigned(_)
+            | Change::Alarm(_)
+            | Change::Whole
+            | Change::Anew { .. } => {
                 return Err(RestoreError::Stranger);
             }
         }

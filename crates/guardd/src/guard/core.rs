@@ -212,7 +212,7 @@ impl Core {
                 self.outlets.figures.set(Figure::WitnessedSize, "", size);
                 self.witnessed = Some(checkpoint);
             }
-            Effect::Send(to, request) => self.job(&to, Job::Ask(Box::new(request))),
+            Effect::Send(to, request) => self.job(&to, Job::Ask(request)),
             Effect::SendEntries { to, from, until } => self.job(&to, Job::Entries { from, until }),
             Effect::Broadcast(network, bytes) => self.broadcast(network, &bytes),
             Effect::Reply(token, reply) => {

@@ -163,7 +163,7 @@ fn serve(
             Ok(Job::Ask(request)) => (*request, false),
             Ok(Job::Entries { from, until }) => {
                 let (entries, checkpoint) = store.extension(from, until, ENTRIES_MAX, ENTRIES_BYTES_MAX)?;
-                (Request::Extend { from, entries, checkpoint }, true)
+                (Request::Extend { from, entries, checkpoint, newest: until }, true)
             }
             Err(RecvTimeoutError::Timeout) => {
                 ask(&mut connection, &Request::Status)?;

@@ -253,6 +253,8 @@ fn tell(change: &Change, arrived: Option<Instant>, raised: Moment) {
             tracing::error!(rule, subject, arrived_us, raised_us, tripped, detail, "alarm");
         }
         Change::Disconnected { network, hash } => tracing::warn!(%network, %hash, "block-undone"),
+        Change::Whole => tracing::info!("log-whole"),
+        Change::Anew { network } => tracing::warn!(%network, "following-anew"),
         Change::Entries { .. } | Change::Cosigned(_) | Change::Connected { .. } => {}
     }
 }

@@ -211,9 +211,11 @@ impl Exchange {
         place.write("watch.toml", &format!("{before}{}", writer.signers_toml()));
         place.init_watch();
         let watcher = place.start_watch();
-        watcher.event("caught-up");
+        watcher.event("started");
         let process = writer.start();
         process.event("caught-up");
+        // It follows no block before the writer has shown it the log.
+        watcher.event("caught-up");
         Self { node, writer, process, _signers: signers, _watcher: watcher }
     }
 

@@ -30,6 +30,9 @@ struct World {
     place: Place,
     watch: Process,
     gate: Process,
+    /// The log's first entry, as the writer sent it, and the watcher's answer.
+    extend: Request,
+    cosigned: Response,
 }
 
 impl World {
@@ -38,11 +41,15 @@ impl World {
         let place = Place::new(&node.p2p);
         place.init_watch();
         let (watch, gate) = (place.start_watch(), place.start_gate());
+        watch.event("started");
+        let extend = opened();
+        let cosigned = put(&mut place.link(WRITER), &extend);
+        watch.event("log-whole");
         let caught_up = watch.event("caught-up");
         assert_eq!(caught_up["height"].as_u64(), Some(103));
         gate.event("permit-open");
         until("open", || place.withdrawals() == 200);
-        Self { node, place, watch, gate }
+        Self { node, place, watch, gate, extend, cosigned }
     }
 
     /// Kills the watcher and starts it again on its store.
@@ -218,6 +225,23 @@ fn random(count: &mut u64) -> [u8; 32] {
     *Digest::sha256(&[b"test", &count.to_be_bytes()]).as_bytes()
 }
 
+/// The log as a writer opens it.
+fn opened() -> Request {
+    let mut writer = Coordinator::new(&kit::machine(WRITER), place::charter(), kit::log_key());
+    let mut count = 0;
+    let now = kuraban_guardd::clock::wall;
+    writer.open(now(), 3650, &mut || random(&mut count)).unwrap();
+    writer.step(now(), Event::Tick, &mut || random(&mut count));
+    let persisted =
+        writer.flush(now(), &mut || random(&mut count)).into_iter().find_map(|effect| match effect {
+            Effect::Persist { from, entries, checkpoint } => {
+                Some(Request::Extend { from, entries, checkpoint, newest: 1 })
+            }
+            _ => None,
+        });
+    persisted.unwrap()
+}
+
 fn put(link: &mut kuraban_link::Connection, request: &Request) -> Response {
     link.send(&request.encode()).unwrap();
     Response::decode(&link.recv().unwrap()).unwrap()
@@ -227,21 +251,8 @@ fn put(link: &mut kuraban_link::Connection, request: &Request) -> Response {
 fn a_writers_log_is_cosigned_leased_and_still_there_after_a_kill() {
     let mut world = World::new();
     let mut link = world.place.link(WRITER);
-    let mut writer = Coordinator::new(&kit::machine(WRITER), place::charter(), kit::log_key());
-    let mut count = 0;
-    let now = kuraban_guardd::clock::wall;
-    writer.open(now(), 3650, &mut || random(&mut count)).unwrap();
-    writer.step(now(), Event::Tick, &mut || random(&mut count));
-    let persisted =
-        writer.flush(now(), &mut || random(&mut count)).into_iter().find_map(|effect| match effect {
-            Effect::Persist { from, entries, checkpoint } => {
-                Some(Request::Extend { from, entries, checkpoint })
-            }
-            _ => None,
-        });
-    let extend = persisted.unwrap();
+    let (extend, cosigned) = (world.extend.clone(), world.cosigned.clone());
     let lease = Request::Lease { challenges: vec![[5; 32]] };
-    let cosigned = put(&mut link, &extend);
     let Response::Cosigned { size, line, challenge } = cosigned else { panic!("{cosigned:?}") };
     assert_eq!(size, 1);
     let Response::Lease(first) = put(&mut link, &lease) else { panic!("no lease") };
@@ -310,7 +321,8 @@ fn a_writer_that_asks_for_alarms_gets_those_from_before_and_those_that_come() {
     }
 }
 
-/// Blocks, a reorganisation and a theft go on while the watcher dies again and again, at first before it has synced.
+/// Blocks, a reorganisation and a theft go on while the watcher dies again and again, at first before it has the log and then
+/// before it has synced.
 #[test]
 fn a_watcher_that_is_killed_at_any_moment_misses_nothing() {
     let node = Node::start();
@@ -320,6 +332,10 @@ fn a_watcher_that_is_killed_at_any_moment_misses_nothing() {
     let theft = node.theft(0);
     for round in 0..12_u64 {
         let mut watch = place.start_watch();
+        if round == 3 {
+            watch.event("started");
+            put(&mut place.link(WRITER), &opened());
+        }
         if round == 6 {
             node.send(&theft);
         }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use kuraban_base::{Digest, Instant, MachineId};
+use kuraban_base::{Asset, Digest, Instant, MachineId};
 use kuraban_chain::btc::{Tx, TxOut, verify_input};
 use kuraban_link::{Connection, LinkError};
 use kuraban_vault::{
@@ -170,7 +170,7 @@ impl Exchange {
     pub(crate) fn extend(&self, from: u64, until: u64) -> Request {
         let place = |index: u64| usize::try_from(index).unwrap();
         let entries = self.disk[place(from)..place(until)].to_vec();
-        Request::Extend { from, entries, checkpoint: self.checkpoints[&until].clone() }
+        Request::Extend { from, entries, checkpoint: self.checkpoints[&until].clone(), newest: until }
     }
 
     fn ask(&mut self, id: MachineId, request: &Request) -> Event {
@@ -205,7 +205,7 @@ impl Exchange {
     fn watch(&mut self, request: &Request) -> Response {
         match request {
             Request::Status => Response::Status { size: self.watcher.fold().size(), epoch: 0 },
-            Request::Extend { from, entries, checkpoint } => {
+            Request::Extend { from, entries, checkpoint, newest: _ } => {
                 let followed = self.watcher.extend(*from, entries, checkpoint, now()).unwrap();
                 Response::Cosigned { size: followed.head.size, line: followed.line, challenge: [0; 32] }
             }
@@ -214,6 +214,7 @@ impl Exchange {
                 let lease = Lease {
                     by: kit::machine(4),
                     challenges: challenges.clone(),
+                    assets: [Asset::Btc].into(),
                     epoch: self.watcher.fold().breaker().epoch(),
                     size: head.size,
                     root: head.root,

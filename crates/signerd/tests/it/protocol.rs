@@ -67,7 +67,7 @@ fn nonsense_is_answered_and_the_conversation_goes_on() {
 #[test]
 fn each_role_may_ask_only_its_own() {
     let daemon = Home::with_store(1).start();
-    let extend = Request::Extend { from: 0, entries: Vec::new(), checkpoint: Vec::new() };
+    let extend = Request::Extend { from: 0, entries: Vec::new(), checkpoint: Vec::new(), newest: 0 };
     let rows = [
         (WATCHER, extend.clone(), "request-not-allowed"),
         (WRITER, trip(WATCHER), "request-not-allowed"),
@@ -101,8 +101,9 @@ fn a_log_that_forks_is_not_followed_before_or_after_a_kill() {
     else {
         panic!("nothing was logged");
     };
-    let forked = |from| Request::Extend { from, entries: Vec::new(), checkpoint: checkpoint.clone() };
-    let again = Request::Extend { from: 0, entries, checkpoint: checkpoint.clone() };
+    let forked =
+        |from| Request::Extend { from, entries: Vec::new(), checkpoint: checkpoint.clone(), newest: 0 };
+    let again = Request::Extend { from: 0, entries, checkpoint: checkpoint.clone(), newest: 0 };
     for killed in [false, true] {
         if killed {
             exchange.restart(&id);

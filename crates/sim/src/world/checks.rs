@@ -110,8 +110,14 @@ impl World {
 
     /// After every step.
     pub(super) fn check(&mut self) {
-        let late = |seen_ms: u64| self.now_ms > seen_ms.saturating_add(ALARM_MS_MAX);
-        let late = self.oracle.thefts.iter().find(|(_, theft)| !theft.alarmed && late(theft.seen_ms));
+        let there_ms = self.watcher.there_ms();
+        let late = |seen_ms: u64| self.now_ms > seen_ms.max(there_ms).saturating_add(ALARM_MS_MAX);
+        // What the evacuation drove out before the watcher could ask for it has taken nothing.
+        let late = self
+            .oracle
+            .thefts
+            .iter()
+            .find(|(txid, theft)| !theft.alarmed && late(theft.seen_ms) && self.node.holds(txid));
         if let Some((txid, theft)) = late {
             let detail = format!("{txid} was seen at {} ms and raised no alarm", theft.seen_ms);
             self.violate(Rule::NotAlarmed, detail);
@@ -122,8 +128,11 @@ impl World {
 
     /// Soon after a trip nothing of the vault is left where nothing spends it, unless it is worth no fee.
     fn check_evacuation(&mut self) {
+        if self.now_ms < self.watcher.there_ms().saturating_add(EVACUATION_MS_MAX) {
+            return;
+        }
         let due = self.oracle.evacuation_due(self.now_ms, EVACUATION_MS_MAX);
-        if !due || self.scenario.mode != Mode::Thief {
+        if !due || !self.scenario.mode.thief() {
             return;
         }
         let in_pool = self.node.chain.mempool().flat_map(|(_, entry)| &entry.tx.inputs);
@@ -150,10 +159,10 @@ impl World {
     pub(super) fn settled(&self) -> bool {
         match self.scenario.mode {
             Mode::Rogue | Mode::RogueAndTraitor | Mode::Hoarder | Mode::Rollback => true,
-            Mode::Thief => {
+            Mode::Thief | Mode::AnewThief => {
                 self.thief.last_ms.is_some_and(|at| self.now_ms >= at.saturating_add(AFTERMATH_MS))
             }
-            Mode::Calm | Mode::Faults | Mode::Traitor | Mode::Outage => {
+            Mode::Calm | Mode::Faults | Mode::Traitor | Mode::Anew | Mode::Outage => {
                 let told = |gist: &Gist| matches!(gist, Gist::Request { .. } | Gist::Approval { .. });
                 let heard = self.people.wishes.iter().all(|wish| wish.told || !told(&wish.gist));
                 heard && self.writer.runs() && self.waiting().is_empty()
@@ -176,13 +185,14 @@ impl World {
     /// The last questions.
     pub(super) fn finish(&mut self) {
         self.check_acknowledged();
-        let calm = matches!(self.scenario.mode, Mode::Calm | Mode::Faults | Mode::Traitor | Mode::Outage);
+        let finishes = [Mode::Calm, Mode::Faults, Mode::Traitor, Mode::Anew, Mode::Outage];
+        let calm = finishes.contains(&self.scenario.mode);
         if calm && !self.settled() {
             let waiting = self.waiting().join(", ");
             let unheard = self.people.wishes.iter().filter(|wish| !wish.told).count();
             self.violate(Rule::Stuck, format!("{waiting}; {unheard} wishes without an answer"));
         }
-        if self.scenario.mode == Mode::Thief && self.thief.last_ms.is_none() {
+        if self.scenario.mode.thief() && self.thief.last_ms.is_none() {
             self.violate(Rule::Stuck, "the thief found nothing to steal".to_owned());
         }
         let paid = self.node.blocks().flat_map(|(_, block)| &block.txs);

@@ -85,6 +85,8 @@ pub(super) enum What {
     Node(u64, Box<FromNode>),
     /// A foe takes his turn.
     Foe,
+    /// The watcher's store is lost.
+    Anew,
     /// A signer's disk is set back.
     SetBack(u8),
     /// Faults stop.
@@ -153,6 +155,8 @@ impl World {
             | Mode::Faults
             | Mode::Rogue
             | Mode::Thief
+            | Mode::Anew
+            | Mode::AnewThief
             | Mode::Hoarder
             | Mode::Outage
             | Mode::Rollback => None,
@@ -226,6 +230,10 @@ impl World {
             let number = self.random.pick(&super::realm::SIGNERS).copied().unwrap_or(1);
             self.set_back_later(number);
         }
+        if self.scenario.mode.anew() {
+            let at_ms = self.random.within(5000, 90_000);
+            self.at(at_ms, What::Anew);
+        }
         let rogue = self.scenario.mode.rogue();
         let faulty_ms = if rogue { FOUL_MS } else { self.random.within(FAULTS_MS / 2, FAULTS_MS) };
         self.after(if self.scenario.mode == Mode::Calm { 1 } else { faulty_ms }, What::Heal);
@@ -256,6 +264,7 @@ impl World {
             What::JoinNode => self.join_node(),
             What::Node(number, from) => self.node_message(number, *from),
             What::Foe => self.foe(),
+            What::Anew => self.lose_watchers_store(),
             What::SetBack(number) => self.set_back(number),
             What::Heal => self.heal(),
         }
@@ -271,7 +280,7 @@ impl World {
     fn foe(&mut self) {
         self.rogue_turn();
         self.thief_turn();
-        if self.scenario.mode.rogue() || self.scenario.mode == Mode::Thief {
+        if self.scenario.mode.rogue() || self.scenario.mode.thief() {
             let pause = self.random.within(100, 400);
             self.after(pause, What::Foe);
         }

@@ -29,6 +29,8 @@ impl Night {
             | Mode::Traitor
             | Mode::RogueAndTraitor
             | Mode::Thief
+            | Mode::Anew
+            | Mode::AnewThief
             | Mode::Rollback => None,
             Mode::Hoarder => {
                 let length_ms = random.within(24 * 60 - 30, 24 * 60 + 30).saturating_mul(MINUTE_MS);

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use kuraban_base::Height;
+use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::{Block, BlockHash, OutPoint, Tx, TxOut};
 use kuraban_vault::{
     coordinator::{Coin, Event},
@@ -97,6 +97,12 @@ impl Node {
     /// A coin that was the vault's at some time.
     pub(super) fn own(&self, outpoint: &OutPoint) -> Option<&OwnCoin> {
         self.made.get(outpoint)
+    }
+
+    /// Whether a transaction waits in the mempool or stands in the chain.
+    pub(super) fn holds(&self, txid: &Txid) -> bool {
+        let waits = self.chain.mempool().any(|(other, _)| other == txid);
+        waits || self.blocks().flat_map(|(_, block)| &block.txs).any(|tx| tx.txid() == *txid)
     }
 
     /// Whether a transaction spends the vault's coins.

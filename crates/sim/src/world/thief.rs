@@ -39,7 +39,7 @@ impl Thief {
     pub(super) fn new(mode: Mode, random: &mut Random) -> Self {
         let first = random.within(2000, 60_000);
         let second = first.saturating_add(random.within(300, 20_000));
-        let plan = if mode == Mode::Thief { vec![first, second] } else { Vec::new() };
+        let plan = if mode.thief() { vec![first, second] } else { Vec::new() };
         let reset_ms = random.one_in(2).then(|| second.saturating_add(random.within(1000, 40_000)));
         let lacks = random.pick(&SIGNERS).copied().unwrap_or(1);
         let miner = random.one_in(4);
@@ -49,7 +49,7 @@ impl Thief {
 
 impl World {
     pub(super) fn thief_turn(&mut self) {
-        if self.scenario.mode != Mode::Thief {
+        if !self.scenario.mode.thief() {
             return;
         }
         if self.thief.plan.first().is_some_and(|at| *at <= self.now_ms) {

@@ -24,6 +24,9 @@ use super::{
     realm::{self, Machine, NETWORK, SIGNERS, realm},
 };
 
+/// How long a watcher that is set up anew may take to be there: to start, to get the log, and to follow all blocks.
+const ANEW_MS_MAX: u64 = 20_000;
+
 /// The watcher and its disk.
 pub(super) struct WatcherSide {
     state: Option<Box<Watcher>>,
@@ -37,6 +40,8 @@ pub(super) struct WatcherSide {
     /// Transactions that the node announced on it.
     announced: BTreeSet<Txid>,
     tip: Option<BlockHash>,
+    /// When it was set up anew.
+    anew_ms: Option<u64>,
     /// A signer that it cannot reach, whatever happens.
     pub(super) cut: Option<u8>,
 }
@@ -51,8 +56,14 @@ impl WatcherSide {
             node: None,
             announced: BTreeSet::new(),
             tip: None,
+            anew_ms: None,
             cut,
         }
+    }
+
+    /// From when on it must see what happens, after it was set up anew; 0 if it never was.
+    pub(super) fn there_ms(&self) -> u64 {
+        self.anew_ms.map_or(0, |at_ms| at_ms.saturating_add(ANEW_MS_MAX))
     }
 
     pub(super) const fn runs(&self) -> bool {
@@ -109,11 +120,24 @@ impl World {
                 return self.violate(Rule::NotRestored, format!("the watcher: {problem}"));
             }
         }
+        if self.has(Flaw::FollowsEarly) && self.watcher.disk.is_empty() {
+            realm::sure(watcher.restore(Change::Whole));
+        }
         self.watcher.state = Some(Box::new(watcher));
         self.join_node_later();
         for signer in SIGNERS {
             self.greet_later(signer);
         }
+    }
+
+    /// The watcher's machine is gone; another is set up in its place.
+    pub(super) fn lose_watchers_store(&mut self) {
+        self.count("watchers set up anew");
+        if self.watcher.runs() {
+            self.crash(Machine::Watcher);
+        }
+        self.watcher.disk.clear();
+        self.watcher.anew_ms = Some(self.now_ms);
     }
 
     /// One event; its answer to `connection`, if there is one.
@@ -169,6 +193,8 @@ impl World {
                     }
                 }
                 Change::Cosigned(_) if self.has(Flaw::WatcherForgets) => continue,
+                Change::Whole => self.count("logs whole"),
+                Change::Anew { .. } => self.count("chains followed anew"),
                 Change::Cosigned(_) | Change::Connected { .. } | Change::Disconnected { .. } => {}
             }
             self.watcher.disk.push(change.encode());

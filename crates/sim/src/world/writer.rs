@@ -18,6 +18,9 @@ use super::{
     rogue::Rogue,
 };
 
+/// Entries in one message, where the log comes in pieces.
+const PIECE: u64 = 25;
+
 /// Who writes.
 pub(super) enum Writing {
     Down,
@@ -166,12 +169,13 @@ impl World {
             Effect::Publish { size, .. } => self.say(|| format!("a quorum co-signed {size} entries")),
             Effect::Send(id, request) => {
                 if let Some(machine) = Machine::of(&id) {
-                    self.request(machine, request);
+                    self.request(machine, *request);
                 }
             }
             Effect::SendEntries { to, from, until } => {
                 let mixed = self.has(Flaw::CheckpointsMixed);
-                let request = self.writer.extension(from, until, mixed);
+                let most = if self.scenario.mode.anew() { PIECE } else { u64::MAX };
+                let request = self.writer.extension(from, until, (most, mixed));
                 if let (Some(machine), Some(request)) = (Machine::of(&to), request) {
                     self.request(machine, request);
                 }
@@ -230,13 +234,16 @@ impl World {
 }
 
 impl WriterSide {
-    /// Entries from the disk, up to a checkpoint not beyond `until`.
-    fn extension(&self, from: u64, until: u64, mixed: bool) -> Option<Request> {
-        let (size, checkpoint) = self.checkpoints.range(from..=until).next_back()?;
+    /// Entries from the disk, up to a checkpoint not beyond `until`: so many at the most, if there is one between.
+    fn extension(&self, from: u64, until: u64, (most, mixed): (u64, bool)) -> Option<Request> {
+        let some = self.checkpoints.range(from..=until.min(from.saturating_add(most))).next_back();
+        let some = some.filter(|(size, _)| **size > from || from == until);
+        let (size, checkpoint) =
+            some.or_else(|| self.checkpoints.range(from.saturating_add(1)..=until).next())?;
         let checkpoint = if mixed { self.checkpoints.values().next()? } else { checkpoint };
         let range = usize::try_from(from).ok()?..usize::try_from(*size).ok()?;
         let entries = self.disk.get(range)?.to_vec();
-        Some(Request::Extend { from, entries, checkpoint: checkpoint.clone() })
+        Some(Request::Extend { from, entries, checkpoint: checkpoint.clone(), newest: until })
     }
 }
 

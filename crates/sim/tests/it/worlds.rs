@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kuraban_sim::world::{Flaw, Mode, Outcome, Rule, Scenario, run};
 
 /// How many worlds all modes share; `KURABAN_SEEDS` says otherwise.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 830;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -102,6 +102,16 @@ fn a_theft_is_noticed_stopped_and_the_rest_moved() {
 }
 
 #[test]
+fn a_watcher_that_is_set_up_anew_stops_nothing_in_vain() {
+    check(Mode::Anew, &["watchers set up anew", "confirmed spends", "crashes", "reorganisations"]);
+}
+
+#[test]
+fn a_watcher_that_is_set_up_anew_notices_thefts() {
+    check(Mode::AnewThief, &["watchers set up anew", "thefts", "alarms", "resets"]);
+}
+
+#[test]
 fn a_hostile_writer_that_hoards_receipts_gets_no_more_than_a_days_allowance_signed_in_a_day() {
     check(
         Mode::Hoarder,
@@ -143,8 +153,6 @@ fn worlds_that_once_failed() {
         // An evacuation that was lost on its way to the node was not sent again for half a minute.
         (Mode::Thief, 234),
         (Mode::Thief, 369),
-        // Half of the witnesses had nothing to do, and their cosignatures stayed old.
-        (Mode::Outage, 60),
     ];
     for (mode, seed) in worlds {
         live(mode, seed);
@@ -238,6 +246,11 @@ fn a_watcher_that_sees_nothing_is_noticed() {
 #[test]
 fn a_watcher_that_forgets_the_log_is_noticed() {
     finds(Flaw::WatcherForgets, Mode::Faults, Rule::StoppedInVain);
+}
+
+#[test]
+fn a_watcher_that_follows_blocks_before_it_has_the_log_is_noticed() {
+    finds(Flaw::FollowsEarly, Mode::Anew, Rule::StoppedInVain);
 }
 
 #[test]

@@ -36,11 +36,12 @@ impl Coordinator {
         let known = |other: &Alarm| {
             other.by == claim.by && other.rule == claim.rule && other.subject == claim.subject
         };
-        if self.fold.alarms().iter().any(known) || self.append(now, Body::AlarmRaised(alarm), fresh).is_err()
-        {
+        let known = self.fold.alarms().iter().any(known);
+        if !known && self.append(now, Body::AlarmRaised(alarm), fresh).is_err() {
             return;
         }
-        if let Some(trip) = trip {
+        let news = |trip: &Signed<Trip>| !self.fold.has_trip(trip.claim_unverified());
+        if let Some(trip) = trip.filter(news) {
             // A trip that does not verify comes from outside and is dropped; the alarm stands without it.
             drop(self.append(now, Body::BreakerTripped(trip), fresh));
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use kuraban_base::{Instant, MachineId, PayoutId, Txid};
+use kuraban_base::{Asset, Instant, MachineId, PayoutId, Txid};
 use kuraban_chain::btc::{Digests, EcdsaSignature, PublicKey, Tx, TxOut};
 use kuraban_proof::SignedCheckpoint;
 
@@ -93,10 +93,32 @@ pub(super) struct Round {
     met: bool,
 }
 
-/// The latest lease.
+/// The latest lease of each watcher.
 #[derive(Debug, Default)]
 pub(super) struct Leasing {
-    lease: Option<(Signed<Lease>, Vec<MachineId>, Instant)>,
+    leases: BTreeMap<MachineId, Leased>,
+}
+
+/// A lease, the signers whose challenges it answers, and when it came.
+#[derive(Debug)]
+struct Leased {
+    lease: Signed<Lease>,
+    signers: Vec<MachineId>,
+    at: Instant,
+}
+
+impl Leased {
+    /// Whether the signer may still take it, at this epoch of the breaker.
+    fn holds(&self, now: Instant, signer: &MachineId, epoch: u64) -> bool {
+        let young = now.ms_since(self.at) < CHALLENGE_MS_MAX;
+        young && self.signers.contains(signer) && self.lease.claim_unverified().epoch == epoch
+    }
+
+    /// Whether it reaches this entry of a payout in this asset.
+    fn reaches(&self, index: u64, asset: Asset) -> bool {
+        let lease = self.lease.claim_unverified();
+        index < lease.size && lease.assets.contains(&asset)
+    }
 }
 
 /// What has been asked and answered for one payout.
@@ -224,7 +246,7 @@ impl Coordinator {
             }
             (Inflight::Extend, _) => peer.estranged = true,
             (Inflight::Lease(signers), Response::Lease(lease)) => {
-                self.lease.lease = Some((*lease, signers, now));
+                self.lease.leases.insert(id.clone(), Leased { lease: *lease, signers, at: now });
             }
             (Inflight::Sign(items), Response::Receipts(answers)) => {
                 self.receipts(now, id, &items, answers, fresh)
@@ -266,7 +288,7 @@ impl Coordinator {
         for id in ids {
             let Some(peer) = self.peers.get(&id).filter(|peer| peer.idle(now)) else { continue };
             let next = match (peer.size, peer.role) {
-                (None, _) => Some((Inflight::Status, Effect::Send(id.clone(), Request::Status))),
+                (None, _) => Some((Inflight::Status, Effect::Send(id.clone(), Box::new(Request::Status)))),
                 (Some(size), Role::Signer) => {
                     self.release_request(now, &id).or_else(|| self.sign_request(now, &id)).or_else(|| {
                         self.entries_request(&id, size).or_else(|| self.refresh_request(now, &id, size))
@@ -361,21 +383,27 @@ impl Coordinator {
         need: Need,
     ) -> Option<(Vec<u8>, Signed<Lease>, Vec<PayoutId>)> {
         let witnessed = self.witnessed.as_ref()?;
-        let (lease, signers, at) = self.lease.lease.as_ref()?;
-        let (covered, leased) = (witnessed.head().size, lease.claim_unverified().size);
+        let covered = witnessed.head().size;
         let peer = self.peers.get(id)?;
-        let fresh = signers.contains(id) && now.ms_since(*at) < CHALLENGE_MS_MAX;
-        let epoch = lease.claim_unverified().epoch == self.fold.breaker().epoch();
-        if !(fresh && epoch && peer.sizes.contains(&covered) && peer.sizes.contains(&leased)) {
+        if !peer.sizes.contains(&covered) {
             return None;
         }
-        let able = |(payout, work): (&PayoutId, &Work)| {
-            let (index, wanted) = self.wants(now, id, payout, work)?;
-            (wanted == need && index < covered && index < leased).then(|| payout.clone())
+        let epoch = self.fold.breaker().epoch();
+        let good = |leased: &&Leased| {
+            leased.holds(now, id, epoch) && peer.sizes.contains(&leased.lease.claim_unverified().size)
         };
-        let payouts: Vec<PayoutId> = self.work.iter().filter_map(able).take(ITEMS_MAX).collect();
-        let checkpoint = || witnessed.to_string().into_bytes();
-        (!payouts.is_empty()).then(|| (checkpoint(), lease.clone(), payouts))
+        // One watcher may not see the chain that another sees.
+        self.lease.leases.values().filter(good).find_map(|leased| {
+            let able = |(payout, work): (&PayoutId, &Work)| {
+                let (index, wanted) = self.wants(now, id, payout, work)?;
+                let asset = self.fold.payout(payout)?.payout.asset();
+                let reached = index < covered && leased.reaches(index, asset);
+                (wanted == need && reached).then(|| payout.clone())
+            };
+            let payouts: Vec<PayoutId> = self.work.iter().filter_map(able).take(ITEMS_MAX).collect();
+            let checkpoint = || witnessed.to_string().into_bytes();
+            (!payouts.is_empty()).then(|| (checkpoint(), leased.lease.clone(), payouts))
+        })
     }
 
     fn sign_request(&mut self, now: Instant, id: &MachineId) -> Option<(Inflight, Effect)> {
@@ -394,7 +422,7 @@ impl Coordinator {
             items.push(SignItem { payout, txid: work.txid, prevs: work.prevs.clone() });
         }
         let request = Request::Sign { checkpoint, lease, items };
-        Some((Inflight::Sign(asked), Effect::Send(id.clone(), request)))
+        Some((Inflight::Sign(asked), Effect::Send(id.clone(), Box::new(request))))
     }
 
     fn release_request(&mut self, now: Instant, id: &MachineId) -> Option<(Inflight, Effect)> {
@@ -407,10 +435,11 @@ impl Coordinator {
             items.push(ReleaseItem { payout, txid: work.txid });
         }
         let request = Request::Release { checkpoint, lease, items };
-        Some((Inflight::Release(asked), Effect::Send(id.clone(), request)))
+        Some((Inflight::Release(asked), Effect::Send(id.clone(), Box::new(request))))
     }
 
-    /// Asks the watcher for a lease when something waits that the present one does not cover.
+    /// Asks a watcher for a lease when something waits that no present one covers. One that did not see the asset's chain a
+    /// moment ago is left alone for a while.
     fn lease_request(&self, now: Instant, watcher: &MachineId) -> Option<(Inflight, Effect)> {
         let covered = self.witnessed.as_ref()?.head().size;
         let folded = self.peers.get(watcher)?.size?;
@@ -426,8 +455,10 @@ impl Coordinator {
         }
         let waits = |id: &MachineId| {
             let able = |(payout, work): (&PayoutId, &Work)| {
-                self.wants(now, id, payout, work).is_some_and(|(index, _)| {
-                    index < covered && index < folded && !self.leased(now, id, index)
+                let asset = self.fold.payout(payout).map(|record| record.payout.asset());
+                let wanted = self.wants(now, id, payout, work).zip(asset);
+                wanted.is_some_and(|((index, _), asset)| {
+                    index < covered && index < folded && !self.leased(now, id, (index, asset), watcher)
                 })
             };
             self.work.iter().any(able)
@@ -435,14 +466,24 @@ impl Coordinator {
         signers
             .iter()
             .any(waits)
-            .then(|| (Inflight::Lease(signers), Effect::Send(watcher.clone(), Request::Lease { challenges })))
+            .then(|| Box::new(Request::Lease { challenges }))
+            .map(|request| (Inflight::Lease(signers), Effect::Send(watcher.clone(), request)))
     }
 
-    fn leased(&self, now: Instant, id: &MachineId, index: u64) -> bool {
-        self.lease.lease.as_ref().is_some_and(|(lease, signers, at)| {
-            let lease = lease.claim_unverified();
-            let young = now.ms_since(*at) < CHALLENGE_MS_MAX;
-            young && signers.contains(id) && index < lease.size && lease.epoch == self.fold.breaker().epoch()
+    /// Whether a lease covers what a signer is to be asked, or this watcher just gave one that does not.
+    fn leased(
+        &self,
+        now: Instant,
+        id: &MachineId,
+        (index, asset): (u64, Asset),
+        watcher: &MachineId,
+    ) -> bool {
+        let epoch = self.fold.breaker().epoch();
+        self.lease.leases.iter().filter(|(_, leased)| leased.holds(now, id, epoch)).any(|(by, leased)| {
+            let lease = leased.lease.claim_unverified();
+            let blind = !lease.assets.contains(&asset);
+            let lately = now.ms_since(leased.at) < AGAIN_MS;
+            leased.reaches(index, asset) || (by == watcher && blind && lately)
         })
     }
 

@@ -5,7 +5,7 @@
 
 use kuraban_proof::SignedCheckpoint;
 
-use super::Signer;
+use super::{Leased, Signer};
 use crate::{judge::LogStanding, reason::Reason};
 
 impl Signer {
@@ -17,7 +17,7 @@ impl Signer {
         &mut self,
         checkpoint: &[u8],
         log: &LogStanding,
-        leased: &Result<u64, Reason>,
+        leased: &Result<Leased, Reason>,
     ) -> Option<Reason> {
         let (logged, stored) = (self.follower.fold().seq(&self.me), self.last_seq());
         if logged > stored {

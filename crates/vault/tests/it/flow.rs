@@ -1,11 +1,14 @@
 //! Writer and signers together, message by message: a payout from request to a transaction that holds.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use kuraban_base::{Amount, Asset, Digest, Height, Instant, MachineId};
-use kuraban_chain::btc::{Branch, Script, Tx, TxOut, verify_input};
+use kuraban_chain::btc::{Branch, Network, Script, Tx, TxOut, XPriv, verify_input};
 use kuraban_vault::{
-    APPROVE, Payout, REQUEST, RESET, Role,
+    APPROVE, Charter, Payout, Policy, REQUEST, RESET, Role, Roster, Vault,
     body::{Alarm, Evidence, reset_digest},
     breaker::{Service, Stage, Trip},
     coordinator::{Ask, Coordinator, Effect, Event, Reply, Token},
@@ -39,6 +42,11 @@ pub(crate) struct Exchange {
     mute: Option<MachineId>,
     /// The watcher refuses leases until it has so many entries.
     leases_from: u64,
+    charter: Arc<Charter>,
+    /// The assets whose chains the watcher sees.
+    seen: BTreeSet<Asset>,
+    /// How often it was asked for a lease.
+    leases_asked: u32,
     /// Signers' connections break before their signatures arrive.
     pub(crate) breaks: bool,
     /// A signer who refuses for good.
@@ -52,17 +60,20 @@ fn random(count: &mut u64) -> [u8; 32] {
 
 impl Exchange {
     pub(crate) fn new() -> Self {
-        Self::behind(0)
+        Self::under(kit::charter())
+    }
+
+    fn under(charter: Arc<Charter>) -> Self {
+        Self::behind(charter, 0)
     }
 
     /// With signers whose clocks are behind.
-    fn behind(behind_ms: u64) -> Self {
-        let charter = kit::charter();
+    fn behind(charter: Arc<Charter>, behind_ms: u64) -> Self {
         let mut writer = Coordinator::new(&kit::machine(0), charter.clone(), kit::log_key());
         let mut count = 0;
         writer.open(kit::NOW, 3650, &mut || random(&mut count)).unwrap();
         let signers = (1..=3).map(|n| (kit::machine(n), kit::signer(n, &charter))).collect();
-        let watcher = Follower::new(charter, kit::cosigner(4));
+        let watcher = Follower::new(charter.clone(), kit::cosigner(4));
         let mut exchange = Self {
             writer,
             signers,
@@ -76,6 +87,9 @@ impl Exchange {
             behind_ms,
             mute: None,
             leases_from: 0,
+            charter,
+            seen: Asset::ALL.into(),
+            leases_asked: 0,
             breaks: false,
             stern: None,
         };
@@ -122,12 +136,12 @@ impl Exchange {
                 self.sent.push(Tx::decode(network, &bytes).unwrap());
                 None
             }
-            Effect::Send(id, request) => Some(self.ask(id, request)),
+            Effect::Send(id, request) => Some(self.ask(id, *request)),
             Effect::SendEntries { to, from, until } => {
                 let place = |size| usize::try_from(size).unwrap();
                 let entries = self.disk[place(from)..place(until)].to_vec();
                 let checkpoint = self.checkpoints[&until].clone();
-                Some(self.ask(to, Request::Extend { from, entries, checkpoint }))
+                Some(self.ask(to, Request::Extend { from, entries, checkpoint, newest: until }))
             }
         }
     }
@@ -163,7 +177,7 @@ impl Exchange {
     fn watch(&mut self, request: Request) -> Response {
         match request {
             Request::Status => Response::Status { size: self.watcher.fold().size(), epoch: 0 },
-            Request::Extend { from, entries, checkpoint } => {
+            Request::Extend { from, entries, checkpoint, newest: _ } => {
                 let followed = self.watcher.extend(from, &entries, &checkpoint, self.now).unwrap();
                 Response::Cosigned { size: followed.head.size, line: followed.line, challenge: [0; 32] }
             }
@@ -171,10 +185,12 @@ impl Exchange {
                 Response::Refused(Refused { code: "trip-not-logged".to_owned(), detail: String::new() })
             }
             Request::Lease { challenges } => {
+                self.leases_asked += 1;
                 let head = self.watcher.head();
                 let lease = Lease {
                     by: kit::machine(4),
                     challenges,
+                    assets: self.seen.clone(),
                     epoch: self.watcher.fold().breaker().epoch(),
                     size: head.size,
                     root: head.root,
@@ -191,8 +207,11 @@ impl Exchange {
     }
 
     fn request(&mut self, id: &str, to: u8, amount: u64) -> Reply {
-        let payout = kit::payout(id, to, amount);
-        let digest = payout.digest(&kit::charter().context());
+        self.request_payout(id, kit::payout(id, to, amount))
+    }
+
+    fn request_payout(&mut self, id: &str, payout: Payout) -> Reply {
+        let digest = payout.digest(&self.charter.context());
         let request = kit::sign(&kit::person(1), REQUEST, digest.as_bytes());
         let token = Token(self.count);
         self.happen(Event::Ask(token, Ask::Request { payout, request, key: format!("key-{id}") }));
@@ -200,7 +219,11 @@ impl Exchange {
     }
 
     fn approve(&mut self, id: &str, to: u8, amount: u64, person: u8) -> Reply {
-        let digest = kit::payout(id, to, amount).digest(&kit::charter().context());
+        self.approve_payout(id, &kit::payout(id, to, amount), person)
+    }
+
+    fn approve_payout(&mut self, id: &str, payout: &Payout, person: u8) -> Reply {
+        let digest = payout.digest(&self.charter.context());
         let approval = kit::sign(&kit::person(person), APPROVE, digest.as_bytes());
         let token = Token(self.count);
         self.happen(Event::Ask(token, Ask::Approve { payout: id.parse().unwrap(), approval }));
@@ -434,6 +457,62 @@ fn a_watcher_who_refuses_a_lease_because_it_lacks_entries_gets_them() {
     assert_eq!(exchange.sent.len(), 1);
 }
 
+/// The usual charter with a second vault, of another asset, that has the same rules.
+fn two_assets() -> Arc<Charter> {
+    let xpub = |number| XPriv::from_seed(Network::LtcRegtest, &kit::seed(number, 0xb3)).unwrap().xpub();
+    let keys: Vec<String> = (1..=3).map(|number| format!("{}/<0;1>/*", xpub(number))).collect();
+    let lite =
+        kit::hot_toml().replace("\"hot\"\nnetwork", "\"lite\"\nnetwork").replace("bitcoin", "litecoin");
+    let lite = lite.lines().filter(|line| !line.starts_with("descriptor")).collect::<Vec<_>>().join("\n");
+    let lite = format!("{lite}\ndescriptor = \"wsh(sortedmulti(2,{}))\"\n", keys.join(","));
+    let limit = "[[limit]]\nvault = \"lite\"\nper_payout_max = 500000000\nrolling_24h_max = 900000000\n\
+                 fee_max = 100000\nfee_rate_max = 100000\n";
+    let policy = kit::policy_toml().replacen("vaults = [\"hot\"]", "vaults = [\"hot\", \"lite\"]", 1) + limit;
+    let vaults = [kit::hot_toml(), lite].map(|text| Vault::from_toml(&text).unwrap()).to_vec();
+    let (roster, policy) =
+        (Roster::from_toml(&kit::roster_toml()).unwrap(), Policy::from_toml(&policy).unwrap());
+    Arc::new(Charter::new(roster, policy, vaults).unwrap())
+}
+
+/// One stalled node stops the payouts of its own asset alone.
+#[test]
+fn a_payout_needs_a_lease_that_names_its_asset_and_others_go_on() {
+    let mut exchange = Exchange::under(two_assets());
+    let lite = Payout {
+        vault: "lite".parse().unwrap(),
+        network: Network::LtcRegtest,
+        ..kit::payout("l-1", 9, 100_000_000)
+    };
+    let (vault, _) = exchange.charter.vault(&lite.vault).unwrap();
+    let script = vault.descriptor.script_at(Branch::Receive, 0).unwrap();
+    let funding = kit::tx(
+        kit::funding(1, 1).inputs.iter().map(|input| input.prev).collect(),
+        vec![TxOut { value_sat: 300_000_000, script }],
+    );
+    exchange.happen(Event::Coin(lite.vault.clone(), kit::coin(&funding)));
+    exchange.fund(0, 300_000_000);
+    exchange.seen = [Asset::Btc].into();
+    exchange.request_payout("l-1", lite.clone());
+    exchange.approve_payout("l-1", &lite, 2);
+    exchange.approve_payout("l-1", &lite, 3);
+    let asked = exchange.leases_asked;
+    exchange.pass(4000);
+    assert_eq!(exchange.status("l-1"), Status::Assembled);
+    // It asks again, but not all the time.
+    let again = exchange.leases_asked - asked;
+    assert!((3..=4).contains(&again), "asked {again} times in 4 s");
+
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    exchange.pass(1000);
+    assert_eq!((exchange.status("w-1"), exchange.status("l-1")), (Status::Broadcast, Status::Assembled));
+
+    exchange.seen = [Asset::Ltc].into();
+    exchange.pass(2000);
+    assert_eq!(exchange.status("l-1"), Status::Broadcast);
+}
+
 /// Half of the witnesses are not asked for anything, so their cosignatures would stay as old as the last entry.
 #[test]
 fn old_cosignatures_of_witnesses_who_have_nothing_to_do_hold_up_no_payout() {
@@ -497,6 +576,25 @@ fn theft(funding: &Tx, machines: &[u8]) -> Tx {
     let loot = TxOut { value_sat: 10_000_000, script: kit::address(0xee).script() };
     let tx = kit::tx(vec![kit::coin(funding).outpoint], vec![loot]);
     kit::steal(tx, &[funding.outputs[0].clone()], (Branch::Receive, 0), machines)
+}
+
+/// A watcher that was set up anew raises its alarm again with a trip of its own, and leases nothing until the log shows it.
+#[test]
+fn a_trip_with_an_alarm_that_is_in_the_log_already_is_logged_too_and_once() {
+    let mut exchange = Exchange::new();
+    let funding = kit::funding(0, 50_000_000);
+    let Event::Alarm(raised, Some(trip)) = alarm(&theft(&funding, &[1, 2]), &[&funding]) else {
+        panic!("no trip")
+    };
+    let size = exchange.size();
+    exchange.happen(Event::Alarm(raised.clone(), None));
+    exchange.happen(Event::Alarm(raised.clone(), None));
+    assert_eq!((exchange.size(), exchange.writer.fold().breaker().epoch()), (size + 1, 0));
+    for _ in 0..2 {
+        exchange.happen(Event::Alarm(raised.clone(), Some(trip.clone())));
+        assert_eq!((exchange.size(), exchange.writer.fold().breaker().epoch()), (size + 2, 1));
+    }
+    assert!(exchange.writer.fold().has_trip(trip.claim_unverified()));
 }
 
 #[test]
@@ -577,7 +675,7 @@ fn what_a_lost_race_leaves_behind_is_evacuated_again() {
 
 #[test]
 fn an_evacuation_does_not_wait_for_signers_whose_clocks_are_behind() {
-    let mut exchange = Exchange::behind(9000);
+    let mut exchange = Exchange::behind(kit::charter(), 9000);
     let stolen = kit::funding(0, 50_000_000);
     exchange.fund(0, 50_000_000);
     exchange.fund(1, 300_000_000);

@@ -1,5 +1,6 @@
 //! What the simulator found in the machines, each as small as it can be told.
 
+use kuraban_base::Asset;
 use kuraban_vault::{
     body::Body,
     fold::{Fold, FoldError},
@@ -48,6 +49,31 @@ fn a_payout_that_ends_while_a_receipt_is_lost_on_its_way_spoils_no_signer() {
         signer.apply(kit::NOW, logged).unwrap();
         assert!(matches!(signer.apply(kit::NOW, end), Err(FoldError::Step { .. })));
     }
+}
+
+/// The watcher's word on one chain says nothing about another.
+#[test]
+fn a_lease_that_does_not_name_the_asset_is_none() {
+    let payout = kit::payout("w-1", 9, 100_000_000);
+    let coin = kit::funding(0, 300_000_000);
+    let tx = draft(&payout, &coin);
+    let mut rogue = Rogue::new();
+    rogue.log(wanted(&payout));
+    rogue.assemble(&payout, std::slice::from_ref(&tx));
+    for assets in [vec![], vec![Asset::Ltc]] {
+        rogue.seen = assets.into_iter().collect();
+        rogue.log(Vec::new());
+        assert_eq!(rogue.receipt(0, &payout, &tx, &coin), Err(vec!["lease-invalid".to_owned()]));
+    }
+    rogue.seen = Asset::ALL.into();
+    rogue.log(Vec::new());
+    let receipts = [0, 1].map(|at| rogue.receipt(at, &payout, &tx, &coin).unwrap());
+    rogue.seen = [Asset::Ltc].into();
+    rogue.log(receipts.into());
+    assert_eq!(rogue.release(0, &payout, &tx), ["lease-invalid"]);
+    rogue.seen = [Asset::Btc].into();
+    rogue.log(Vec::new());
+    assert_eq!(rogue.release(0, &payout, &tx), Vec::<String>::new());
 }
 
 /// With the share of a third signer, one honest signature for each of two transactions would pay twice.

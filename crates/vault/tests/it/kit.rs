@@ -129,7 +129,8 @@ pub(crate) fn charter() -> Arc<Charter> {
 }
 
 pub(crate) fn signer(number: u8, charter: &Arc<Charter>) -> Signer {
-    let coins = BTreeMap::from([(hot(), coin_key(number))]);
+    let lite = XPriv::from_seed(Network::LtcRegtest, &seed(number, 0xb3)).unwrap();
+    let coins = BTreeMap::from([(hot(), coin_key(number)), ("lite".parse().unwrap(), lite)]);
     let secrets = Secrets { statement: statement(number), cosigner: cosigner(number), coins };
     Signer::new(machine(number), Arc::clone(charter), secrets)
 }

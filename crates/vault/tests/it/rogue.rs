@@ -1,8 +1,8 @@
 //! A hostile writer with two signers and a watcher who do all that they should: what it asks is up to the test.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use kuraban_base::Instant;
+use kuraban_base::{Asset, Instant};
 use kuraban_chain::btc::{Branch, Tx, TxOut};
 use kuraban_proof::{Entry, Frontier, Opening, SignedCheckpoint};
 use kuraban_vault::{
@@ -66,6 +66,8 @@ pub(crate) struct Rogue {
     pub(crate) checkpoint: Vec<u8>,
     lease: Option<Signed<Lease>>,
     asked: u8,
+    /// The assets that leases name.
+    pub(crate) seen: BTreeSet<Asset>,
     /// What every clock says.
     pub(crate) now: Instant,
 }
@@ -84,6 +86,7 @@ impl Rogue {
             checkpoint: Vec::new(),
             lease: None,
             asked: 0,
+            seen: [Asset::Btc].into(),
             now: kit::NOW,
         };
         rogue.log(vec![opened()]);
@@ -126,7 +129,8 @@ impl Rogue {
         for signer in signers {
             let from = self.sides[*signer].signer.follower().fold().size();
             let entries = self.entries[usize::try_from(from).unwrap()..].to_vec();
-            let answer = self.ask(*signer, Request::Extend { from, entries, checkpoint: checkpoint.clone() });
+            let answer = self
+                .ask(*signer, Request::Extend { from, entries, checkpoint: checkpoint.clone(), newest: 0 });
             let Response::Cosigned { line, challenge, .. } = answer else { panic!("{answer:?}") };
             lines.push(line);
             challenges.push(challenge);
@@ -150,7 +154,7 @@ impl Rogue {
         }
         let signed = SignedCheckpoint::sign(&kit::log_key(), frontier.head()).unwrap();
         let checkpoint = signed.to_string().into_bytes();
-        let answer = self.ask(signer, Request::Extend { from, entries: Vec::new(), checkpoint });
+        let answer = self.ask(signer, Request::Extend { from, entries: Vec::new(), checkpoint, newest: 0 });
         let Response::Cosigned { challenge, .. } = answer else { panic!("{answer:?}") };
         self.lease(vec![challenge]);
     }
@@ -159,7 +163,7 @@ impl Rogue {
     fn lease(&mut self, challenges: Vec<[u8; 32]>) {
         let head = self.watcher.head();
         let (by, size, root) = (kit::machine(4), head.size, head.root);
-        let lease = Lease { by, challenges, epoch: 0, size, root, at: self.now };
+        let lease = Lease { by, challenges, assets: self.seen.clone(), epoch: 0, size, root, at: self.now };
         self.lease = Some(Signed::sign(lease, &kit::statement(4)));
     }
 

@@ -156,6 +156,13 @@ pub enum Change {
         /// The block.
         hash: BlockHash,
     },
+    /// The log is there as far as the writer had it: blocks may be followed.
+    Whole,
+    /// Blocks were followed with less of the log than they needed: they are forgotten and followed again.
+    Anew {
+        /// Of which network.
+        network: Network,
+    },
 }
 
 /// What the driver shall do, in this order: persist all or nothing, then send.

@@ -47,6 +47,10 @@ impl Change {
                 ("network", Value::text(network)),
                 ("hash", Value::bytes(hash.as_bytes())),
             ]),
+            Self::Whole => Value::map([("kind", Value::text("whole"))]),
+            Self::Anew { network } => {
+                Value::map([("kind", Value::text("anew")), ("network", Value::text(network))])
+            }
         }
         .encode()
     }
@@ -75,6 +79,8 @@ impl Change {
                 network: fields.parse("network")?,
                 hash: BlockHash::from_bytes(fields.array("hash")?),
             },
+            "whole" => Self::Whole,
+            "anew" => Self::Anew { network: fields.parse("network")? },
             kind => return Err(invalid("kind", format!("{kind:?} is not a known kind of change"))),
         };
         fields.end()?;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kuraban_base::{Amount, Txid, VaultId};
-use kuraban_chain::btc::{Network, Script, Tx};
+use kuraban_chain::btc::{Network, Script, Tx, TxIn};
 use kuraban_vault::{
     Payout, Reason,
     body::Evidence,
@@ -42,6 +42,8 @@ pub(super) enum Finding {
     Invalid,
     /// Approved and receipted payouts explain it.
     Explained,
+    /// They would, but it spends coins that are not known to be the vaults'. Its block will tell.
+    Unsettled,
     /// Nothing explains what it takes from this vault.
     Theft {
         /// The vault.
@@ -81,15 +83,21 @@ pub(super) fn find(fold: &Fold, coins: &Coins, network: Network, tx: &Tx, place:
         Err(why) => Some(why),
     };
     match vaults.into_iter().find_map(|vault| Some((vault.clone(), unexplained(vault)?))) {
+        // Without a block the coin's own transaction may still be on its way: a node can be a block behind, or hold it back.
+        Some((_, Unexplained::ForeignInput { .. })) if coins.place(&tx.txid()).is_none() => {
+            Finding::Unsettled
+        }
         Some((vault, why)) => Finding::Theft { vault, why, prevs },
         None => Finding::Explained,
     }
 }
 
-/// A fee above what was approved takes coins out as well as an output does. It is known where all inputs are the vaults'.
+/// A fee above what was approved takes coins out as well as an output does. It is known because every input is the vaults':
+/// another one explains nothing, whatever the log says.
 fn too_dear(payout: &Payout, tx: &Tx, spent: &[&Coin]) -> Option<Unexplained> {
-    if spent.len() != tx.inputs.len() {
-        return None;
+    let known = |input: &&TxIn| spent.iter().any(|coin| coin.outpoint == input.prev);
+    if let Some(foreign) = tx.inputs.iter().find(|input| !known(input)) {
+        return Some(Unexplained::ForeignInput { payout: payout.id.clone(), input: foreign.prev });
     }
     let paid_in = Amount::sum(spent.iter().map(|coin| coin.output.value_sat.into()))?;
     let paid_out = Amount::sum(tx.outputs.iter().map(|output| output.value_sat.into()))?;

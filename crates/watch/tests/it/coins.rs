@@ -235,3 +235,33 @@ fn stored_changes_that_do_not_fit_are_refused_and_change_nothing() {
     assert_eq!(coins.apply(&change), Ok(()));
     assert_eq!(held(&coins).len(), 1);
 }
+
+/// No honest block does so, but work alone makes a lying node's block believed: the coin is gone once, and comes back once.
+#[test]
+fn a_block_that_spends_one_coin_twice_spends_it_once() {
+    let deposit = tx(&[foreign(1)], &[0], 1);
+    let coin = outpoint(&deposit, 0);
+    let check = |txs: Vec<Tx>, kept: &[usize], spent: &[OutPoint]| {
+        let mut coins = Coins::default();
+        coins.connect(Height::new(1), &block(1, 1, vec![deposit.clone()]), own);
+        let before = held(&coins);
+        let txids: Vec<Txid> = txs.iter().map(Tx::txid).collect();
+        let change = coins.connect(Height::new(2), &block(2, 2, txs), own);
+        assert_eq!(change.spent, spent);
+        let want: Vec<Txid> = kept.iter().map(|at| txids[*at]).collect();
+        assert_eq!(change.txs.iter().map(|tx| tx.txid()).collect::<Vec<_>>(), want);
+        assert!(spent.iter().all(|at| !held(&coins).contains_key(at)));
+        let mut replayed = Coins::default();
+        coins.history().for_each(|change| replayed.apply(change).unwrap());
+        assert_eq!(held(&replayed), held(&coins));
+        assert_eq!(coins.disconnect(), Some(change));
+        assert_eq!(held(&coins), before);
+    };
+    // Two transactions, of which the second makes nothing of the vaults', one transaction twice, and a coin of the same block.
+    check(vec![tx(&[coin], &[2], 2), tx(&[coin], &[3], 3)], &[0], &[coin]);
+    check(vec![tx(&[coin], &[2], 2), tx(&[coin], &[1], 3)], &[0, 1], &[coin]);
+    check(vec![tx(&[coin, coin], &[2], 2)], &[0], &[coin]);
+    let made = tx(&[foreign(2)], &[1], 4);
+    let fresh = outpoint(&made, 0);
+    check(vec![made, tx(&[fresh], &[2], 5), tx(&[coin, fresh], &[2], 6)], &[0, 1, 2], &[fresh, coin]);
+}

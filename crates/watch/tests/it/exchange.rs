@@ -91,12 +91,12 @@ impl Exchange {
                 self.broadcast.push(tx);
                 None
             }
-            Effect::Send(to, request) => Some(self.ask(to, request)),
+            Effect::Send(to, request) => Some(self.ask(to, *request)),
             Effect::SendEntries { to, from, until } => {
                 let place = |size| usize::try_from(size).unwrap();
                 let entries = self.entries[place(from)..place(until)].to_vec();
                 let checkpoint = self.checkpoints[&until].clone();
-                Some(self.ask(to, Request::Extend { from, entries, checkpoint }))
+                Some(self.ask(to, Request::Extend { from, entries, checkpoint, newest: until }))
             }
         }
     }

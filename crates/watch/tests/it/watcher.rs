@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kuraban_base::{Amount, Asset, Digest, MachineId};
+use kuraban_base::{Asset, Digest, MachineId};
 use kuraban_chain::btc::{Branch, Network, OutPoint, Tx, TxOut};
 use kuraban_vault::{
     Charter, Payout, Policy, RESET, Role, Roster, Vault,
@@ -39,14 +39,14 @@ fn theft(funding: &Tx, index: u32) -> Tx {
 }
 
 /// That exactly this theft was raised, tripped and told, and that services stopped.
-fn assert_theft(world: &World, tx: &Tx) {
+pub(crate) fn assert_theft(world: &World, tx: &Tx) {
     let subject = tx.txid().to_string();
     assert_eq!(world.raised(), [(UNEXPLAINED_SPEND.to_owned(), subject)]);
     assert!(!world.runs(Service::Withdrawal) && !world.runs(Service::Deposit));
     assert!(world.runs(Service::Buy));
 }
 
-fn assert_quiet(world: &World) {
+pub(crate) fn assert_quiet(world: &World) {
     assert_eq!(world.raised(), []);
     assert!(world.runs(Service::Withdrawal) && world.runs(Service::Deposit));
 }
@@ -130,6 +130,65 @@ fn stolen_signers_cannot_explain_what_nobody_approved() {
     tx.outputs[1].value_sat -= 40_000;
     world.append(&story(&payout("w-1"), &tx, &[2, 3], &[1, 2]));
     world.relay(&signed(&tx, &funding, 0));
+    assert_quiet(&world);
+}
+
+/// Whoever holds enough signers can log receipts for anything. What the watcher cannot find among the vaults' coins explains
+/// nothing, even where payment, change and the fee that is known are right.
+#[test]
+fn a_payout_that_spends_a_coin_of_nobody_is_an_alarm_at_its_block() {
+    let check = |foreign: &[u32], theirs: bool| {
+        let mut world = World::new();
+        let funding = world.fund(0, VALUE_SAT);
+        let mut tx = assemble(&payout("w-1"), &funding);
+        let another = |vout| OutPoint { txid: kit::funding(40, 1).txid(), vout };
+        tx.inputs.extend(kit::tx(foreign.iter().copied().map(another).collect(), Vec::new()).inputs);
+        world.append(&story(&payout("w-1"), &tx, &[2, 3], &[1, 2, 3]));
+        let spent = vec![funding.outputs[0].clone(); tx.inputs.len()];
+        let tx = kit::steal(tx, &spent, (Branch::Receive, 0), &[1, 2]);
+        // Before a block holds it, a coin may only be unknown because its own block is late.
+        world.relay(&tx);
+        assert_quiet(&world);
+        assert_eq!(world.watcher.explained(), u64::from(!theirs));
+        world.mine(vec![tx.clone()]);
+        if !theirs {
+            return assert_quiet(&world);
+        }
+        assert_theft(&world, &tx);
+        let detail = world.alarms()[0].0.detail.clone();
+        assert!(detail.contains(&another(foreign[0]).to_string()), "{detail}");
+        // And where the block is the first that shows it.
+        let mut world = World::new();
+        world.fund(0, VALUE_SAT);
+        let assembled = {
+            let mut draft = tx.clone();
+            draft.inputs[0].witness.clear();
+            draft
+        };
+        world.append(&story(&payout("w-1"), &assembled, &[2, 3], &[1, 2, 3]));
+        world.mine(vec![tx.clone()]);
+        assert_theft(&world, &tx);
+    };
+    check(&[], false);
+    check(&[0], true);
+    check(&[7, 8], true);
+}
+
+/// The watcher's node may be a block behind the writer's, or hold a block back.
+#[test]
+fn a_payout_that_is_seen_before_its_coins_is_explained_by_their_block() {
+    let mut world = World::new();
+    let (funding, late) = (world.fund(0, VALUE_SAT), kit::funding(1, 5000));
+    let mut tx = assemble(&payout("w-1"), &funding);
+    tx.inputs.extend(kit::tx(vec![OutPoint { txid: late.txid(), vout: 0 }], Vec::new()).inputs);
+    world.append(&story(&payout("w-1"), &tx, &[2, 3], &[1, 2]));
+    let spent = [funding.outputs[0].clone(), late.outputs[0].clone()];
+    let tx = kit::steal(tx, &spent, (Branch::Receive, 0), &[1, 2]);
+    world.relay(&tx);
+    assert_eq!(world.watcher.explained(), 0);
+    world.mine(vec![late]);
+    world.mine(vec![tx]);
+    assert_eq!(world.watcher.explained(), 1);
     assert_quiet(&world);
 }
 
@@ -314,7 +373,8 @@ fn a_damaged_store_is_noticed() {
     let kind = |change: &Change| match change {
         Change::Entries { .. } => "log",
         Change::Connected { .. } | Change::Disconnected { .. } => "chain",
-        Change::Cosigned(_) | Change::Alarm(_) => "nothing",
+        // Without its mark a log is waited for once more.
+        Change::Cosigned(_) | Change::Alarm(_) | Change::Whole | Change::Anew { .. } => "nothing",
     };
     let mut want: Vec<&str> = changes.iter().map(kind).collect();
     // The last block has none after it that would miss it.
@@ -438,11 +498,11 @@ fn before_the_chain_is_caught_up_nothing_is_open_and_nothing_is_leased() {
     assert!(matches!(lease(&mut world), Response::Lease(_)));
 }
 
-fn lease(world: &mut World) -> Response {
+pub(crate) fn lease(world: &mut World) -> Response {
     world.ask(WRITER, Role::Writer, Request::Lease { challenges: vec![[1; 32], [2; 32]] }).unwrap()
 }
 
-fn assert_refused(response: Option<Response>, code: &str) {
+pub(crate) fn assert_refused(response: Option<Response>, code: &str) {
     let Some(Response::Refused(refused)) = response else { panic!("{response:?}, want {code}") };
     assert_eq!(refused.code, code);
 }
@@ -474,6 +534,7 @@ fn a_lease_says_what_the_watcher_folded_and_is_refused_when_it_is_blind() {
     let want = Lease {
         by: kit::machine(4),
         challenges: vec![[1; 32], [2; 32]],
+        assets: [Asset::Btc].into(),
         epoch: 0,
         size: head.size,
         root: head.root,
@@ -489,11 +550,44 @@ fn a_lease_says_what_the_watcher_folded_and_is_refused_when_it_is_blind() {
     let stray = Body::PayoutExpired { payout: "w-9".parse().unwrap() };
     let (from, entries, checkpoint) = world.log.append(kit::NOW, &[stray]);
     assert_refused(
-        world.ask(WRITER, Role::Writer, Request::Extend { from, entries, checkpoint }),
+        world.ask(WRITER, Role::Writer, Request::Extend { from, entries, checkpoint, newest: 0 }),
         "log-not-followed",
     );
     let refused = lease(&mut world);
     assert_refused(Some(refused), "log-not-followed");
+}
+
+#[test]
+fn a_lease_names_the_assets_whose_chains_are_all_seen() {
+    let check = |dark: &[Network], want: Option<&[Asset]>| {
+        let mut world = World::new();
+        world.dark = dark.to_vec();
+        world.restart();
+        match (lease(&mut world), want) {
+            (Response::Lease(given), Some(want)) => {
+                assert_eq!(given.claim_unverified().assets, want.iter().copied().collect());
+                assert!(world.runs(Service::Withdrawal));
+                let ltc = (Service::Withdrawal, Asset::Ltc);
+                let open = world.gate.passage(clock(world.now_ms), ltc);
+                let tightened = Passage::Tightened(Stage::Closed);
+                assert_eq!(open == tightened, dark.contains(&Network::LtcRegtest));
+            }
+            (refused, None) => assert_refused(Some(refused), "chain-not-current"),
+            (given, Some(_)) => panic!("{given:?}"),
+        }
+        // What is wrong with the log is wrong for all.
+        let funding = world.fund(0, VALUE_SAT);
+        world.relay(&theft(&funding, 0));
+        let code = if want.is_some() { "trip-not-logged" } else { "chain-not-current" };
+        let refused = lease(&mut world);
+        assert_refused(Some(refused), code);
+    };
+    check(&[], Some(&[Asset::Btc]));
+    check(&[Network::LtcRegtest], Some(&[Asset::Btc]));
+    check(&[Network::LtcRegtest, Network::LtcTest], Some(&[Asset::Btc]));
+    // One of an asset's two networks.
+    check(&[Network::BtcTest], None);
+    check(&[Network::BtcTest, Network::LtcRegtest], None);
 }
 
 #[test]
@@ -506,9 +600,9 @@ fn entries_are_on_disk_before_they_are_cosigned_and_gaps_are_told() {
     let kinds: Vec<Change> = world.disk[rows..].iter().map(|row| Change::decode(row).unwrap()).collect();
     assert!(matches!(kinds.as_slice(), [Change::Entries { from: 1, .. }, Change::Cosigned(_)]), "{kinds:?}");
     let size = world.watcher.follower().head().size;
-    let ahead = Request::Extend { from: size + 1, entries: Vec::new(), checkpoint: Vec::new() };
+    let ahead = Request::Extend { from: size + 1, entries: Vec::new(), checkpoint: Vec::new(), newest: 0 };
     assert_eq!(world.ask(WRITER, Role::Writer, ahead), Some(Response::Behind { size }));
-    let torn = Request::Extend { from: size, entries: Vec::new(), checkpoint: b"x".to_vec() };
+    let torn = Request::Extend { from: size, entries: Vec::new(), checkpoint: b"x".to_vec(), newest: 0 };
     assert_refused(world.ask(WRITER, Role::Writer, torn), "log-not-followed");
     assert!(matches!(lease(&mut world), Response::Lease(_)));
     assert_eq!(world.disk.len(), rows + 2);
@@ -521,7 +615,7 @@ fn each_role_may_ask_only_its_own() {
     let challenges = vec![[1; 32]];
     for role in [Role::Gate, Role::Signer, Role::Watcher] {
         for request in [
-            Request::Extend { from: 0, entries: Vec::new(), checkpoint: Vec::new() },
+            Request::Extend { from: 0, entries: Vec::new(), checkpoint: Vec::new(), newest: 0 },
             Request::Lease { challenges: challenges.clone() },
             Request::Alarms { from: 0 },
         ] {
@@ -553,7 +647,7 @@ fn streams_are_bounded() {
 }
 
 /// An order of two approvers to open both cells again, for the log's epoch.
-fn reset(world: &World) -> Body {
+pub(crate) fn reset(world: &World) -> Body {
     let cells = vec![(Service::Withdrawal, Asset::Btc), (Service::Deposit, Asset::Btc)];
     let epoch = world.watcher.follower().fold().breaker().epoch();
     let digest = reset_digest(kit::ORIGIN, epoch, &cells);
@@ -638,7 +732,7 @@ fn a_writer_that_comes_later_hears_of_every_alarm_it_has_not_counted() {
 }
 
 /// The same roster with one more watcher.
-fn two_watchers() -> Arc<Charter> {
+pub(crate) fn two_watchers() -> Arc<Charter> {
     let key = kuraban_base::hex::encode(kit::statement(5).public().as_bytes());
     let tls = kuraban_base::hex::encode(&kit::seed(5, 0xb4));
     let roster = kit::roster_toml().replace("witnesses_min = 3", "witnesses_min = 4")
@@ -652,7 +746,7 @@ fn two_watchers() -> Arc<Charter> {
 }
 
 /// The story of a payout under another charter than the usual one.
-fn story_under(charter: &Charter, payout: &Payout, tx: &Tx) -> Vec<Body> {
+pub(crate) fn story_under(charter: &Charter, payout: &Payout, tx: &Tx) -> Vec<Body> {
     use kuraban_vault::{APPROVE, REQUEST, receipt::Receipt};
     let digest = payout.digest(&charter.context());
     let id = payout.id.clone();
@@ -670,7 +764,7 @@ fn story_under(charter: &Charter, payout: &Payout, tx: &Tx) -> Vec<Body> {
             payout: id.clone(),
             digest,
             txid: tx.txid(),
-            outflow: Amount::from(AMOUNT_SAT),
+            outflow: payout.amount,
             seq: 1,
             at: kit::NOW,
         };

@@ -1,9 +1,12 @@
 //! A watcher with its node, a log that a test writes entry by entry, a gate, and a disk that outlives the watcher.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use kuraban_base::{Amount, Asset, Digest, Instant, MachineId};
-use kuraban_chain::btc::{Branch, OutPoint, Tx, TxOut};
+use kuraban_chain::btc::{Branch, Network, OutPoint, Tx, TxOut};
 use kuraban_proof::{Entry, Frontier, KeyId, Opening, SignedCheckpoint};
 use kuraban_vault::{
     APPROVE, Charter, Payout, REQUEST, Role,
@@ -36,6 +39,8 @@ const STREAM: [u8; 32] = [7; 32];
 pub(crate) struct Log {
     frontier: Frontier,
     salts: u64,
+    entries: Vec<LogEntry>,
+    checkpoints: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Log {
@@ -51,9 +56,28 @@ impl Log {
             self.frontier.append(entry.leaf());
             LogEntry { entry: entry.encode(), salt, body: opening.body }
         };
-        let entries = bodies.iter().map(entry).collect();
+        let entries: Vec<LogEntry> = bodies.iter().map(entry).collect();
         let checkpoint = SignedCheckpoint::sign(&kit::log_key(), self.frontier.head()).unwrap();
-        (from, entries, checkpoint.to_string().into_bytes())
+        let checkpoint = checkpoint.to_string().into_bytes();
+        self.entries.extend(entries.iter().cloned());
+        self.checkpoints.insert(self.size(), checkpoint.clone());
+        (from, entries, checkpoint)
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// The sizes at which there is a checkpoint.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = u64> {
+        self.checkpoints.keys().copied()
+    }
+
+    /// What the writer sends of what it has.
+    pub(crate) fn extension(&self, from: u64, until: u64, newest: u64) -> Request {
+        let place = |size| usize::try_from(size).unwrap();
+        let entries = self.entries[place(from)..place(until)].to_vec();
+        Request::Extend { from, entries, checkpoint: self.checkpoints[&until].clone(), newest }
     }
 }
 
@@ -68,18 +92,21 @@ pub(crate) struct World {
     pub(crate) now_ms: u64,
     /// What was sent to others than the node, in order, since it was last looked at.
     pub(crate) sent: Vec<Effect>,
-    gate: Gate,
+    pub(crate) gate: Gate,
+    /// Networks that are followed too and have no node.
+    pub(crate) dark: Vec<Network>,
 }
 
-fn settings(node: &Node) -> Settings {
-    let chain = chain::Settings {
-        network: kit::NETWORK,
+fn settings(node: &Node, dark: &[Network]) -> Settings {
+    let chain = |network| chain::Settings {
+        network,
         birthday: node.birthday(),
         poll_ms: POLL_MS,
         stall_ms: STALL_MS,
         block_ms_max: 3_600_000,
     };
-    Settings { chains: vec![chain], log_wait_ms: 500 }
+    let chains = [kit::NETWORK].iter().chain(dark).copied().map(chain).collect();
+    Settings { chains, log_wait_ms: 500 }
 }
 
 pub(crate) fn clock(now_ms: u64) -> Clock {
@@ -87,9 +114,9 @@ pub(crate) fn clock(now_ms: u64) -> Clock {
     Clock { wall: kit::NOW.plus_ms(now_ms), monotonic_ms: now_ms + 77 }
 }
 
-fn watcher(charter: &Arc<Charter>, node: &Node, now_ms: u64) -> Watcher {
+fn watcher(charter: &Arc<Charter>, node: &Node, dark: &[Network], now_ms: u64) -> Watcher {
     let secrets = Secrets { statement: kit::statement(4), cosigner: kit::cosigner(4) };
-    Watcher::new(kit::machine(4), Arc::clone(charter), secrets, &settings(node), clock(now_ms)).unwrap()
+    Watcher::new(kit::machine(4), Arc::clone(charter), secrets, &settings(node, dark), clock(now_ms)).unwrap()
 }
 
 impl World {
@@ -114,7 +141,7 @@ impl World {
     pub(crate) fn without_log(charter: Arc<Charter>) -> Self {
         let mut node = Node::new(kit::NETWORK);
         node.grow(3);
-        let watcher = watcher(&charter, &node, 0);
+        let watcher = watcher(&charter, &node, &[], 0);
         let mut world = Self {
             charter,
             node,
@@ -125,6 +152,7 @@ impl World {
             now_ms: 0,
             sent: Vec::new(),
             gate: Gate::default(),
+            dark: Vec::new(),
         };
         world.join();
         world
@@ -198,7 +226,8 @@ impl World {
     pub(crate) fn append(&mut self, bodies: &[Body]) {
         let (from, entries, checkpoint) = self.log.append(clock(self.now_ms).wall, bodies);
         let size = from + u64::try_from(entries.len()).unwrap();
-        let answer = self.ask(WRITER, Role::Writer, Request::Extend { from, entries, checkpoint });
+        let answer =
+            self.ask(WRITER, Role::Writer, Request::Extend { from, entries, checkpoint, newest: size });
         let Some(Response::Cosigned { size: cosigned, challenge, .. }) = answer else { panic!("{answer:?}") };
         assert_eq!((cosigned, challenge), (size, [9; 32]));
     }
@@ -214,11 +243,24 @@ impl World {
         self.join();
     }
 
+    /// The watcher is set up anew: its store is gone.
+    pub(crate) fn wipe(&mut self) {
+        self.disk.clear();
+        self.restart();
+    }
+
+    /// The writer sends the log from where the watcher is up to a size, and says how much it has.
+    pub(crate) fn hand(&mut self, until: u64, newest: u64) {
+        let request = self.log.extension(self.watcher.follower().fold().size(), until, newest);
+        let answer = self.ask(WRITER, Role::Writer, request);
+        assert!(matches!(answer, Some(Response::Cosigned { size, .. }) if size == until), "{answer:?}");
+    }
+
     /// As [`restart`](Self::restart), with nobody connected yet.
     pub(crate) fn restore(&mut self) {
         self.sent.clear();
         self.gate = Gate::default();
-        self.watcher = watcher(&self.charter, &self.node, self.now_ms);
+        self.watcher = watcher(&self.charter, &self.node, &self.dark, self.now_ms);
         for row in &self.disk {
             self.watcher.restore(Change::decode(row).unwrap()).unwrap();
         }

@@ -126,6 +126,6 @@ impl Branch {
         let range = usize::try_from(from).ok()?..usize::try_from(until).ok()?;
         let entries = self.entries.get(range)?.to_vec();
         let head = self.heads.iter().find(|head| head.head().size == until)?;
-        Some(Request::Extend { from, entries, checkpoint: head.to_string().into_bytes() })
+        Some(Request::Extend { from, entries, checkpoint: head.to_string().into_bytes(), newest: until })
     }
 }
