@@ -523,7 +523,7 @@ impl Coordinator {
 
     /// Lets every witness co-sign the present head again, so that the times of its cosignatures are new.
     fn cosign_anew(&mut self, now: Instant) {
-        for peer in self.peers.values_mut().filter(|peer| now.ms_since(peer.cosigned) >= AGAIN_MS) {
+        for peer in self.peers.values_mut().filter(|peer| now.ms_since(peer.cosigned) >= QUIET_MS) {
             peer.sizes.clear();
         }
     }
