@@ -385,6 +385,7 @@ impl Fold {
             Body::PayoutAssembled { payout, tx } => self.assembled(&payout, &tx)?,
             Body::PayoutReceipt(receipt) => {
                 let receipt = self.verified(receipt, Role::Signer)?.into_claim();
+                dated(&receipt, at)?;
                 let (by, seq) = (receipt.by.clone(), receipt.seq);
                 self.receipt(receipt, Some(self.size))?;
                 let highest = self.seqs.entry(by).or_default();
@@ -668,6 +669,16 @@ fn bounded(receipt: &Receipt, payout: &Payout) -> Result<(), FoldError> {
     }
     let (payout, by) = (payout.id.clone(), receipt.by.to_string());
     Err(FoldError::ReceiptOutflow { payout, by, outflow: receipt.outflow, most })
+}
+
+/// What is dated far ahead would never be old enough to free its allowance. The signer's clocks and the writer's may each be
+/// apart from the right one.
+fn dated(receipt: &Receipt, entry: Instant) -> Result<(), FoldError> {
+    if receipt.at <= entry.plus_ms(3 * CLOCKS_APART_MAX_MS) {
+        return Ok(());
+    }
+    let (payout, by) = (receipt.payout.clone(), receipt.by.to_string());
+    Err(FoldError::ReceiptTime { payout, by, at: receipt.at, entry })
 }
 
 fn trip_digest(trip: &Trip) -> Digest {

@@ -11,7 +11,8 @@ use super::{Coordinator, Effect};
 use crate::{
     body::Body,
     fold::Record,
-    receipt::{Lease, Receipt},
+    judge::CLOCKS_APART_MAX_MS,
+    receipt::{Lease, RECEIPT_MS, Receipt},
     roster::Role,
     signer::LEASE_MS_MAX,
     statement::Signed,
@@ -160,6 +161,9 @@ impl Work {
         self.since.is_some_and(|since| now.ms_since(since) >= PATIENCE_MS)
     }
 }
+
+/// How much sooner than by the writer's clock a receipt may lapse by its signer's, in milliseconds.
+const LAPSE_SLACK_MS: u64 = 2 * CLOCKS_APART_MAX_MS;
 
 /// The code of a refusal that asks for a fresh receipt.
 const LAPSED: &str = "receipt-lapsed";
@@ -523,8 +527,10 @@ impl Coordinator {
 
     /// Lets every witness co-sign the present head again, so that the times of its cosignatures are new.
     fn cosign_anew(&mut self, now: Instant) {
+        let Some(head) = self.round.as_ref().map(|round| round.checkpoint.head().size) else { return };
         for peer in self.peers.values_mut().filter(|peer| now.ms_since(peer.cosigned) >= QUIET_MS) {
-            peer.sizes.clear();
+            // Sizes before it stay: a lease over one of them still holds.
+            peer.sizes.retain(|size| *size != head);
         }
     }
 
@@ -574,8 +580,11 @@ impl Coordinator {
     ) {
         let own =
             |logged: &&crate::fold::LoggedReceipt| logged.receipt.by == *id && logged.receipt.txid == *txid;
-        let receipts = self.fold.payout(payout).map(|record| &record.receipts).into_iter().flatten();
-        let seq = receipts.filter(own).map(|logged| logged.receipt.seq).next();
+        // Taken at its word only about the time that has passed: a receipt that it says has lapsed at once, and again, would
+        // fill the log.
+        let due = |receipt: &Receipt| now.ms_since(receipt.at).saturating_add(LAPSE_SLACK_MS) >= RECEIPT_MS;
+        let mut receipts = self.fold.payout(payout).map(|record| &record.receipts).into_iter().flatten();
+        let seq = receipts.find(own).filter(|logged| due(&logged.receipt)).map(|logged| logged.receipt.seq);
         let work = self.work.get_mut(payout).filter(|work| work.txid == *txid);
         if let (Some(work), Some(seq), true) = (work, seq, refused.iter().any(|one| one.code == LAPSED)) {
             work.lapsed.insert(id.clone(), seq);

@@ -1,6 +1,6 @@
 //! Why an entry does not follow from those before it. Says; decides nothing.
 
-use kuraban_base::{Amount, MachineId, PayoutId, Txid, VaultId, cbor::CborError};
+use kuraban_base::{Amount, Instant, MachineId, PayoutId, Txid, VaultId, cbor::CborError};
 
 use crate::statement::StatementError;
 
@@ -98,6 +98,18 @@ pub enum FoldError {
         outflow: Amount,
         /// Amount and fee cap.
         most: Amount,
+    },
+    /// A receipt dated later than its entry, by more than clocks are apart.
+    #[error("receipt of {by} for payout {payout} is dated {at}, its entry {entry}")]
+    ReceiptTime {
+        /// Which payout.
+        payout: PayoutId,
+        /// The signer.
+        by: String,
+        /// What it says.
+        at: Instant,
+        /// What its entry says.
+        entry: Instant,
     },
     /// A transaction that was assembled for another payout.
     #[error("transaction {txid} was assembled for payout {holder} before")]
