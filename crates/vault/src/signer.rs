@@ -174,8 +174,8 @@ impl Signer {
 
     fn restore_receipt(&mut self, receipt: Receipt, prevouts: Vec<TxOut>) -> Result<(), RestoreError> {
         let problem = |problem: String| RestoreError::Change { what: "receipt", problem };
-        if receipt.seq != self.seq.saturating_add(1) {
-            return Err(problem(format!("it is number {} after {}", receipt.seq, self.seq)));
+        if receipt.seq != self.last_seq().saturating_add(1) {
+            return Err(problem(format!("it is number {} after {}", receipt.seq, self.last_seq())));
         }
         self.follower.fold_mut().count_own(receipt.clone()).map_err(|error| problem(error.to_string()))?;
         self.seq = receipt.seq;
@@ -372,7 +372,7 @@ impl Signer {
         persist: &mut Vec<Change>,
     ) -> Result<Signed<Receipt>, Vec<Reason>> {
         let (judged, prevouts) = self.judge(moment, item)?;
-        let seq = self.seq.saturating_add(1);
+        let seq = self.last_seq().saturating_add(1);
         let receipt = Receipt {
             by: self.me.clone(),
             payout: judged.payout().clone(),
