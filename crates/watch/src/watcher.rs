@@ -326,7 +326,7 @@ impl Watcher {
         if !self.whole {
             return followed.held.note(&from);
         }
-        let outputs = followed.chain.step(clock.monotonic_ms, from);
+        let outputs = followed.chain.step(clock, from);
         self.outputs(clock, network, outputs, step);
     }
 

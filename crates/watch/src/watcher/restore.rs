@@ -62,7 +62,7 @@ impl Watcher {
             Change::Anew { network } => {
                 let followed =
                     self.networks.get_mut(&network).ok_or(RestoreError::NotFollowed { network })?;
-                followed.chain.anew(0);
+                followed.chain.restore_anew();
                 followed.coins = Coins::default();
                 Ok(())
             }
