@@ -248,12 +248,18 @@ impl Watcher {
         checkpoint: &[u8],
         step: &mut Step,
     ) -> Response {
+        let before = self.follower.head();
         match self.follower.extend(from, &entries, checkpoint, clock.wall) {
             Ok(followed) => {
                 self.alarms.note(&self.secret.public(), &entries);
                 let overtaken = self.overtaken(&entries);
-                step.persist.push(Change::Entries { from, entries });
-                step.persist.push(Change::Cosigned(followed.head));
+                // A head is co-signed anew for its time alone, however often: that leaves nothing to remember.
+                if !entries.is_empty() {
+                    step.persist.push(Change::Entries { from, entries });
+                }
+                if followed.head != before {
+                    step.persist.push(Change::Cosigned(followed.head));
+                }
                 overtaken.into_iter().for_each(|network| self.follow_anew(clock, network, step));
                 self.judge_waiting(clock, step);
                 Response::Cosigned { size: followed.head.size, line: followed.line, challenge: fresh }

@@ -626,6 +626,11 @@ fn entries_are_on_disk_before_they_are_cosigned_and_gaps_are_told() {
     let kinds: Vec<Change> = world.disk[rows..].iter().map(|row| Change::decode(row).unwrap()).collect();
     assert!(matches!(kinds.as_slice(), [Change::Entries { from: 1, .. }, Change::Cosigned(_)]), "{kinds:?}");
     let size = world.watcher.follower().head().size;
+    // Co-signing the same head again leaves nothing.
+    for _ in 0..3 {
+        world.hand(size, size);
+    }
+    assert_eq!(world.disk.len(), rows + 2);
     let ahead = Request::Extend { from: size + 1, entries: Vec::new(), checkpoint: Vec::new(), newest: 0 };
     assert_eq!(world.ask(WRITER, Role::Writer, ahead), Some(Response::Behind { size }));
     let torn = Request::Extend { from: size, entries: Vec::new(), checkpoint: b"x".to_vec(), newest: 0 };
