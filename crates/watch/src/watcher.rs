@@ -75,7 +75,8 @@ pub struct Watcher {
     subscribers: BTreeSet<Connection>,
     permits: Permits,
     started: bool,
-    /// Whether the log was there once as far as the writer had it, so that blocks may be followed.
+    /// Whether the log was there as far as the writer had it, so that blocks may be followed: once, or, where another watcher
+    /// leases too, since the start.
     whole: bool,
     /// Since when the log is waited for, in monotonic milliseconds.
     begun_ms: Option<u64>,
@@ -417,7 +418,11 @@ impl Watcher {
         }
     }
 
+    /// What waits does so at least until the log is there: before, nothing says whether it is explained.
     fn judge_waiting(&mut self, clock: Clock, step: &mut Step) {
+        if !self.whole {
+            return;
+        }
         for (network, tx) in self.waiting.list() {
             self.judge(clock, network, &tx, Place::Waiting, step);
         }

@@ -56,7 +56,8 @@ impl Watcher {
                 Ok(())
             }
             Change::Whole => {
-                self.whole = true;
+                // Where another watcher leases, payouts went on while this one was down.
+                self.whole = !self.waiting.is_used();
                 Ok(())
             }
             Change::Anew { network } => {

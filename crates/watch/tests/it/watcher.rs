@@ -834,8 +834,10 @@ fn where_another_watcher_leases_a_spend_may_wait_for_its_entries_and_not_longer(
     world.mine(vec![tx.clone()]);
     assert_quiet(&world);
     world.restart();
-    assert_quiet(&world);
     world.wait(500);
+    assert_eq!(world.raised(), []);
+    world.hand(1, 1);
+    world.wait(POLL_MS);
     assert_theft(&world, &tx);
 }
 
