@@ -156,14 +156,12 @@ impl Store {
         let mut draft = path.as_os_str().to_owned();
         draft.push(".new");
         let draft = PathBuf::from(draft);
-        // What an earlier attempt that was killed may have left; nothing ever opens it.
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft);
+        // What an earlier attempt that was killed may have left. Never truncated: it may be a whole store's second name.
+        match fs::remove_file(&draft) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(io("create")(source)),
+            Ok(()) | Err(_) => {}
+        }
+        let file = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&draft);
         let backend = FileBackend::new(file.map_err(io("create"))?).map_err(failed)?;
         let db = Builder::new().create_with_backend(backend).map_err(failed)?;
         let write = db.begin_write().map_err(failed)?;
@@ -498,6 +496,29 @@ mod tests {
             next += u64::try_from(entries.len()).unwrap();
         }
         assert_eq!(next, 600);
+    }
+
+    #[test]
+    fn a_draft_that_is_a_stores_second_name_takes_nothing_with_it() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (path, draft, backup) = (at("s.redb"), at("s.redb.new"), at("backup"));
+        let earlier = Binding { machine: "signer-2".parse().unwrap(), ..binding() };
+        Store::create(&path, &earlier).unwrap();
+        // Killed between its two names; then somebody moves the store away.
+        fs::hard_link(&path, &draft).unwrap();
+        fs::rename(&path, &backup).unwrap();
+        let before = fs::read(&backup).unwrap();
+        Store::create(&path, &binding()).unwrap();
+        assert!(fs::read(&backup).unwrap() == before);
+        assert!(!draft.exists());
+        Store::open(&path, &binding()).unwrap();
+        Store::open(&backup, &earlier).unwrap();
+        // What is left of a draft that was never whole is no hindrance.
+        fs::write(&draft, b"x").unwrap();
+        fs::remove_file(&path).unwrap();
+        Store::create(&path, &binding()).unwrap();
+        Store::open(&path, &binding()).unwrap();
     }
 
     #[test]

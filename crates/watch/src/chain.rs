@@ -1,7 +1,8 @@
 //! Following one node's best chain: headers first, then every block in order, through reorganisations.
 //!
 //! Decides which blocks are connected, and when the node cannot be relied on. The node may lie or stall: headers must
-//! hold work, blocks must be those that their headers name, and silence is told. Never skips a block.
+//! hold work, blocks must be those that their headers name, the newest must be of today, and silence is told. Never skips a
+//! block.
 
 mod headers;
 mod mempool;
@@ -9,8 +10,9 @@ mod message;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use kuraban_base::Height;
+use kuraban_base::{Height, Instant};
 use kuraban_chain::btc::{Block, BlockHash, Header, Network, Tx};
+use kuraban_vault::signer::Clock;
 
 use headers::{Headers, NotTaken};
 use mempool::Mempool;
@@ -27,6 +29,9 @@ pub const HEADERS_MAX: usize = 2000;
 pub const BLOCKS_IN_FLIGHT_MAX: usize = 16;
 /// Headers are asked for only while fewer than this are ahead of the connected tip.
 const AHEAD_MAX: usize = 4000;
+/// How far an honest block's time may be from the moment at which it is found: nodes take it up to two hours early
+/// (`MAX_FUTURE_BLOCK_TIME`).
+const BLOCK_TIME_MS_MAX: u64 = 2 * 60 * 60 * 1000;
 /// How often in a row a node may send headers that do not connect.
 const UNCONNECTED_MAX: u32 = 10;
 
@@ -104,10 +109,19 @@ impl Chain {
     }
 
     /// Forgets every block and begins at the birthday again, over the connection that stands.
-    pub fn anew(&mut self, now_ms: u64) -> Vec<Output> {
+    pub fn anew(&mut self, clock: Clock) -> Vec<Output> {
         let online = self.online;
+        self.forget(clock.monotonic_ms);
+        online.map_or_else(Vec::new, |height| self.step(clock, FromNode::Ready { height }))
+    }
+
+    fn forget(&mut self, now_ms: u64) {
         *self = Self::begun(self.settings.clone(), now_ms);
-        online.map_or_else(Vec::new, |height| self.step(now_ms, FromNode::Ready { height }))
+    }
+
+    /// Takes up that every block was forgotten before a restart.
+    pub fn restore_anew(&mut self) {
+        self.forget(0);
     }
 
     /// Takes up a block that was connected before a restart.
@@ -166,13 +180,14 @@ impl Chain {
         self.online.is_some() && self.status == Status::Following
     }
 
-    /// Takes what came. `now_ms` is the monotonic clock.
-    pub fn step(&mut self, now_ms: u64, from: FromNode) -> Vec<Output> {
+    /// Takes what came.
+    pub fn step(&mut self, clock: Clock, from: FromNode) -> Vec<Output> {
         let mut out = Vec::new();
+        let now_ms = clock.monotonic_ms;
         match from {
             FromNode::Ready { height } => self.ready(now_ms, height, &mut out),
             FromNode::Closed => self.close(),
-            FromNode::Tick => self.tick(now_ms, &mut out),
+            FromNode::Tick => self.tick(clock, &mut out),
             // What a closed connection still delivers is not acted on.
             FromNode::Headers(_)
             | FromNode::Block(_)
@@ -180,8 +195,8 @@ impl Chain {
             | FromNode::Tx(_)
             | FromNode::NotFound { .. }
                 if self.online.is_none() => {}
-            FromNode::Headers(headers) => self.on_headers(now_ms, &headers, &mut out),
-            FromNode::Block(block) => self.on_block(now_ms, block, &mut out),
+            FromNode::Headers(headers) => self.on_headers(clock, &headers, &mut out),
+            FromNode::Block(block) => self.on_block(clock, block, &mut out),
             FromNode::Inv { blocks, txs } => self.on_inv(now_ms, &blocks, &txs, &mut out),
             FromNode::Tx(tx) => self.on_tx(now_ms, tx, &mut out),
             FromNode::NotFound { blocks, txs } => {
@@ -230,7 +245,7 @@ impl Chain {
         self.ask_blocks(out);
     }
 
-    fn on_headers(&mut self, now_ms: u64, headers: &[Header], out: &mut Vec<Output>) {
+    fn on_headers(&mut self, clock: Clock, headers: &[Header], out: &mut Vec<Output>) {
         if headers.len() > HEADERS_MAX {
             return self.end(Lie::TooMany, out);
         }
@@ -251,7 +266,7 @@ impl Chain {
             }
         }
         if self.headers.best() != best {
-            self.times.progress = now_ms;
+            self.times.progress = clock.monotonic_ms;
             let Some(plan) = self.headers.path(&self.members) else {
                 return self.end(Lie::Unconnected { base: self.headers.base().hash }, out);
             };
@@ -264,9 +279,9 @@ impl Chain {
         };
         self.lacks_tip = self.node_tip.is_none();
         self.more |= headers.len() == HEADERS_MAX;
-        self.advance(now_ms, out);
+        self.advance(clock.monotonic_ms, out);
         self.ask_blocks(out);
-        self.settle(now_ms, out);
+        self.settle(clock, out);
     }
 
     /// With nothing but the birthday there is no parent to ask from, and an honest node that has no more blocks
@@ -277,14 +292,14 @@ impl Chain {
         alone.then_some(base.hash)
     }
 
-    fn on_block(&mut self, now_ms: u64, block: Box<Block>, out: &mut Vec<Output>) {
+    fn on_block(&mut self, clock: Clock, block: Box<Block>, out: &mut Vec<Output>) {
         let hash = block.hash();
         if !self.asked.remove(&hash) {
             return;
         }
         if hash == self.headers.base().hash {
             self.headers.base_header(&block.header);
-            return self.poll(now_ms, out);
+            return self.poll(clock.monotonic_ms, out);
         }
         if let Err(problem) = block.matched() {
             return self.end(Lie::Block { hash, problem }, out);
@@ -292,9 +307,9 @@ impl Chain {
         if self.plan.contains(&hash) {
             self.arrived.insert(hash, block);
         }
-        self.advance(now_ms, out);
+        self.advance(clock.monotonic_ms, out);
         self.ask_blocks(out);
-        self.settle(now_ms, out);
+        self.settle(clock, out);
     }
 
     fn on_inv(&mut self, now_ms: u64, blocks: &[BlockHash], txs: &[TxRef], out: &mut Vec<Output>) {
@@ -377,15 +392,21 @@ impl Chain {
         }
     }
 
-    /// Notes when the node's tip is our tip and everything up to it is connected.
-    fn settle(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let tip = self.tip();
-        if self.online.is_none() || !self.plan.is_empty() || self.more || self.node_tip != Some(tip.hash) {
+    /// Whether the node's tip is our tip and everything up to it is connected.
+    fn is_settled(&self) -> bool {
+        let tip = self.tip().hash;
+        self.online.is_some() && self.plan.is_empty() && !self.more && self.node_tip == Some(tip)
+    }
+
+    /// Notes that everything the node has is connected.
+    fn settle(&mut self, clock: Clock, out: &mut Vec<Output>) {
+        if !self.is_settled() {
             return;
         }
-        self.times.current = now_ms;
-        self.times.progress = now_ms;
-        if self.blocks_late(now_ms) {
+        let tip = self.tip();
+        self.times.current = clock.monotonic_ms;
+        self.times.progress = clock.monotonic_ms;
+        if self.blocks_late(clock.monotonic_ms) || !self.is_of_today(clock.wall) {
             return;
         }
         match self.status {
@@ -404,7 +425,15 @@ impl Chain {
         now_ms.saturating_sub(self.times.block) > self.settings.block_ms_max
     }
 
-    fn tick(&mut self, now_ms: u64, out: &mut Vec<Output>) {
+    /// Whether the tip's own time is near enough to the time of day. Old blocks hold work too: whoever has them can show them
+    /// one by one as if they were new. A birthday whose header nobody showed is of no day.
+    fn is_of_today(&self, wall: Instant) -> bool {
+        let apart_ms_max = self.settings.block_ms_max.saturating_add(BLOCK_TIME_MS_MAX);
+        self.headers.time(&self.tip().hash).is_some_and(|time| time.ms().abs_diff(wall.ms()) <= apart_ms_max)
+    }
+
+    fn tick(&mut self, clock: Clock, out: &mut Vec<Output>) {
+        let now_ms = clock.monotonic_ms;
         let stall_ms = self.settings.stall_ms;
         self.mempool.expire(now_ms.saturating_sub(stall_ms));
         let silent_ms = now_ms.saturating_sub(self.times.progress);
@@ -423,6 +452,8 @@ impl Chain {
             }
         } else if self.blocks_late(now_ms) && self.plan.is_empty() {
             self.stall(self.times.block, Stall::NoBlocks, out);
+        } else if self.is_settled() && !self.is_of_today(clock.wall) {
+            self.stall(self.times.block, Stall::Past, out);
         } else if self.status == Status::Following && now_ms.saturating_sub(self.times.current) > stall_ms {
             self.status = Status::Syncing;
             out.push(Output::Fact(Fact::Behind));

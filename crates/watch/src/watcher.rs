@@ -75,7 +75,8 @@ pub struct Watcher {
     subscribers: BTreeSet<Connection>,
     permits: Permits,
     started: bool,
-    /// Whether the log was there once as far as the writer had it, so that blocks may be followed.
+    /// Whether the log was there as far as the writer had it, so that blocks may be followed: once, or, where another watcher
+    /// leases too, since the start.
     whole: bool,
     /// Since when the log is waited for, in monotonic milliseconds.
     begun_ms: Option<u64>,
@@ -248,12 +249,18 @@ impl Watcher {
         checkpoint: &[u8],
         step: &mut Step,
     ) -> Response {
+        let before = self.follower.head();
         match self.follower.extend(from, &entries, checkpoint, clock.wall) {
             Ok(followed) => {
                 self.alarms.note(&self.secret.public(), &entries);
                 let overtaken = self.overtaken(&entries);
-                step.persist.push(Change::Entries { from, entries });
-                step.persist.push(Change::Cosigned(followed.head));
+                // A head is co-signed anew for its time alone, however often: that leaves nothing to remember.
+                if !entries.is_empty() {
+                    step.persist.push(Change::Entries { from, entries });
+                }
+                if followed.head != before {
+                    step.persist.push(Change::Cosigned(followed.head));
+                }
                 overtaken.into_iter().for_each(|network| self.follow_anew(clock, network, step));
                 self.judge_waiting(clock, step);
                 Response::Cosigned { size: followed.head.size, line: followed.line, challenge: fresh }
@@ -326,7 +333,7 @@ impl Watcher {
         if !self.whole {
             return followed.held.note(&from);
         }
-        let outputs = followed.chain.step(clock.monotonic_ms, from);
+        let outputs = followed.chain.step(clock, from);
         self.outputs(clock, network, outputs, step);
     }
 
@@ -411,7 +418,11 @@ impl Watcher {
         }
     }
 
+    /// What waits does so at least until the log is there: before, nothing says whether it is explained.
     fn judge_waiting(&mut self, clock: Clock, step: &mut Step) {
+        if !self.whole {
+            return;
+        }
         for (network, tx) in self.waiting.list() {
             self.judge(clock, network, &tx, Place::Waiting, step);
         }

@@ -12,6 +12,7 @@ use std::{
 
 use kuraban_base::Amount;
 use kuraban_chain::btc::{Network, Tx};
+use kuraban_vault::signer::Clock;
 use kuraban_watch::chain::{Chain, FromNode, Output};
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     bridge::Bridge,
-    clock::Monotonic,
+    clock::{Monotonic, wall},
     node::{
         p2p,
         rpc::{FeeEstimate, Rpc},
@@ -73,7 +74,8 @@ pub(super) fn follow(
         let mut due = Instant::now();
         loop {
             let from = next(&hears, &mut due);
-            for output in chain.step(clock.ms(), from) {
+            let now = Clock { wall: wall(), monotonic_ms: clock.ms() };
+            for output in chain.step(now, from) {
                 match output {
                     Output::Send(to) => ours.tell(to),
                     Output::Fact(fact) => {

@@ -133,11 +133,15 @@ impl Store {
         let mut draft = path.as_os_str().to_owned();
         draft.push(".new");
         let draft = PathBuf::from(draft);
-        // Truncates what an earlier attempt that was killed may have left; nothing ever opens a draft.
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        options.read(true).write(true).create_new(true).mode(0o600);
         if fs::symlink_metadata(path).is_ok() {
             return Err(StoreError::Exists { path: path.to_owned() });
+        }
+        // What an earlier attempt that was killed may have left. Never truncated: it may be a whole store's second name.
+        match fs::remove_file(&draft) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(io("create")(source)),
+            Ok(()) | Err(_) => {}
         }
         let file = options.open(&draft).map_err(io("create"))?;
         let db =
@@ -268,4 +272,37 @@ impl Binding {
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding() -> Binding {
+        let machine = "watcher-1".parse().unwrap();
+        Binding { machine, roster: RosterHash::from_bytes([1; 32]), policy: PolicyHash::from_bytes([2; 32]) }
+    }
+
+    #[test]
+    fn a_draft_that_is_a_stores_second_name_takes_nothing_with_it() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (path, draft, backup) = (at("s.redb"), at("s.redb.new"), at("backup"));
+        let earlier = Binding { machine: "watcher-2".parse().unwrap(), ..binding() };
+        Store::create(&path, &earlier).unwrap();
+        // Killed between its two names; then somebody moves the store away.
+        fs::hard_link(&path, &draft).unwrap();
+        fs::rename(&path, &backup).unwrap();
+        let before = fs::read(&backup).unwrap();
+        Store::create(&path, &binding()).unwrap();
+        assert!(fs::read(&backup).unwrap() == before);
+        assert!(!draft.exists());
+        Store::open(&path, &binding()).unwrap();
+        Store::open(&backup, &earlier).unwrap();
+        // What is left of a draft that was never whole is no hindrance.
+        fs::write(&draft, b"x").unwrap();
+        fs::remove_file(&path).unwrap();
+        Store::create(&path, &binding()).unwrap();
+        Store::open(&path, &binding()).unwrap();
+    }
 }

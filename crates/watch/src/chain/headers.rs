@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use kuraban_base::Height;
+use kuraban_base::{Height, Instant};
 use kuraban_chain::btc::{
     BlockHash, Header, Network,
     pow::{self, PowError, Target, Work},
@@ -49,7 +49,7 @@ struct Parent {
 pub(super) struct Headers {
     network: Network,
     base: Position,
-    base_bits: Option<u32>,
+    base_header: Option<Header>,
     base_work: Work,
     nodes: BTreeMap<BlockHash, Node>,
     best: BlockHash,
@@ -94,7 +94,7 @@ impl Headers {
         Self {
             network,
             base,
-            base_bits: None,
+            base_header: None,
             base_work: Work::default(),
             nodes: BTreeMap::new(),
             best: base.hash,
@@ -104,12 +104,12 @@ impl Headers {
     /// Whether the base's header must be seen before any other can be judged. After a restart the stored headers
     /// stand in for it.
     pub(super) fn wants_base(&self) -> bool {
-        self.base_bits.is_none() && self.nodes.is_empty() && !easy_blocks_allowed(self.network)
+        self.base_header.is_none() && self.nodes.is_empty() && !easy_blocks_allowed(self.network)
     }
 
     /// Takes the base's own header, whose hash the caller compared.
     pub(super) const fn base_header(&mut self, header: &Header) {
-        self.base_bits = Some(header.bits);
+        self.base_header = Some(*header);
     }
 
     /// The block above which everything stands.
@@ -133,6 +133,13 @@ impl Headers {
             return Some(self.base.height);
         }
         self.nodes.get(hash).map(|node| node.height)
+    }
+
+    /// A known block's own time, if its header was shown.
+    pub(super) fn time(&self, hash: &BlockHash) -> Option<Instant> {
+        let base = self.base_header.as_ref().filter(|_| *hash == self.base.hash);
+        let header = base.or_else(|| self.nodes.get(hash).map(|node| &node.header))?;
+        Some(Instant::from_ms(u64::from(header.time_s).saturating_mul(1000)))
     }
 
     /// The block before a known one; nothing before the base.
@@ -190,7 +197,11 @@ impl Headers {
 
     fn standing(&self, hash: &BlockHash) -> Option<Parent> {
         if *hash == self.base.hash {
-            return Some(Parent { height: self.base.height, bits: self.base_bits, work: self.base_work });
+            return Some(Parent {
+                height: self.base.height,
+                bits: self.base_header.map(|header| header.bits),
+                work: self.base_work,
+            });
         }
         let node = self.nodes.get(hash)?;
         Some(Parent { height: node.height, bits: Some(node.header.bits), work: node.work })
@@ -231,7 +242,7 @@ impl Headers {
     pub(super) fn rebase(&mut self, hash: BlockHash) {
         let Some(node) = self.nodes.get(&hash).copied() else { return };
         self.base = Position { height: node.height, hash };
-        self.base_bits = Some(node.header.bits);
+        self.base_header = Some(node.header);
         self.base_work = node.work;
         self.nodes.retain(|_, other| other.height > node.height);
     }

@@ -25,7 +25,8 @@ pub struct Settings {
     pub poll_ms: u64,
     /// Without progress for this long, the node has stalled.
     pub stall_ms: u64,
-    /// Without a new block for this long, the node has stalled, whatever it answers.
+    /// Without a new block for this long, the node has stalled, whatever it answers; and while its newest block's own time is
+    /// more than two hours further than this from the time of day.
     pub block_ms_max: u64,
 }
 
@@ -204,6 +205,8 @@ pub enum Stall {
     Behind,
     /// It answers, but there are no new blocks.
     NoBlocks,
+    /// It answers, but its newest block is not of today.
+    Past,
 }
 
 impl core::fmt::Display for Stall {
@@ -213,6 +216,7 @@ impl core::fmt::Display for Stall {
             Self::Silent => "the node does not answer",
             Self::Behind => "the node does not have the blocks that it showed before",
             Self::NoBlocks => "the node has no new blocks",
+            Self::Past => "the time in the node's newest block is not near the time of day",
         })
     }
 }

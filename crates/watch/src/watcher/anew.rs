@@ -136,7 +136,7 @@ impl Watcher {
     pub(super) fn follow_anew(&mut self, clock: Clock, network: Network, step: &mut Step) {
         let Some(followed) = self.networks.get_mut(&network) else { return };
         followed.coins = Coins::default();
-        let outputs: Vec<Output> = followed.chain.anew(clock.monotonic_ms);
+        let outputs: Vec<Output> = followed.chain.anew(clock);
         step.persist.push(Change::Anew { network });
         self.outputs(clock, network, outputs, step);
     }

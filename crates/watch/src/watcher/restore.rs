@@ -56,13 +56,14 @@ impl Watcher {
                 Ok(())
             }
             Change::Whole => {
-                self.whole = true;
+                // Where another watcher leases, payouts went on while this one was down.
+                self.whole = !self.waiting.is_used();
                 Ok(())
             }
             Change::Anew { network } => {
                 let followed =
                     self.networks.get_mut(&network).ok_or(RestoreError::NotFollowed { network })?;
-                followed.chain.anew(0);
+                followed.chain.restore_anew();
                 followed.coins = Coins::default();
                 Ok(())
             }

@@ -11,7 +11,11 @@ use kuraban_vault::{
     permit::Passage,
     wire::{Request, Response},
 };
-use kuraban_watch::{Change, chain::UNDO_BLOCKS_MAX, watcher::LOG_WITHHELD};
+use kuraban_watch::{
+    Change,
+    chain::UNDO_BLOCKS_MAX,
+    watcher::{LOG_WITHHELD, UNEXPLAINED_SPEND},
+};
 
 use crate::{
     kit,
@@ -48,18 +52,25 @@ fn busy() -> (World, Tx) {
     let mut world = World::new();
     let mut last = world.fund(0, VALUE_SAT);
     for number in 0..PAYOUTS {
-        let (vout, place) = match number {
-            0 => (0, (Branch::Receive, 0)),
-            _ => (1, (Branch::Change, number - 1)),
-        };
-        let tx = draft(number, (&last, vout), number);
-        world.append(&story_under(&world.charter.clone(), &payout(number), &tx));
-        last = signed(tx, (&last, vout), place);
+        let (bodies, tx) = next(&world, &last, number);
+        world.append(&bodies);
+        last = tx;
         world.mine(vec![last.clone()]);
     }
     assert_quiet(&world);
     assert_eq!(coins(&world), [(last.txid(), 1)]);
     (world, last)
+}
+
+/// The payout of this number from the change of the one before: what the log says of it, and its transaction.
+fn next(world: &World, last: &Tx, number: u32) -> (Vec<Body>, Tx) {
+    let (vout, place) = match number {
+        0 => (0, (Branch::Receive, 0)),
+        _ => (1, (Branch::Change, number - 1)),
+    };
+    let tx = draft(number, (last, vout), number);
+    let bodies = story_under(&world.charter, &payout(number), &tx);
+    (bodies, signed(tx, (last, vout), place))
 }
 
 fn coins(world: &World) -> Vec<(kuraban_base::Txid, u32)> {
@@ -280,4 +291,82 @@ fn a_payout_that_waited_for_its_entries_in_a_block_is_followed_again_only_where_
     check(39, true, 1);
     // No block that holds it was followed yet.
     check(39, false, 0);
+}
+
+/// With several watchers payouts go on while one is down.
+#[test]
+fn where_another_watcher_leases_a_restarted_watcher_waits_for_the_log_again() {
+    for several in [true, false] {
+        let mut world = World::under(if several { two_watchers() } else { kit::charter() });
+        let mut last = world.fund(0, VALUE_SAT);
+        let before = height(&world);
+        if several {
+            for number in 0..PAYOUTS {
+                let (bodies, tx) = next(&world, &last, number);
+                world.log.append(clock(world.now_ms).wall, &bodies);
+                last = tx;
+                world.node.mine(vec![last.clone()]);
+            }
+        } else {
+            // Nothing is leased without it.
+            world.node.mine(Vec::new());
+        }
+        world.restart();
+        if !several {
+            assert_eq!(height(&world), height_of_node(&world));
+            assert_quiet(&world);
+            continue;
+        }
+        let size = world.log.size();
+        let sizes: Vec<u64> = world.log.sizes().filter(|at| *at > 1 && *at < size).step_by(6).collect();
+        for until in sizes {
+            world.hand(until, size);
+            world.wait(POLL_MS);
+            assert_eq!((height(&world), world.runs(Service::Withdrawal)), (before, false));
+            assert_refused(Some(lease(&mut world)), "log-not-whole");
+        }
+        assert_eq!(world.raised(), []);
+        world.hand(size, size);
+        assert_eq!((height(&world), coins(&world)), (height_of_node(&world), vec![(last.txid(), 1)]));
+        assert_eq!((world.watcher.explained(), anew(&world)), (u64::from(PAYOUTS), 0));
+        for _ in 0..5 {
+            world.wait(POLL_MS);
+        }
+        assert_eq!(world.raised(), []);
+        // The next start waits as well, though there is nothing new, and tells where nobody comes.
+        world.restart();
+        world.wait(STALL_MS + 1);
+        assert_eq!(world.raised().iter().filter(|(rule, _)| rule == LOG_WITHHELD).count(), 1);
+        assert_refused(Some(lease(&mut world)), "log-not-whole");
+        world.hand(size, size);
+        assert!(matches!(lease(&mut world), Response::Lease(_)));
+        let theft = steal_last(&mut world, &last);
+        world.wait(500);
+        assert!(world.raised().contains(&(UNEXPLAINED_SPEND.to_owned(), theft.txid().to_string())));
+    }
+}
+
+#[test]
+fn a_payout_that_waited_in_a_block_when_its_watcher_went_down_waits_for_the_whole_log() {
+    let mut world = World::under(two_watchers());
+    let (first, second) = (world.fund(0, VALUE_SAT), world.fund(1, VALUE_SAT));
+    let tx = draft(1, (&second, 0), 39);
+    let paid = signed(tx.clone(), (&second, 0), (Branch::Receive, 1));
+    world.mine(vec![paid.clone()]);
+    let mut bodies = story_under(&world.charter, &payout(0), &draft(0, (&first, 0), 19));
+    bodies.extend(story_under(&world.charter, &payout(1), &tx));
+    let at = clock(world.now_ms).wall;
+    bodies.chunks(2).for_each(|some| drop(world.log.append(at, some)));
+    world.restart();
+    let (size, sizes) = (world.log.size(), world.log.sizes().filter(|at| *at > 1).collect::<Vec<_>>());
+    for until in sizes {
+        world.wait(900);
+        assert!(!world.raised().iter().any(|(rule, _)| rule == UNEXPLAINED_SPEND));
+        world.hand(until, size);
+    }
+    world.wait(900);
+    assert!(!world.raised().iter().any(|(rule, _)| rule == UNEXPLAINED_SPEND));
+    // Its change was where nobody looked.
+    assert_eq!(anew(&world), 1);
+    assert!(coins(&world).contains(&(paid.txid(), 1)));
 }

@@ -2,20 +2,28 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use kuraban_base::Height;
+use kuraban_base::{Height, Instant};
 use kuraban_chain::btc::{BlockHash, Header, MerkleError, Mweb, Network, OutPoint, Script, Tx, TxIn, TxOut};
+use kuraban_vault::signer::Clock;
 use kuraban_watch::chain::{
     BLOCKS_IN_FLIGHT_MAX, Chain, Fact, FromNode, Lie, Output, Position, RestoreError, Settings,
     SettingsError, Stall, Status, ToNode, TxRef, UNDO_BLOCKS_MAX,
 };
 use proptest::prelude::*;
 
-use crate::node::{Node, grind};
+use crate::{
+    kit,
+    node::{Node, grind},
+};
 
 const NETWORK: Network = Network::BtcRegtest;
 const STALL_MS: u64 = 1000;
 const POLL_MS: u64 = 200;
 const BLOCK_MS_MAX: u64 = 10_000;
+
+fn clock(now_ms: u64) -> Clock {
+    Clock { wall: kit::NOW.plus_ms(now_ms), monotonic_ms: now_ms }
+}
 
 fn settings(node: &Node) -> Settings {
     let network = NETWORK;
@@ -43,7 +51,7 @@ impl Link {
     /// One step; says what is to be sent.
     fn step(&mut self, from: FromNode) -> Vec<ToNode> {
         let mut send = Vec::new();
-        for output in self.chain.step(self.now_ms, from) {
+        for output in self.chain.step(clock(self.now_ms), from) {
             match output {
                 Output::Send(message) => send.push(message),
                 Output::Fact(fact) => self.note(fact),
@@ -256,18 +264,23 @@ fn headers_that_never_connect_end_the_connection() {
     assert!(matches!(sent.as_slice(), [ToNode::Close(Lie::Unconnected { .. })]), "{sent:?}");
 }
 
-#[test]
-fn the_first_blocks_of_the_main_network_connect_and_easy_ones_do_not() {
-    // Height 1 of Bitcoin's main network, a published fact; the genesis header comes first, for its target.
-    let network = Network::BtcMain;
-    let genesis = Header {
+/// The first header of Bitcoin's main network, a published fact.
+fn genesis() -> Header {
+    Header {
         version: 1,
         prev: BlockHash::ZERO,
         merkle_root: "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b".parse().unwrap(),
         time_s: 1_231_006_505,
         bits: 0x1d00_ffff,
         nonce: 2_083_236_893,
-    };
+    }
+}
+
+#[test]
+fn the_first_blocks_of_the_main_network_connect_and_easy_ones_do_not() {
+    // Height 1 of Bitcoin's main network, a published fact; the genesis header comes first, for its target.
+    let network = Network::BtcMain;
+    let genesis = genesis();
     let first = Header {
         version: 1,
         prev: genesis.hash(),
@@ -280,17 +293,17 @@ fn the_first_blocks_of_the_main_network_connect_and_easy_ones_do_not() {
     let settings =
         Settings { network, birthday, poll_ms: POLL_MS, stall_ms: STALL_MS, block_ms_max: BLOCK_MS_MAX };
     let mut chain = Chain::new(settings, 0).unwrap();
-    let ask = chain.step(0, FromNode::Ready { height: Height::new(1) });
+    let ask = chain.step(clock(0), FromNode::Ready { height: Height::new(1) });
     assert_eq!(ask, [Output::Send(ToNode::GetBlocks(vec![genesis.hash()]))]);
     // No header is judged before the one it is measured against is here.
-    assert_eq!(chain.step(0, FromNode::Headers(vec![first])), []);
+    assert_eq!(chain.step(clock(0), FromNode::Headers(vec![first])), []);
     let block = kuraban_chain::btc::Block { header: genesis, txs: vec![stray(0)], extension: None };
-    let ask = chain.step(0, FromNode::Block(Box::new(block)));
+    let ask = chain.step(clock(0), FromNode::Block(Box::new(block)));
     assert_eq!(ask, [Output::Send(ToNode::GetHeaders(vec![genesis.hash()]))]);
-    let ask = chain.step(0, FromNode::Headers(vec![first]));
+    let ask = chain.step(clock(0), FromNode::Headers(vec![first]));
     assert_eq!(ask, [Output::Send(ToNode::GetBlocks(vec![first.hash()]))]);
     let easy = Header { bits: 0x207f_ffff, prev: first.hash(), ..first };
-    let out = chain.step(0, FromNode::Headers(vec![easy]));
+    let out = chain.step(clock(0), FromNode::Headers(vec![easy]));
     assert!(matches!(out.as_slice(), [Output::Send(ToNode::Close(Lie::Work { .. }))]), "{out:?}");
 }
 
@@ -362,6 +375,87 @@ fn a_node_that_answers_keeps_the_chain_current() {
     link.node.mine(Vec::new());
     link.deliver(link.node.headers(1));
     link.assert_follows();
+}
+
+/// How far the tip's time may be from the time of day.
+const APART_MS_MAX: u64 = BLOCK_MS_MAX + 2 * 3_600_000;
+
+#[test]
+fn a_tip_is_followed_only_on_its_own_day() {
+    let check = |wall: Instant, want: Status| {
+        let node = mined(3);
+        let mut chain = Chain::new(settings(&node), 0).unwrap();
+        let clock = Clock { wall, monotonic_ms: 0 };
+        let mut queue = VecDeque::from([node.ready()]);
+        while let Some(from) = queue.pop_front() {
+            for output in chain.step(clock, from) {
+                if let Output::Send(message) = output {
+                    queue.extend(node.answer(&message));
+                }
+            }
+        }
+        assert_eq!((chain.tip(), chain.is_current()), (node.tip(), want == Status::Following));
+        chain.step(clock, FromNode::Tick);
+        assert_eq!(chain.status(), want, "{wall}");
+    };
+    let tip = kit::NOW.plus_ms(3000).ms();
+    check(Instant::from_ms(tip + APART_MS_MAX), Status::Following);
+    check(Instant::from_ms(tip + APART_MS_MAX + 1), Status::Stalled(Stall::Past));
+    check(Instant::from_ms(tip - APART_MS_MAX), Status::Following);
+    check(Instant::from_ms(tip - APART_MS_MAX - 1), Status::Stalled(Stall::Past));
+}
+
+/// Old blocks hold work: a node that has them can show them as slowly as it likes.
+#[test]
+fn a_node_that_shows_old_blocks_one_by_one_is_never_followed() {
+    let day_s = 86_400;
+    let mut node = Node::new(NETWORK);
+    node.time_s -= day_s;
+    let mut link = Link::new(node);
+    link.connect();
+    link.facts.clear();
+    for _ in 0..50 {
+        link.node.mine(Vec::new());
+        link.wait(BLOCK_MS_MAX / 20);
+        assert!(!link.chain.is_current());
+        assert_eq!(link.chain.tip(), link.node.tip());
+    }
+    assert_eq!(link.chain.status(), Status::Stalled(Stall::Past));
+    let stalled = |fact: &&Fact| matches!(fact, Fact::Stalled { .. });
+    assert_eq!(link.facts.iter().filter(stalled).count(), 1);
+    link.node.time_s += day_s;
+    link.node.mine(Vec::new());
+    link.wait(POLL_MS);
+    link.assert_follows();
+    assert_eq!(link.facts.last(), Some(&Fact::Resumed { tip: link.node.tip() }));
+    // Blocks that come in time do not help where their own time falls back.
+    link.node.time_s -= day_s;
+    link.node.mine(Vec::new());
+    link.wait(POLL_MS);
+    link.wait(POLL_MS);
+    assert_eq!(link.chain.status(), Status::Stalled(Stall::Past));
+}
+
+#[test]
+fn a_birthday_alone_is_followed_on_its_day_and_never_where_its_header_is_not_known() {
+    let check = |network: Network, wall: Instant, want: Status| {
+        let birthday = Position { height: Height::new(0), hash: network.genesis_hash() };
+        let settings =
+            Settings { network, birthday, poll_ms: POLL_MS, stall_ms: STALL_MS, block_ms_max: BLOCK_MS_MAX };
+        let mut chain = Chain::new(settings, 0).unwrap();
+        let clock = Clock { wall, monotonic_ms: 0 };
+        chain.step(clock, FromNode::Ready { height: Height::new(0) });
+        let block = kuraban_chain::btc::Block { header: genesis(), txs: vec![stray(0)], extension: None };
+        chain.step(clock, FromNode::Block(Box::new(block)));
+        chain.step(clock, FromNode::Headers(Vec::new()));
+        chain.step(clock, FromNode::Tick);
+        assert_eq!(chain.status(), want, "{network} at {wall}");
+    };
+    let birth = Instant::from_ms(u64::from(genesis().time_s) * 1000);
+    let past = Status::Stalled(Stall::Past);
+    check(Network::BtcMain, birth.plus_ms(APART_MS_MAX), Status::Following);
+    check(Network::BtcMain, birth.plus_ms(APART_MS_MAX + 1), past);
+    check(Network::BtcRegtest, kit::NOW, past);
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(crate) struct Node {
     /// Hashes by height, from the genesis block.
     pub(crate) active: Vec<BlockHash>,
     pub(crate) mempool: Vec<Tx>,
+    /// The first block's time; the others follow a second apart.
+    pub(crate) time_s: u32,
     nonce: u64,
 }
 
@@ -67,7 +69,14 @@ pub(crate) fn grind(network: Network, mut header: Header) -> Header {
 impl Node {
     pub(crate) fn new(network: Network) -> Self {
         let active = vec![network.genesis_hash()];
-        Self { network, blocks: BTreeMap::new(), active, mempool: Vec::new(), nonce: 0 }
+        Self {
+            network,
+            blocks: BTreeMap::new(),
+            active,
+            mempool: Vec::new(),
+            time_s: 1_800_000_000,
+            nonce: 0,
+        }
     }
 
     pub(crate) fn birthday(&self) -> Position {
@@ -95,7 +104,7 @@ impl Node {
             version: 0x2000_0000,
             prev: tip.hash,
             merkle_root: Block { header: BLANK, txs: all.clone(), extension: None }.merkle().root,
-            time_s: 1_800_000_000 + height,
+            time_s: self.time_s + height,
             bits: 0x207f_ffff,
             nonce: 0,
         };

@@ -22,6 +22,7 @@ use kuraban_watch::{
 
 use crate::{
     kit,
+    node::Node,
     world::{GATE, POLL_MS, STALL_MS, WRITER, World, assemble, clock, signed, story},
 };
 
@@ -437,6 +438,31 @@ fn a_stalled_node_is_one_alarm_and_closes_until_it_is_back() {
 }
 
 #[test]
+fn where_the_node_shows_the_past_nothing_is_open_or_leased_and_somebody_is_told() {
+    let mut world = World::new();
+    let (today_s, old_s) = (world.node.time_s, world.node.time_s - 2 * 86_400);
+    world.node = Node::new(kit::NETWORK);
+    world.node.time_s = old_s;
+    world.node.grow(3);
+    world.wipe();
+    world.hand(1, 1);
+    for _ in 0..20 {
+        world.mine(Vec::new());
+        world.wait(POLL_MS);
+        assert_eq!(world.passage(Service::Withdrawal), Passage::Tightened(Stage::Closed));
+        assert_eq!(world.passage(Service::Deposit), Passage::Tightened(Stage::Closed));
+        let refused = lease(&mut world);
+        assert_refused(Some(refused), "chain-not-current");
+    }
+    let rules: Vec<String> = world.raised().into_iter().map(|(rule, _)| rule).collect();
+    assert_eq!(rules, [NODE_STALLED]);
+    world.node.time_s = today_s;
+    world.mine(Vec::new());
+    assert!(world.runs(Service::Withdrawal));
+    assert!(matches!(lease(&mut world), Response::Lease(_)));
+}
+
+#[test]
 fn a_slow_restart_is_no_stall() {
     let mut world = World::new();
     world.restore();
@@ -600,6 +626,11 @@ fn entries_are_on_disk_before_they_are_cosigned_and_gaps_are_told() {
     let kinds: Vec<Change> = world.disk[rows..].iter().map(|row| Change::decode(row).unwrap()).collect();
     assert!(matches!(kinds.as_slice(), [Change::Entries { from: 1, .. }, Change::Cosigned(_)]), "{kinds:?}");
     let size = world.watcher.follower().head().size;
+    // Co-signing the same head again leaves nothing.
+    for _ in 0..3 {
+        world.hand(size, size);
+    }
+    assert_eq!(world.disk.len(), rows + 2);
     let ahead = Request::Extend { from: size + 1, entries: Vec::new(), checkpoint: Vec::new(), newest: 0 };
     assert_eq!(world.ask(WRITER, Role::Writer, ahead), Some(Response::Behind { size }));
     let torn = Request::Extend { from: size, entries: Vec::new(), checkpoint: b"x".to_vec(), newest: 0 };
@@ -803,14 +834,16 @@ fn where_another_watcher_leases_a_spend_may_wait_for_its_entries_and_not_longer(
     world.mine(vec![tx.clone()]);
     assert_quiet(&world);
     world.restart();
-    assert_quiet(&world);
     world.wait(500);
+    assert_eq!(world.raised(), []);
+    world.hand(1, 1);
+    world.wait(POLL_MS);
     assert_theft(&world, &tx);
 }
 
 #[test]
 fn settings_must_fit_the_vaults_and_the_roster() {
-    let node = crate::node::Node::new(kit::NETWORK);
+    let node = Node::new(kit::NETWORK);
     let chain = |network| chain::Settings {
         network,
         birthday: node.birthday(),
