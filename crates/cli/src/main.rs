@@ -80,7 +80,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(problem) => return say::usage(&problem),
+    };
     let say = Say::new(args.json, args.lang);
     let outcome = run(args.command, &say);
     say.end(outcome)
@@ -93,10 +96,9 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Request(args) => request::run(&args, say),
         Command::Approve(args) => approve::run(&args, say),
         Command::Log(command) => log::run(command, say),
-        // A timeline that nobody reads is no reason to stop.
+        // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.
         Command::Demo(args) => {
-            // The timeline has told people everything.
-            staged(demo::run(&args, &mut |line| drop(say.show(line)))).map(|score| Report::done(&score, ""))
+            staged(demo::run(&args, &mut |line| drop(say.tell(line)))).map(|score| Report::done(&score, ""))
         }
         Command::Bench(args) => staged(demo::measure(&args, &mut |line| drop(say.show(line))))
             .map(|figures| Report::done(&figures, figures.to_string())),
