@@ -44,7 +44,7 @@ struct Args {
 }
 
 const EXIT_STATUS: &str =
-    "Exit status: 0 done, 1 refused or not verified, 2 bad usage or input, 3 could not be done.";
+    "Exit status: 0 done, 1 refused or not verified, 2 bad usage or input,\n3 could not be done.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -126,5 +126,21 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
+    }
+
+    /// Longer lines are wrapped on a common terminal, and then an example cannot be copied.
+    #[test]
+    fn what_follows_the_options_fits_a_terminal() {
+        let mut commands = vec![Args::command()];
+        let mut seen = 0;
+        while let Some(command) = commands.pop() {
+            let words = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in words.lines() {
+                assert!(line.chars().count() <= 78, "{}: {line}", command.get_name());
+                seen += 1;
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+        assert!(seen > 20, "{seen}");
     }
 }

@@ -31,7 +31,7 @@ impl Process {
             .stdout(output)
             .stderr(error)
             .spawn()
-            .with_context(|| format!("cannot start {name}: {command:?}"))?;
+            .with_context(|| format!("cannot start {name}: {command:?}; {}", remedy(command)))?;
         Ok(Self { name: name.to_owned(), child, log })
     }
 
@@ -72,6 +72,18 @@ fn tail(path: &Path) -> String {
     let lines: Vec<String> = BufReader::new(file).lines().map_while(Result::ok).collect();
     let from = lines.len().saturating_sub(12);
     lines.get(from..).unwrap_or_default().join("\n")
+}
+
+/// What brings a program that could not be started.
+fn remedy(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
+    match &*program {
+        tool @ ("nginx" | "litecoind" | "bitcoind") => format!(
+            "`cargo xtask setup {tool}` installs it and says where; give that as {}",
+            if tool == "nginx" { "--nginx" } else { "--node-binary" }
+        ),
+        _ => "`cargo xtask demo` builds and finds everything".to_owned(),
+    }
 }
 
 /// A port on loopback that was free a moment ago.
