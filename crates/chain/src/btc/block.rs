@@ -480,7 +480,7 @@ mod tests {
         );
         check(
             &[header.as_slice(), &[1]].concat(),
-            "number of transactions at offset 80 is 1, which needs at least 10 bytes, only 0",
+            "number of transactions at offset 80 is 1, which needs at least 60 bytes, only 0",
         );
         let long = |length| [header.clone(), vec![0; length]].concat();
         check(&long(BTC_BLOCK_BYTES_MAX - 80), "number of transactions");
