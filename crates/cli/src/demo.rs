@@ -35,7 +35,7 @@ use self::{
     front::{Customer, Gate, Service, now_us},
     node::Node,
     people::{Withdrawal, Writer},
-    process::{Process, wait_for},
+    process::{Process, Will, wait_for},
     setup::{COINS, Exchange},
     thief::{Loot, Thief},
     timeline::{Score, Timeline},
@@ -99,6 +99,12 @@ pub(crate) fn run(args: &Args, say: &mut dyn FnMut(&str)) -> anyhow::Result<Valu
     let folder = tempfile::Builder::new().prefix("kuraban-demo-").tempdir()?;
     let dir = folder.path().to_owned();
     let mut timeline = Timeline::start(say);
+    let _will = if args.keep {
+        timeline.note(&format!("keys, logs and stores are kept in {}", dir.display()));
+        None
+    } else {
+        Some(Will::remove(&dir)?)
+    };
     let plan = Plan { node: args.node, coins: COINS, evacuation: true, gateway: true };
     let mut stage = Stage::set(plan, args, &dir, &mut timeline)?;
     let outcome = stage.play(args, &mut timeline);
