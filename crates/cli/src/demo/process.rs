@@ -36,7 +36,7 @@ impl Process {
             .stdout(output)
             .stderr(error)
             .spawn()
-            .with_context(|| format!("cannot start {name}: {command:?}; {}", remedy(command)))?;
+            .with_context(|| cannot_start(name, command))?;
         let will = Will::new("kill -9 \"$1\"", child.id().to_string())?;
         Ok(Self { name: name.to_owned(), child, log, _will: will })
     }
@@ -112,16 +112,18 @@ fn tail(path: &Path) -> String {
     lines.get(from..).unwrap_or_default().join("\n")
 }
 
-/// What brings a program that could not be started.
-fn remedy(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
-    match &*program {
+/// Which program could not be started, and what brings it.
+fn cannot_start(name: &str, command: &Command) -> String {
+    let path = Path::new(command.get_program());
+    let program = path.file_name().unwrap_or_default().to_string_lossy();
+    let remedy = match &*program {
         tool @ ("nginx" | "litecoind" | "bitcoind") => format!(
             "`cargo xtask setup {tool}` installs it and says where; give that as {}",
             if tool == "nginx" { "--nginx" } else { "--node-binary" }
         ),
         _ => "`cargo xtask demo` builds and finds everything".to_owned(),
-    }
+    };
+    format!("cannot start {name} ({}); {remedy}", path.display())
 }
 
 /// A port on loopback that was free a moment ago.
