@@ -75,7 +75,9 @@ fn what_is_not_proven_is_left_out() {
 fn a_file_may_be_standard_input() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tx.hex");
-    fs::write(&path, format!("{}\n", small())).unwrap();
+    // In lines, as many tools write it.
+    let (first, rest) = (&small()[..64], &small()[64..]);
+    fs::write(&path, format!("{first}\r\n{rest}\n")).unwrap();
     let mut command = kuraban();
     command.args(["tx", "decode", "--chain", "ltc", "--network", "regtest", "--file", "-", "--json"]);
     let output = command.stdin(fs::File::open(&path).unwrap()).output().unwrap();
