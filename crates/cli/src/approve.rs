@@ -25,13 +25,17 @@ const ASKED: usize = 6;
 const ENDED: [&str; 4] = ["confirmed", "refused", "cancelled", "expired"];
 
 const HELP: &str = "\
-Without PAYOUT it lists the payouts that are open. With PAYOUT it shows that payout, recomputed from your own roster,
-policy and vault files, asks for the last 6 characters of the destination, and signs (SSHSIG, namespace kuraban-payout).
-Compare the destination with what you know from elsewhere, not with what the writer's pages show.
+Without PAYOUT it lists the payouts that are open. With PAYOUT it shows that
+payout, recomputed from your own roster, policy and vault files, asks for the
+last 6 characters of the destination, and signs (SSHSIG, namespace
+kuraban-payout). Compare the destination with what you know from elsewhere,
+not with what the writer's pages show.
 
 Examples:
-  kuraban approve --writer http://guard.example:8080 --roster roster.toml --policy policy.toml --vault hot.toml
-  kuraban approve w-17 --writer http://guard.example:8080 --roster roster.toml --policy policy.toml --vault hot.toml \\
+  kuraban approve --writer http://guard.example:8080 \\
+      --roster roster.toml --policy policy.toml --vault hot.toml
+  kuraban approve w-17 --writer http://guard.example:8080 \\
+      --roster roster.toml --policy policy.toml --vault hot.toml \\
       --key ~/.ssh/id_ed25519";
 
 /// What to approve, and how.
@@ -151,6 +155,12 @@ fn approve(
         )));
     }
     say.show(&look.to_text(lang))?;
+    if ENDED.contains(&look.status.as_str()) {
+        let error = format!("payout {id} has ended, the writer says: {}", look.status);
+        let text = format!("{}: {error}", lang.pick("not approved", "承認していません"));
+        let json = Approved { error: Some(error), ..Approved::not(&look, None) };
+        return Ok(Report::new(Answer::No, &json, text));
+    }
     let person = charter.roster().holder(key.public()).cloned();
     let reasons = against(&look, person.as_ref(), key);
     if !reasons.is_empty() {

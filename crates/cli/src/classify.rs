@@ -19,14 +19,18 @@ use crate::{
 const ADDRESSES_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 pub(crate) const HELP: &str = "\
-Reads transactions as Esplora's API writes them, one JSON document a line, with the outputs that they spend (vin[].prevout).
-Prints one JSON document for each: {\"txid\",\"labels\":[{\"kind\",\"confidence\"}]}. Kinds: whirlpool whirlpool_tx0 wasabi1
-wasabi2 joinmarket equal_output_mix peel consolidation dispersal none. Confidences below 40 say what else the shape may be.
-A line that cannot be read is named on standard error with its field; the others are classified, and the exit status is 2.
+Reads transactions as Esplora's API writes them, one JSON document a line,
+with the outputs that they spend (vin[].prevout). Prints one JSON document for
+each: {\"txid\",\"labels\":[{\"kind\",\"confidence\"}]}. Kinds: whirlpool
+whirlpool_tx0 wasabi1 wasabi2 joinmarket equal_output_mix peel consolidation
+dispersal none. Confidences below 40 say what else the shape may be. A line
+that cannot be read is named on standard error with its field; the others are
+classified, and the exit status is 2.
 
 Examples:
   kuraban classify --chain btc < transactions.jsonl
-  kuraban classify --chain btc --file transactions.jsonl --exchanges addresses.txt | jq -c 'select(.labels[0].kind != \"none\")'";
+  kuraban classify --chain btc --file transactions.jsonl \\
+      --exchanges addresses.txt | jq -c 'select(.labels[0].kind != \"none\")'";
 
 /// What to classify.
 #[derive(clap::Args)]

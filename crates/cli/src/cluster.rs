@@ -23,8 +23,9 @@ const LISTED: usize = 10;
 const SHOWN: usize = 20;
 
 pub(crate) const HELP: &str = "\
-Addresses whose coins one transaction spends belong together, unless it looks like a CoinJoin. Change is followed only by
-rules that you name; each is a guess, and all that are named must agree on one output.
+Addresses whose coins one transaction spends belong together, unless it looks
+like a CoinJoin. Change is followed only by rules that you name; each is a
+guess, and all that are named must agree on one output.
 
 Examples:
   kuraban cluster --index ltc.index

@@ -2,7 +2,9 @@
 //! evacuation, and the score. Everything is a process of its own on loopback; nothing is played.
 
 mod bench;
+mod evacuation;
 mod front;
+mod kept;
 mod node;
 mod people;
 mod process;
@@ -29,10 +31,11 @@ pub(crate) use self::{
     node::NodeChoice,
 };
 use self::{
+    evacuation::evacuations,
     front::{Customer, Gate, Service, now_us},
     node::Node,
     people::{Withdrawal, Writer},
-    process::{Process, wait_for},
+    process::{Process, Will, wait_for},
     setup::{COINS, Exchange},
     thief::{Loot, Thief},
     timeline::{Score, Timeline},
@@ -96,12 +99,21 @@ pub(crate) fn run(args: &Args, say: &mut dyn FnMut(&str)) -> anyhow::Result<Valu
     let folder = tempfile::Builder::new().prefix("kuraban-demo-").tempdir()?;
     let dir = folder.path().to_owned();
     let mut timeline = Timeline::start(say);
+    let _will = if args.keep {
+        timeline.note(&format!("keys, logs and stores are kept in {}", dir.display()));
+        None
+    } else {
+        Some(Will::remove(&dir)?)
+    };
     let plan = Plan { node: args.node, coins: COINS, evacuation: true, gateway: true };
     let mut stage = Stage::set(plan, args, &dir, &mut timeline)?;
     let outcome = stage.play(args, &mut timeline);
+    timeline.release();
     if args.keep || outcome.is_err() {
-        let kept = folder.keep();
-        timeline.note(&format!("keys, logs and stores are in {}", kept.display()));
+        let people = kept::write_people(&dir, &stage.exchange);
+        let dir = folder.keep();
+        timeline.line(&kept::words(&dir, &stage.exchange));
+        people?;
     }
     outcome
 }
@@ -242,14 +254,15 @@ impl Stage {
         let requested = self.withdrawals(timeline)?;
         let held = self.held()?;
         let at_risk = sum(&held)?;
-        let asset = self.node.network.asset();
-        timeline.note(&format!("the hot vault holds {} {asset}", at_risk.to_coins(asset.decimals())));
+        timeline.note(&format!("the hot vault holds {}", self.coins(at_risk)));
         let customer = Customer::start(self.exchange.ports.nginx);
         self.without_writer(&customer, timeline)?;
+        timeline.hold();
         let (test, arrived_us) = self.test(&held, timeline)?;
         self.stopped(&customer, timeline)?;
         self.drain(&held, &test, timeline)?;
         self.evacuated(&test, timeline)?;
+        evacuation::sent(self.writer, self.node.network, &held, &test, timeline)?;
         let score = self.score(args, requested, &test, arrived_us, at_risk, &customer)?;
         timeline.finish(&score);
         Ok(score.to_json())
@@ -319,6 +332,12 @@ impl Stage {
         Ok(coins)
     }
 
+    /// An amount in whole coins with its ticker.
+    fn coins(&self, amount: Amount) -> String {
+        let asset = self.node.network.asset();
+        format!("{} {asset}", amount.to_coins(asset.decimals()))
+    }
+
     fn thief(&self) -> Thief<'_> {
         Thief {
             descriptor: &self.exchange.descriptor,
@@ -376,10 +395,11 @@ impl Stage {
         let rest: Vec<Loot> = held.iter().filter(|coin| Some(coin.outpoint) != taken).cloned().collect();
         for fee_sat in [100_000, 1_000_000, 4_000_000] {
             let drain = self.thief().drain(&rest, fee_sat)?;
+            let fee = self.coins(fee_sat.into());
             match self.node.send(&drain) {
-                Ok(()) => timeline.note(&format!("the drain entered the mempool with a fee of {fee_sat}")),
+                Ok(()) => timeline.note(&format!("the drain entered the mempool with a fee of {fee}")),
                 Err(refusal) => {
-                    timeline.note(&format!("the node refuses the drain at a fee of {fee_sat}: {refusal:#}"))
+                    timeline.note(&format!("the node refuses the drain at a fee of {fee}: {refusal:#}"))
                 }
             }
         }
@@ -397,8 +417,7 @@ impl Stage {
             wait_for("an evacuation on its way", Duration::from_secs(20), &mut self.processes, || {
                 Ok(count("broadcast")? > 0)
             })?;
-            let (under_way, mempool) = (count("broadcast")?, self.node.mempool()?);
-            timeline.note(&format!("{under_way} evacuations are on their way to the cold vault"));
+            let mempool = self.node.mempool()?;
             if !mempool.contains(&test.txid().to_string()) {
                 timeline.note("the thief's test is no longer in the node's mempool");
             }
@@ -430,6 +449,7 @@ impl Stage {
         let alarm = timeline::alarm(&self.dir.join("watcher-1.log"), &test.txid())?;
         let refused = customer.attempts().iter().filter(|attempt| attempt.status == 403).count();
         let lost = self.lost(&self.held()?, at_risk)?;
+        let stolen = self.paid_to(&self.exchange.thief)?;
         Ok(Score {
             node: args.node.word(),
             asset: self.node.network.asset(),
@@ -441,6 +461,7 @@ impl Stage {
             stopped_us: self.service.last_us(),
             refused,
             lost,
+            stolen,
             at_risk,
         })
     }
@@ -471,17 +492,4 @@ impl Stage {
 
 fn sum(coins: &[Loot]) -> anyhow::Result<Amount> {
     Amount::sum(coins.iter().map(|coin| coin.output.value_sat.into())).context("amounts overflow")
-}
-
-/// The evacuations that the writer knows, with how far they have come.
-fn evacuations(writer: Writer) -> anyhow::Result<Vec<(String, String)>> {
-    let list = writer.get("/v1/payouts")?;
-    let payouts = list.get("payouts").and_then(Value::as_array).context("the writer lists no payouts")?;
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-    let pair = |view: &Value| {
-        let payout = view.get("payout")?;
-        let kind = text(payout.get("kind"));
-        (kind == "evacuation").then(|| (text(payout.get("id")), text(view.get("status"))))
-    };
-    Ok(payouts.iter().filter_map(pair).collect())
 }

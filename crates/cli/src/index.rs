@@ -37,12 +37,14 @@ pub(crate) enum Command {
 }
 
 const BUILD_HELP: &str = "\
-Blocks are read from what a node keeps (blk*.dat, with xor.dat beside them if there is one) and from files of plain \
-blocks, raw or in hexadecimal. The chain with most work is indexed; other branches are left aside and counted.
+Blocks are read from what a node keeps (blk*.dat, with xor.dat beside them if
+there is one) and from files of plain blocks, raw or in hexadecimal. The chain
+with most work is indexed; other branches are left aside and counted.
 
 Examples:
   kuraban index build --chain btc --blocks ~/.bitcoin/blocks --out btc.index
-  kuraban index build --chain btc --blocks block-300025.raw --partial --out one.index";
+  kuraban index build --chain btc --blocks block-300025.raw --partial \\
+      --out one.index";
 
 #[derive(Args)]
 pub(crate) struct Build {

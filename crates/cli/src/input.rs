@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 
 use crate::fail::{Failure, OrFail as _};
 
-/// Longest file in hexadecimal: the largest transaction with room for blanks.
-const HEX_FILE_MAX: usize = 2 * TX_BYTES_MAX + 1024;
+/// Longest file in hexadecimal: the largest transaction with room for two characters of line end after every 64.
+const HEX_FILE_MAX: usize = 2 * TX_BYTES_MAX + TX_BYTES_MAX / 16 + 1024;
 /// Longest configuration, payout or approvals file.
 pub(crate) const FILE_MAX: usize = 4 * 1024 * 1024;
 
@@ -124,7 +124,8 @@ fn hexadecimal(what: &str, given: &str) -> Result<Vec<u8>, Failure> {
 }
 
 fn hexadecimal_file(path: &Path) -> Result<Vec<u8>, Failure> {
-    hex::decode(text(path, HEX_FILE_MAX)?.trim()).or_input(path.display())
+    let text: String = text(path, HEX_FILE_MAX)?.split_ascii_whitespace().collect();
+    hex::decode(&text).or_input(path.display())
 }
 
 /// A transaction in hexadecimal, or `@` and a file that has it.

@@ -27,13 +27,16 @@ use crate::{
 };
 
 const HELP: &str = "\
-Every broken rule is named by its code; docs/reasons.md says what to do about each. What is not given is not assumed:
-without --approvals, --state, --log-proof or --now the answer is refused with the reason not-judged.
+Every broken rule is named by its code; docs/reasons.md says what to do about
+each. What is not given is not assumed: without --approvals, --state,
+--log-proof or --now the answer is refused with the reason not-judged.
 
 Example:
-  kuraban judge --vault vault.toml --policy policy.toml --roster roster.toml --payout payout.json \\
-      --tx @tx.hex --prev @funding.hex \\
-      --approvals approvals.json --state state.json --log-proof log-proof.json --now 2024-05-31T04:12:00Z";
+  kuraban judge --vault vault.toml --policy policy.toml \\
+      --roster roster.toml --payout payout.json \\
+      --tx @tx.hex --prev @funding.hex --approvals approvals.json \\
+      --state state.json --log-proof log-proof.json \\
+      --now 2024-05-31T04:12:00Z";
 
 /// What to judge, and from what.
 #[derive(ClapArgs)]
@@ -95,8 +98,7 @@ pub(crate) fn run(args: &Args, lang: Lang) -> Result<Report, Failure> {
         prevs: &prevs,
     };
     let verdict = judge(views, facts, ask);
-    let malformed = people.map(|people| people.malformed).unwrap_or_default();
-    Ok(report(with(verdict, malformed), &tx, lang))
+    Ok(report(reasons(verdict, people), &tx, lang))
 }
 
 fn read_state(path: &Path) -> Result<StateFile, Failure> {
@@ -114,14 +116,36 @@ fn views<'a>(
 }
 
 /// The reasons, with those for signatures that are none at all; empty if it is allowed.
-fn with(verdict: Verdict<Judged>, malformed: Vec<Reason>) -> Vec<Reason> {
+fn reasons(verdict: Verdict<Judged>, people: Option<People>) -> Vec<Reason> {
     let mut reasons = match verdict {
         Verdict::Allow(_) => Vec::new(),
         Verdict::Refuse(reasons) => reasons,
     };
-    reasons.extend(malformed);
+    for reason in &mut reasons {
+        if let Reason::NotJudged { what } = reason {
+            *what = option(what);
+        }
+    }
+    if let Some(people) = people {
+        if let Some(problem) = people.request_problem {
+            reasons.retain(|reason| reason.code() != "request-unsigned");
+            reasons.push(Reason::RequestUnsigned { problem });
+        }
+        reasons.extend(people.malformed);
+    }
     reasons.sort();
     reasons
+}
+
+/// The option that would have given what was not.
+fn option(what: &'static str) -> &'static str {
+    match what {
+        "the approvals" => "--approvals",
+        "the log's proof" => "--log-proof",
+        "the time" => "--now",
+        "the vault's state" => "--state",
+        other => other,
+    }
 }
 
 #[derive(Serialize)]

@@ -19,6 +19,11 @@ use crate::{
 /// Longest private-key file, in bytes; an Ed25519 one has about 500.
 const KEY_FILE_MAX: usize = 64 * 1024;
 
+/// What an OpenSSH private key begins with.
+const ARMOUR: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----";
+/// What public keys begin with.
+const PUBLIC: [&[u8]; 3] = [b"ssh-", b"ecdsa-", b"sk-"];
+
 /// An Ed25519 key that can sign. Neither cloned nor shown.
 pub(crate) struct Key {
     private: PrivateKey,
@@ -28,10 +33,18 @@ pub(crate) struct Key {
 impl Key {
     /// Reads a key file; asks the terminal for its passphrase where it has one.
     pub(crate) fn read(path: &Path, say: &Say) -> Result<Self, Failure> {
-        guarded(path).or_input(path.display())?;
         let file = Zeroizing::new(bytes(path, KEY_FILE_MAX)?);
-        let unusable = |problem: ssh_key::Error| Failure::input(format!("{}: {problem}", path.display()));
-        let mut private = PrivateKey::from_openssh(file.as_slice()).map_err(unusable)?;
+        let words = |problem: &str| Failure::input(format!("{}: {problem}", path.display()));
+        // Before the file's mode: others may read a public key, and that is not what is wrong with it here.
+        if PUBLIC.iter().any(|start| file.starts_with(start)) {
+            return Err(words("is a public key, give the file without .pub"));
+        }
+        guarded(path).or_input(path.display())?;
+        let unusable = |problem: ssh_key::Error| words(&problem.to_string());
+        let mut private = PrivateKey::from_openssh(file.as_slice()).map_err(|problem| {
+            let found = if file.starts_with(ARMOUR) { "is not a whole" } else { "is no" };
+            words(&format!("{found} OpenSSH private key ({problem})"))
+        })?;
         if private.is_encrypted() {
             let passphrase = say.ask_secret(&format!("passphrase of {}:", path.display()))?;
             private = private.decrypt(passphrase.as_bytes()).map_err(unusable)?;

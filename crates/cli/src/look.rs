@@ -48,7 +48,8 @@ pub(crate) struct Look<'a> {
     /// What every signer would refuse, whatever the transaction.
     pub(crate) reasons: Vec<Reason>,
     rule: Option<Rule>,
-    status: String,
+    /// How far it has come, in the writer's words; empty where the writer was not asked.
+    pub(crate) status: String,
     now: Instant,
 }
 
@@ -232,8 +233,12 @@ impl<'a> Look<'a> {
             row("still needed", "残りの承認", self.missing(lang)),
             row("digest", "ダイジェスト", self.digest.to_string()),
         ];
+        if !self.status.is_empty() {
+            rows.insert(1, row("status", "状態", self.status.clone()));
+        }
         if let Some(memo) = &payout.memo {
-            rows.insert(5, row("memo", "メモ", tame(memo)));
+            let at = if self.status.is_empty() { 5 } else { 6 };
+            rows.insert(at, row("memo", "メモ", tame(memo)));
         }
         let mut text = table([Side::Left, Side::Left], &rows);
         for likeness in self.likenesses() {

@@ -51,7 +51,7 @@ struct Args {
 }
 
 const EXIT_STATUS: &str =
-    "Exit status: 0 done, 1 refused or not verified, 2 bad usage or input, 3 could not be done.";
+    "Exit status: 0 done, 1 refused or not verified, 2 bad usage or input,\n3 could not be done.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -104,7 +104,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(problem) => return say::usage(&problem),
+    };
     let say = Say::new(args.json, args.lang);
     let outcome = run(args.command, &say);
     say.end(outcome)
@@ -123,10 +126,9 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Transfers(command) => transfers::run(command),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
-        // A timeline that nobody reads is no reason to stop.
+        // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.
         Command::Demo(args) => {
-            // The timeline has told people everything.
-            staged(demo::run(&args, &mut |line| drop(say.show(line)))).map(|score| Report::done(&score, ""))
+            staged(demo::run(&args, &mut |line| drop(say.tell(line)))).map(|score| Report::done(&score, ""))
         }
         Command::Bench(args) => staged(demo::measure(&args, &mut |line| drop(say.show(line))))
             .map(|figures| Report::done(&figures, figures.to_string())),
@@ -154,5 +156,21 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
+    }
+
+    /// Longer lines are wrapped on a common terminal, and then an example cannot be copied.
+    #[test]
+    fn what_follows_the_options_fits_a_terminal() {
+        let mut commands = vec![Args::command()];
+        let mut seen = 0;
+        while let Some(command) = commands.pop() {
+            let words = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in words.lines() {
+                assert!(line.chars().count() <= 78, "{}: {line}", command.get_name());
+                seen += 1;
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+        assert!(seen > 20, "{seen}");
     }
 }

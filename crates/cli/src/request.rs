@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use kuraban_api::Submit;
-use kuraban_vault::REQUEST;
+use kuraban_vault::{Approval, Charter, REQUEST};
 use serde::Serialize;
 
 use crate::{
@@ -16,16 +16,18 @@ use crate::{
     key::Key,
     look::Look,
     payout,
-    say::{Answer, Report, Say},
+    say::{Answer, Lang, Report, Say},
     writer::{Refused, Writer},
 };
 
 const HELP: &str = "\
-The same request may be sent again under the same idempotency key: it is taken once.
+The same request may be sent again under the same idempotency key: it is
+taken once.
 
 Example:
   kuraban request payout.json --writer http://guard.example:8080 \\
-      --roster roster.toml --policy policy.toml --vault hot.toml --key ~/.ssh/id_ed25519";
+      --roster roster.toml --policy policy.toml --vault hot.toml \\
+      --key ~/.ssh/id_ed25519";
 
 /// What to ask for.
 #[derive(ClapArgs)]
@@ -55,6 +57,9 @@ struct Requested {
     reasons: Vec<Broken>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<Refused>,
+    /// Who asked for the same payout before, if that was somebody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested_before_by: Option<String>,
 }
 
 /// Runs `kuraban request`.
@@ -74,6 +79,7 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
         digest: digest.clone(),
         reasons: look.reasons.iter().map(Broken::of).collect(),
         refused: None,
+        requested_before_by: None,
     };
     if !look.reasons.is_empty() {
         let head = lang
@@ -85,6 +91,18 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let submit = Submit { payout: form, request_signature: request.pem().to_owned() };
     match writer.request(&submit, attempt)? {
         Ok(accepted) if accepted.digest == digest => {
+            // Without a key of its own for the attempt, the same payout is the same attempt, whoever makes it.
+            if let Some(other) = asked_by_another(&writer, &charter, &look, key.public())? {
+                let text = match lang {
+                    Lang::En => format!("{id} was requested before, by {other}; nothing changed"),
+                    Lang::Ja => format!("{id} は {other} が依頼済みです。何も変わっていません"),
+                };
+                return Ok(Report::new(
+                    Answer::No,
+                    &Requested { requested_before_by: Some(other), ..not },
+                    text,
+                ));
+            }
             let text = format!("{} {id}", lang.pick("requested:", "依頼しました:"));
             Ok(Report::done(&Requested { requested: true, ..not }, text))
         }
@@ -101,4 +119,25 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
             Ok(Report::new(Answer::No, &Requested { refused: Some(refused), ..not }, text))
         }
     }
+}
+
+/// Who asked for the payout that the writer has, if it was another than the key's holder. Only a signature over the digest
+/// that was recomputed here counts.
+fn asked_by_another(
+    writer: &Writer,
+    charter: &Charter,
+    look: &Look<'_>,
+    own: &[u8; 32],
+) -> Result<Option<String>, Failure> {
+    let view = writer.payout(&look.payout.id)?;
+    let Some(request) = view.request.and_then(|request| Approval::parse(&request.signature).ok()) else {
+        return Err(Failure::undone(format!(
+            "payout {}: the writer shows no request for it",
+            look.payout.id
+        )));
+    };
+    let roster = charter.roster();
+    let person = request.verify(roster, REQUEST, look.digest.as_bytes());
+    let person = person.or_undone(format!("payout {}: the request that the writer shows", look.payout.id))?;
+    Ok((roster.holder(own) != Some(&person)).then(|| person.to_string()))
 }

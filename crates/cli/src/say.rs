@@ -120,6 +120,8 @@ impl Say {
         match (&report.json, self.json) {
             (Ok(json), true) => writeln!(out, "{json}")?,
             (Err(error), true) => return Err(io::Error::other(error.to_string())),
+            // It was told as it happened.
+            (Ok(_) | Err(_), false) if report.text.is_empty() => {}
             (Ok(_) | Err(_), false) => writeln!(out, "{}", report.text.trim_end())?,
         }
         out.flush()
@@ -140,6 +142,15 @@ impl Say {
     /// has the answer alone.
     pub(crate) fn show(&self, text: &str) -> Result<(), Failure> {
         writeln!(io::stderr().lock(), "{text}").or_undone("standard error is closed")
+    }
+
+    /// A part of the answer in words, as soon as it is known: on standard output, or beside it if that is for JSON.
+    pub(crate) fn tell(&self, text: &str) -> Result<(), Failure> {
+        if self.json {
+            return self.show(text);
+        }
+        let mut out = io::stdout().lock();
+        writeln!(out, "{text}").and_then(|()| out.flush()).or_undone("standard output is closed")
     }
 
     /// Whether somebody can be asked.
@@ -184,6 +195,32 @@ impl Say {
         }
         bar
     }
+}
+
+/// Answers a command line that cannot be used: clap's words on standard error, and with `--json` the problem alone on
+/// standard output. Help and the version are what was asked for.
+pub(crate) fn usage(problem: &clap::Error) -> ExitCode {
+    // Where nobody reads on there is nowhere left to say so.
+    drop(problem.print());
+    if !problem.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json") {
+        let json = serde_json::json!({ "error": unusable(problem) });
+        drop(writeln!(io::stdout().lock(), "{json}"));
+    }
+    ExitCode::from(2)
+}
+
+/// What clap finds wrong, in one line and without its advice.
+fn unusable(problem: &clap::Error) -> String {
+    if problem.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "there is no command, want one; --help lists them".to_owned();
+    }
+    let text = problem.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.strip_prefix("error: ").unwrap_or(&words).to_owned()
 }
 
 /// Which side of its column a cell stands at.

@@ -38,44 +38,56 @@ pub(crate) enum Command {
 }
 
 const VERIFY_HELP: &str = "\
-TagPacks end in .yaml or .yml; any other file is a list of addresses, one a line, of the asset in its name, such as
-sanctioned_addresses_XBT.txt; *actorpack.yaml are packs of actors. config.yaml and header.yaml are passed over. Exit status: 0 if every tag can be used,
-1 if some are rejected, 2 if a file is no pack.
+TagPacks end in .yaml or .yml; any other file is a list of addresses, one a
+line, of the asset in its name, such as sanctioned_addresses_XBT.txt;
+*actorpack.yaml are packs of actors. config.yaml and header.yaml are passed
+over. Exit status: 0 if every tag can be used, 1 if some are rejected, 2 if a
+file is no pack.
 
 Examples:
   kuraban tags verify packs/
   kuraban tags verify --json packs/ofac.yaml | jq '.packs[].rejects'";
 
 const IMPORT_HELP: &str = "\
-Tags that cannot be used are listed with line and reason; the others are taken, and the exit status is 0. Nothing is taken if a file is
-no pack. A pack of the same title and creator takes the place of its earlier version; tags that contradict each other stay side by side.
+Tags that cannot be used are listed with line and reason; the others are
+taken, and the exit status is 0. Nothing is taken if a file is no pack. A pack
+of the same title and creator takes the place of its earlier version; tags
+that contradict each other stay side by side.
 
 Examples:
   kuraban tags import --store tags packs/
-  kuraban tags import --store tags sanctioned_addresses_XBT.txt sanctioned_addresses_ETH.txt";
+  kuraban tags import --store tags \\
+      sanctioned_addresses_XBT.txt sanctioned_addresses_ETH.txt";
 
 const MAKE_HELP: &str = "\
-Reads what `kuraban trace --json` prints and writes a TagPack with one tag for each tainted output: case, method, amount and output stand
-in its context. Made again with --revoke and imported, it takes the tags back.
+Reads what `kuraban trace --json` prints and writes a TagPack with one tag for
+each tainted output: case, method, amount and output stand in its context.
+Made again with --revoke and imported, it takes the tags back.
 
 Examples:
-  kuraban trace … --json | kuraban tags make --chain btc --case zaif-2018 --source https://example.org/zaif --creator 'Example Exchange' \\
-    --expires 2027-11-21T00:00:00Z --key ~/.ssh/id_ed25519 > zaif.yaml";
+  kuraban trace … --json | kuraban tags make --chain btc --case zaif-2018 \\
+      --source https://example.org/zaif --creator 'Example Exchange' \\
+      --expires 2027-11-21T00:00:00Z --key ~/.ssh/id_ed25519 > zaif.yaml";
 
 const EXPORT_HELP: &str = "\
-Formats: tagpack (GraphSense YAML), bip329 (wallet labels, JSON lines; tainted outputs are frozen), stix (STIX 2.1 bundle with the public
-extension for wallets), misp (objects).
+Formats: tagpack (GraphSense YAML), bip329 (wallet labels, JSON lines; tainted
+outputs are frozen), stix (STIX 2.1 bundle with the public extension for
+wallets), misp (objects).
 
 Examples:
   kuraban tags export --store tags --format bip329 --chain btc > labels.jsonl
-  kuraban tags export --store tags --format tagpack --title Thefts --creator 'Example Exchange'";
+  kuraban tags export --store tags --format tagpack --title Thefts \\
+      --creator 'Example Exchange'";
 
 const SCREEN_HELP: &str = "\
-Prints {\"chain\",\"address\",\"hits\":[…]} for each address. 32 bytes in hexadecimal are a transaction's id. Tags that have expired or were
-taken back are left out unless --all asks for them. The exit status is 0 with and without hits.
+Prints {\"chain\",\"address\",\"hits\":[…]} for each address. 32 bytes in
+hexadecimal are a transaction's id. Tags that have expired or were taken back
+are left out unless --all asks for them. The exit status is 0 with and without
+hits.
 
 Examples:
-  kuraban tags screen --store tags --chain btc 1FmwHh6pgkf4meCMoqo8fHH3GNRF571f9w --json
+  kuraban tags screen --store tags --chain btc \\
+      1FmwHh6pgkf4meCMoqo8fHH3GNRF571f9w --json
   kuraban tags screen --store tags --chain eth --file addresses.txt";
 
 /// Where a store is.

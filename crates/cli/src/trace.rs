@@ -89,15 +89,20 @@ struct Ask {
 }
 
 const HELP: &str = "\
-What each method means is written, with examples, in docs/taint.md and, for accounts, docs/taint-accounts.md.
+What each method means is written, with examples, in docs/taint.md and, for
+accounts, docs/taint-accounts.md.
 
 Examples:
   kuraban trace --index btc --seed 975ec405…e4d7:0 --method fifo
-  kuraban trace --index btc --seed TXID:0 TXID:1 --all-methods --until 846000 --json
-  kuraban trace --index btc --seed TXID:0 --method haircut --stop 1B6rJRfj… --dust 546
-  kuraban trace --index btc --seed TXID:0 --method fifo --bundle theft.kuraban --blocks ~/.bitcoin/blocks
+  kuraban trace --index btc --seed TXID:0 TXID:1 --all-methods \\
+      --until 846000 --json
+  kuraban trace --index btc --seed TXID:0 --method haircut \\
+      --stop 1B6rJRfj… --dust 546
+  kuraban trace --index btc --seed TXID:0 --method fifo \\
+      --bundle theft.kuraban --blocks ~/.bitcoin/blocks
   kuraban trace verify theft.kuraban
-  kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 --method libr --dust 101000000";
+  kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 \\
+      --method libr --dust 101000000";
 
 /// Runs `kuraban trace`.
 pub(crate) fn run(args: &Args) -> Result<Report, Failure> {

@@ -35,14 +35,17 @@ const IMPORT_HELP: &str = "\
 What the list says is written in docs/taint-accounts.md.
 
 From:
-  evm      answers of a node: eth_getBlockByNumber with transactions, receipts, trace_block
-  etl      tables of ethereum-etl as JSON lines: blocks, transactions, token_transfers, traces, logs
+  evm      answers of a node: eth_getBlockByNumber with transactions,
+           receipts, trace_block
+  etl      tables of ethereum-etl as JSON lines: blocks, transactions,
+           token_transfers, traces, logs
   rippled  ledgers with expanded transactions and metadata
   nis      blocks of NEM, as JSON or as the node's binary
 
 Examples:
   kuraban transfers import --from rippled ledgers/ > transfers.jsonl
-  kuraban transfers import --from etl blocks.json transactions.json token_transfers.json > transfers.jsonl";
+  kuraban transfers import --from etl blocks.json transactions.json \\
+      token_transfers.json > transfers.jsonl";
 
 /// What to import.
 #[derive(Args)]

@@ -24,7 +24,12 @@ pub(crate) enum Command {
 }
 
 const DECODE_HELP: &str = "\
-Amounts and addresses of inputs, and so the fee, are shown for inputs whose previous transaction is given.
+Amounts and addresses of inputs, and so the fee, are shown for inputs whose
+previous transaction is given.
+
+This version decodes btc and ltc. Their transactions have one format, so
+nothing in a transaction says which of the two it is of: with the wrong
+--chain it is decoded all the same, and only the addresses are wrong.
 
 Examples:
   kuraban tx decode --chain btc --file theft.hex --prev @funding.hex
@@ -33,7 +38,7 @@ Examples:
 /// What to decode.
 #[derive(Args)]
 pub(crate) struct Decode {
-    /// The chain that it is of
+    /// The chain that it is of; btc and ltc are decoded now
     #[arg(long, value_enum)]
     chain: Chain,
     /// The chain's network
@@ -130,6 +135,9 @@ struct Decoded {
     outputs: Vec<Output>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fee_sat: Option<u64>,
+    /// Previous transactions given of which no input spends anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    prev_unspent: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -198,6 +206,12 @@ impl Decoded {
                 .map(|(n, output)| Output::of(network, n, output))
                 .collect(),
             fee_sat,
+            prev_unspent: prevs
+                .iter()
+                .map(Tx::txid)
+                .filter(|txid| tx.inputs.iter().all(|input| input.prev.txid != *txid))
+                .map(|txid| txid.to_string())
+                .collect(),
         })
     }
 
@@ -230,7 +244,11 @@ impl Decoded {
         }
         text += &format!("\ninputs ({})\n{}", inputs.len(), table(sides, &inputs));
         text += &format!("\noutputs ({})\n{}\n", outputs.len(), table(sides, &outputs));
-        text + &self.fee_text(network)
+        text += &self.fee_text(network);
+        for txid in &self.prev_unspent {
+            text += &format!("\nnote  no input spends anything of the transaction {txid} given as --prev");
+        }
+        text
     }
 
     fn fee_text(&self, network: Network) -> String {

@@ -59,7 +59,7 @@ pub(crate) enum StoreError {
         path: PathBuf,
     },
     /// There is no store.
-    #[error("there is no store at {}; create one with init", path.display())]
+    #[error("there is no store at {}; run `kuraban-signerd init` first", path.display())]
     Missing {
         /// Where.
         path: PathBuf,

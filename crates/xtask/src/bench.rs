@@ -26,7 +26,7 @@ pub(crate) struct Args {
     count: Option<u32>,
     /// Print one JSON document instead of tables.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]

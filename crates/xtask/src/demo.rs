@@ -25,10 +25,13 @@ pub(crate) enum Profile {
 pub(crate) struct Args {
     /// Print one JSON document at the end and nothing else on standard output.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     /// The chain node: in the program itself, Debian's litecoind, or Bitcoin Core built from source.
     #[arg(long, default_value = "embedded")]
     node: Node,
+    /// Keep the folder with keys, logs and stores, and say how to go on with it.
+    #[arg(long)]
+    keep: bool,
     /// Handed on to `kuraban demo`.
     #[arg(last = true)]
     more: Vec<String>,
@@ -43,6 +46,9 @@ pub(crate) enum Node {
 
 /// Becomes the demo; returns only if it could not be started.
 pub(crate) fn demo(args: &Args) -> Result<()> {
+    say::step(
+        "the demo: looks for what it needs, builds Kuraban, then runs it; the first build takes minutes",
+    );
     let workspace = Workspace::read()?;
     let nginx = ensure_nginx()?;
     let node_binary = match args.node {
@@ -86,6 +92,9 @@ fn command(kuraban: &Path, args: &Args, node_binary: Option<&Path>, nginx: &Path
     if args.json {
         command.arg("--json");
     }
+    if args.keep {
+        command.arg("--keep");
+    }
     command.args(&args.more);
     command
 }
@@ -94,28 +103,30 @@ fn command(kuraban: &Path, args: &Args, node_binary: Option<&Path>, nginx: &Path
 mod tests {
     use super::*;
 
-    fn check(json: bool, node: Node, binary: Option<&str>, more: &[&str], want: &str) {
-        let args = Args { json, node, more: more.iter().map(|word| (*word).to_owned()).collect() };
+    fn check(json: bool, keep: bool, node: Node, binary: Option<&str>, more: &[&str], want: &str) {
+        let args = Args { json, node, keep, more: more.iter().map(|word| (*word).to_owned()).collect() };
         let command = command(Path::new("k"), &args, binary.map(Path::new), Path::new("/n"));
         assert_eq!(line(&command), want);
     }
 
     #[test]
     fn the_demo_is_told_what_it_needs() {
-        check(false, Node::Embedded, None, &[], "k demo --node embedded --nginx /n");
+        check(false, false, Node::Embedded, None, &[], "k demo --node embedded --nginx /n");
         check(
+            true,
             true,
             Node::Litecoind,
             Some("/l"),
             &[],
-            "k demo --node litecoind --nginx /n --node-binary /l --json",
+            "k demo --node litecoind --nginx /n --node-binary /l --json --keep",
         );
         check(
             false,
+            false,
             Node::Bitcoind,
             Some("/b"),
-            &["--keep"],
-            "k demo --node bitcoind --nginx /n --node-binary /b --keep",
+            &["--lang", "ja"],
+            "k demo --node bitcoind --nginx /n --node-binary /b --lang ja",
         );
     }
 }

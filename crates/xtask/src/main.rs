@@ -33,7 +33,7 @@ struct Args {
 enum Job {
     /// Shows the main job: a guarded exchange, then a theft, then the score.
     #[command(
-        after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo --node bitcoind\n  cargo xtask demo --json | jq ."
+        after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo --node bitcoind\n  cargo xtask demo --keep\n  cargo xtask demo --json | jq ."
     )]
     Demo(demo::Args),
     /// Runs every test.
@@ -64,12 +64,48 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
-    match run(Args::parse().job) {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(problem) => return usage(&problem),
+    };
+    let json = args.job.answers_json();
+    match run(args.job) {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Bad) => ExitCode::from(1),
         Err(error) => {
+            if json {
+                say::answer(&serde_json::json!({ "error": format!("{error:#}") }).to_string());
+            }
             say::note(&format!("could not be done: {error:#}"));
             ExitCode::from(3)
+        }
+    }
+}
+
+/// Answers a command line that cannot be used: clap's words, and with `--json` the problem alone on standard output.
+fn usage(problem: &clap::Error) -> ExitCode {
+    // Where nobody reads on there is nowhere left to say so.
+    drop(problem.print());
+    if !problem.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json") {
+        let text = problem.to_string();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let words = first.split_whitespace().collect::<Vec<_>>().join(" ");
+        let error = words.strip_prefix("error: ").unwrap_or(&words);
+        say::answer(&serde_json::json!({ "error": error }).to_string());
+    }
+    ExitCode::from(2)
+}
+
+impl Job {
+    /// Whether its answer is to be JSON.
+    const fn answers_json(&self) -> bool {
+        match self {
+            Self::Demo(args) => args.json,
+            Self::Bench(args) => args.json,
+            Self::Test | Self::Ci | Self::Deny | Self::Soak(_) | Self::Setup { .. } => false,
         }
     }
 }

@@ -478,7 +478,10 @@ mod tests {
             &[header.as_slice(), &[0]].concat(),
             "number of transactions at offset 80 is 0, want a coinbase",
         );
-        check(&[header.as_slice(), &[1]].concat(), "number of transactions at offset 80 is 1, limit 0");
+        check(
+            &[header.as_slice(), &[1]].concat(),
+            "number of transactions at offset 80 is 1, which needs at least 60 bytes, only 0",
+        );
         let long = |length| [header.clone(), vec![0; length]].concat();
         check(&long(BTC_BLOCK_BYTES_MAX - 80), "number of transactions");
         check(&long(BTC_BLOCK_BYTES_MAX - 79), "block at offset 0 is 4000001, limit 4000000");

@@ -23,6 +23,22 @@ pub enum DecodeError {
         /// Bytes there are.
         left: usize,
     },
+    /// A count of entries for which the bytes at hand cannot suffice.
+    #[error(
+        "{what} at offset {at} is {found}, which needs at least {need} bytes, only {left} are left: cut off?"
+    )]
+    CutOff {
+        /// What is counted.
+        what: &'static str,
+        /// Where the count stands.
+        at: usize,
+        /// The count.
+        found: u64,
+        /// Bytes that so many entries need at least.
+        need: u64,
+        /// Bytes there are.
+        left: usize,
+    },
     /// Bytes after the end.
     #[error("{extra} bytes follow the end of {what} at offset {at}")]
     Trailing {
@@ -261,7 +277,7 @@ impl<'a> Reader<'a> {
     /// reserved when the bytes at hand cannot hold that many, or when it is beyond `limit`.
     ///
     /// # Errors
-    /// As [`compact_size`](Self::compact_size), or [`DecodeError::Oversized`].
+    /// As [`compact_size`](Self::compact_size), or [`DecodeError::Oversized`], [`DecodeError::CutOff`].
     pub fn count(
         &mut self,
         what: &'static str,
@@ -270,15 +286,16 @@ impl<'a> Reader<'a> {
     ) -> Result<usize, DecodeError> {
         let at = self.offset();
         let found = self.compact_size(what)?;
-        let holds = self.rest.len().checked_div(entry_bytes_min).unwrap_or(limit);
-        let limit = limit.min(holds);
-        match usize::try_from(found) {
-            Ok(count) if count <= limit => Ok(count),
-            Ok(_) | Err(_) => {
-                let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-                Err(DecodeError::Oversized { what, at, found, limit })
-            }
+        let wide = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let count = match usize::try_from(found) {
+            Ok(count) if count <= limit => count,
+            Ok(_) | Err(_) => return Err(DecodeError::Oversized { what, at, found, limit: wide(limit) }),
+        };
+        let (need, left) = (count.saturating_mul(entry_bytes_min), self.rest.len());
+        if need > left {
+            return Err(DecodeError::CutOff { what, at, found, need: wide(need), left });
         }
+        Ok(count)
     }
 
     /// Bytes behind their CompactSize length.
@@ -338,7 +355,8 @@ mod tests {
         let bytes = [3, 0, 0, 0, 0, 0, 0];
         assert_eq!(Reader::new(&bytes).count("inputs", 2, 10), Ok(3));
         let error = Reader::new(&bytes).count("inputs", 3, 10).unwrap_err();
-        assert_eq!(error.to_string(), "inputs at offset 0 is 3, limit 2");
+        let want = "inputs at offset 0 is 3, which needs at least 9 bytes, only 6 are left: cut off?";
+        assert_eq!(error.to_string(), want);
         let error = Reader::new(&bytes).count("inputs", 1, 2).unwrap_err();
         assert_eq!(error.to_string(), "inputs at offset 0 is 3, limit 2");
         let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];

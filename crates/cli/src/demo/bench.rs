@@ -19,7 +19,7 @@ use super::{
     Args, NodeChoice, Plan, Stage, TEST_FEE_SAT, TEST_SAT,
     front::{Gate, now_us},
     people::{Withdrawal, sshsig},
-    process::wait_for,
+    process::{Will, wait_for},
     timeline::Timeline,
 };
 
@@ -51,6 +51,7 @@ pub(crate) struct BenchArgs {
 /// Measures on the embedded node and returns the figures.
 pub(crate) fn run(args: &BenchArgs, say: &mut dyn FnMut(&str)) -> anyhow::Result<Value> {
     let folder = tempfile::Builder::new().prefix("kuraban-bench-").tempdir()?;
+    let _will = Will::remove(folder.path())?;
     let demo = Args { node: NodeChoice::Embedded, node_binary: None, nginx: "nginx".into(), keep: false };
     let plan =
         Plan { node: demo.node, coins: args.count.saturating_add(16), evacuation: false, gateway: false };

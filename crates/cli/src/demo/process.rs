@@ -1,9 +1,12 @@
-//! The demo's processes: started with their output in files, ended by their own ids. Decides nothing.
+//! The demo's processes: started with their output in files, ended by their own ids, also when the demo itself is killed.
+//! Decides nothing.
 
 use std::{
+    ffi::OsStr,
     fs::File,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     net::TcpListener,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -18,6 +21,8 @@ pub(super) struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    /// Dropped after the child has ended.
+    _will: Will,
 }
 
 impl Process {
@@ -31,8 +36,9 @@ impl Process {
             .stdout(output)
             .stderr(error)
             .spawn()
-            .with_context(|| format!("cannot start {name}: {command:?}"))?;
-        Ok(Self { name: name.to_owned(), child, log })
+            .with_context(|| cannot_start(name, command))?;
+        let will = Will::new("kill -9 \"$1\"", child.id().to_string())?;
+        Ok(Self { name: name.to_owned(), child, log, _will: will })
     }
 
     /// What it was started as.
@@ -67,11 +73,57 @@ impl Drop for Process {
     }
 }
 
+/// What is still done when this process is gone, however it went: a shell waits for the end of a pipe whose other end only
+/// this process holds. Dropping the will revokes it.
+#[derive(Debug)]
+pub(super) struct Will(Child);
+
+impl Will {
+    /// A folder that is not to outlive this process, with what is written into it to the last.
+    pub(super) fn remove(dir: &Path) -> anyhow::Result<Self> {
+        Self::new("sleep 1; rm -rf -- \"$1\"", dir)
+    }
+
+    /// Has the shell do `what` with `$1`.
+    fn new(what: &str, subject: impl AsRef<OsStr>) -> anyhow::Result<Self> {
+        let script = format!("trap '' HUP INT TERM; read -r revoked || {{ {what}; }}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh"]).arg(subject);
+        // In a group of its own, where the terminal's Ctrl-C does not reach it.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self(command.spawn().context("cannot start sh")?))
+    }
+}
+
+impl Drop for Will {
+    fn drop(&mut self) {
+        if let Some(mut pipe) = self.0.stdin.take() {
+            // A shell that is already gone has nothing to be told.
+            drop(pipe.write_all(b"revoked\n"));
+        }
+        drop(self.0.wait());
+    }
+}
+
 fn tail(path: &Path) -> String {
     let Ok(file) = File::open(path) else { return String::new() };
     let lines: Vec<String> = BufReader::new(file).lines().map_while(Result::ok).collect();
     let from = lines.len().saturating_sub(12);
     lines.get(from..).unwrap_or_default().join("\n")
+}
+
+/// Which program could not be started, and what brings it.
+fn cannot_start(name: &str, command: &Command) -> String {
+    let path = Path::new(command.get_program());
+    let program = path.file_name().unwrap_or_default().to_string_lossy();
+    let remedy = match &*program {
+        tool @ ("nginx" | "litecoind" | "bitcoind") => format!(
+            "`cargo xtask setup {tool}` installs it and says where; give that as {}",
+            if tool == "nginx" { "--nginx" } else { "--node-binary" }
+        ),
+        _ => "`cargo xtask demo` builds and finds everything".to_owned(),
+    };
+    format!("cannot start {name} ({}); {remedy}", path.display())
 }
 
 /// A port on loopback that was free a moment ago.
@@ -102,5 +154,37 @@ pub(super) fn wait_for(
             bail!("waited {} s for {what}{why}", limit.as_secs());
         }
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("60").spawn().unwrap()
+    }
+
+    #[test]
+    fn a_will_is_carried_out_when_its_pipe_ends_and_not_when_it_is_revoked() {
+        let mut child = sleeper();
+        let will = Will::new("kill -9 \"$1\"", child.id().to_string()).unwrap();
+        drop(will);
+        assert_eq!(child.try_wait().unwrap(), None);
+        let mut will = Will::new("kill -9 \"$1\"", child.id().to_string()).unwrap();
+        // As the kernel does when the process that holds it is gone.
+        drop(will.0.stdin.take());
+        assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_folder_goes_with_the_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("demo");
+        std::fs::create_dir_all(inner.join("node")).unwrap();
+        let mut will = Will::remove(&inner).unwrap();
+        drop(will.0.stdin.take());
+        assert!(will.0.wait().unwrap().success());
+        assert!(!inner.exists());
     }
 }

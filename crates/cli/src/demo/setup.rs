@@ -22,6 +22,10 @@ use super::{node::Node, process::free_port};
 pub(super) const SIGNERS: usize = 3;
 /// Receive scripts of the hot vault, each of which gets one coin.
 pub(super) const COINS: u32 = 8;
+/// Who requests.
+pub(super) const REQUESTER: &str = "ledger";
+/// Who approves, in the order of their keys.
+pub(super) const PEOPLE: [&str; 3] = ["aiko", "ben", "chie"];
 /// Where below its seed a signer's key for the vault lies (BIP 48, script type 2).
 const PATH: &str = "48'/1'/0'/2'";
 
@@ -45,7 +49,7 @@ pub(super) struct Exchange {
     pub(super) coin_keys: Vec<XPriv>,
     /// The exchange's ledger, which requests.
     pub(super) requester: PrivateKey,
-    /// Two people who approve.
+    /// Those who approve.
     pub(super) approvers: Vec<PrivateKey>,
     pub(super) cold: Address,
     pub(super) thief: Address,
@@ -138,8 +142,8 @@ impl Exchange {
 
         let mut roster =
             format!("[log]\nvkey = \"{}\"\nwitnesses_min = 3\nfaulty_max = 1\n\n", log.verifier());
-        roster += &person_table("ledger", &requester)?;
-        for (id, key) in ["aiko", "ben", "chie"].iter().zip(&approvers) {
+        roster += &person_table(REQUESTER, &requester)?;
+        for (id, key) in PEOPLE.iter().zip(&approvers) {
             roster += &person_table(id, key)?;
         }
         roster += "[[group]]\nid = \"treasury\"\nmembers = [\"aiko\", \"ben\", \"chie\"]\n\n";

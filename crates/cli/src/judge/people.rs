@@ -10,6 +10,9 @@ use crate::{
     input::{FILE_MAX, json},
 };
 
+/// What an armoured SSH signature begins with.
+const ARMOUR: &str = "-----BEGIN SSH SIGNATURE-----";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PeopleForm {
@@ -26,23 +29,37 @@ pub(super) struct People {
     pub(super) approvals: Vec<Approval>,
     /// What stood in the place of a signature and is none.
     pub(super) malformed: Vec<Reason>,
+    /// Why what stood in the place of the request's signature is none.
+    pub(super) request_problem: Option<String>,
 }
 
 impl People {
     /// Reads `{"request": armoured SSH signature or null, "approvals": [armoured SSH signature, …]}`.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let form: PeopleForm = json(path, FILE_MAX)?;
-        let mut people = Self { request: None, approvals: Vec::new(), malformed: Vec::new() };
-        // What is no signature is no request, and the judge says so itself.
-        people.request = form.request.as_deref().and_then(|pem| Approval::parse(pem).ok());
+        let mut people =
+            Self { request: None, approvals: Vec::new(), malformed: Vec::new(), request_problem: None };
+        match form.request.as_deref().map(signature).transpose() {
+            Ok(request) => people.request = request,
+            Err(problem) => people.request_problem = Some(problem),
+        }
         for pem in &form.approvals {
-            match Approval::parse(pem) {
+            match signature(pem) {
                 Ok(approval) => people.approvals.push(approval),
-                Err(problem) => {
-                    people.malformed.push(Reason::ApprovalInvalid { problem: problem.to_string() });
-                }
+                Err(problem) => people.malformed.push(Reason::ApprovalInvalid { problem }),
             }
         }
         Ok(people)
     }
+}
+
+/// Reads a signature; text without its armour is called what it is instead of what it lacks first.
+fn signature(pem: &str) -> Result<Approval, String> {
+    Approval::parse(pem).map_err(|problem| {
+        if pem.starts_with(ARMOUR) {
+            problem.to_string()
+        } else {
+            format!("is no SSH signature, want {ARMOUR}")
+        }
+    })
 }

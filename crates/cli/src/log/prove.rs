@@ -20,11 +20,13 @@ use crate::{
 };
 
 const HELP: &str = "\
-The file has the entry's index, its path to the root, and the checkpoint with all cosignatures (C2SP tlog-proof). It
-shows that the entry is there; that no other is missing only `kuraban log verify` shows.
+The file has the entry's index, its path to the root, and the checkpoint with
+all cosignatures (C2SP tlog-proof). It shows that the entry is there; that no
+other is missing only `kuraban log verify` shows.
 
 Example:
-  kuraban log prove --url http://guard.example:8080/log --vkey example.com/log+1a2b3c4d+AQ… --index 17 --out 17.tlog-proof";
+  kuraban log prove --url http://guard.example:8080/log \\
+      --vkey example.com/log+1a2b3c4d+AQ… --index 17 --out 17.tlog-proof";
 
 /// What to prove.
 #[derive(ClapArgs)]

@@ -17,11 +17,14 @@ use crate::{
 };
 
 const HELP: &str = "\
-Without --witness nobody's cosignature is asked for: the log's own word is then all there is against a fork.
+Without --witness nobody's cosignature is asked for: the log's own word is
+then all there is against a fork.
 
 Examples:
-  kuraban log verify --url http://guard.example:8080/log --vkey example.com/log+1a2b3c4d+AQ…
-  kuraban log verify --dir ./log --vkey example.com/log+1a2b3c4d+AQ… --witness signer-1+…+BA… --from 120000 --json";
+  kuraban log verify --url http://guard.example:8080/log \\
+      --vkey example.com/log+1a2b3c4d+AQ…
+  kuraban log verify --dir ./log --vkey example.com/log+1a2b3c4d+AQ… \\
+      --witness signer-1+…+BA… --from 120000 --json";
 
 /// What to verify.
 #[derive(ClapArgs)]
@@ -32,7 +35,7 @@ pub(crate) struct Args {
     /// The log's verifier key, as in the roster
     #[arg(long, value_parser = log_key)]
     vkey: VerifierKey,
-    /// Verify from this size on; entries before it are not read
+    /// Verify from this size on, to the bundle of 256 entries: those of its bundle before it are read and counted too
     #[arg(long, default_value_t = 0, value_name = "SIZE")]
     from: u64,
     /// Verifier keys of witnesses that must have cosigned

@@ -433,3 +433,67 @@ fn a_writers_refusal_is_an_answer_and_its_failure_is_none() {
     let other = json!(PayoutAccepted { id: "w-1".to_owned(), digest: "00".repeat(32) });
     check(201, other.to_string().into_bytes(), 3, "another roster or policy");
 }
+
+#[test]
+fn a_payout_that_another_person_requested_before_is_not_reported_as_ones_own() {
+    let case = current(|_| {});
+    let server = writer(vec![view(&case)]);
+    let home = Home::of(&case);
+    let ask = |person: u8, json: &[&str]| {
+        let mut args = home.args(&["request", &home.path("payout.json")], &server.url);
+        args.extend(["--key".to_owned(), home.key(person)]);
+        run(args.iter().map(String::as_str).chain(json.iter().copied()))
+    };
+    assert_eq!(ask(1, &[]).out, "requested: w-1\n");
+    let ran = ask(2, &[]);
+    assert_eq!(
+        (ran.status, ran.out.as_str()),
+        (1, "w-1 was requested before, by requester; nothing changed\n")
+    );
+    let json = ask(2, &["--json"]).json();
+    assert_eq!((&json["requested"], &json["requested_before_by"]), (&json!(false), &json!("requester")));
+}
+
+#[test]
+fn a_payout_that_has_ended_is_not_approved() {
+    let check = |status: &str, want: i32| {
+        let mut case = current(|_| {});
+        case.approvals.truncate(1);
+        let server = writer(vec![PayoutView { status: status.to_owned(), ..view(&case) }]);
+        let ran = Home::of(&case).approve("w-1", 3, &server.url, &["--yes"]);
+        assert_eq!(ran.status, want, "{}{}", ran.out, ran.err);
+        assert!(ran.err.contains(&format!("status        {status}\n")), "{}", ran.err);
+        assert_eq!(posted(&server).is_empty(), want == 1);
+        if want == 1 {
+            let words = format!("not approved: payout w-1 has ended, the writer says: {status}\n");
+            assert_eq!(ran.out, words);
+        }
+    };
+    for open in ["requested", "assembled"] {
+        check(open, 0);
+    }
+    for ended in ["confirmed", "refused", "cancelled", "expired"] {
+        check(ended, 1);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_private_key_is_called_what_it_is() {
+    let case = current(|_| {});
+    let home = Home::of(&case);
+    let whole = WORLD.person(1).to_openssh(LineEnding::LF).unwrap();
+    let check = |text: &str, mode: u32, want: &str| {
+        let path = home.path("some-key");
+        fs::write(&path, text).unwrap();
+        restrict(Path::new(&path), mode);
+        let mut args = home.args(&["request", &home.path("payout.json"), "--key"], "http://127.0.0.1:1");
+        args.insert(3, path);
+        let ran = run(&args);
+        assert_eq!(ran.status, 2, "{}", ran.err);
+        assert!(ran.err.contains(want), "{} lacks {want}", ran.err);
+    };
+    check("ssh-ed25519 AAAA me", 0o644, "is a public key, give the file without .pub");
+    check(&whole, 0o644, "others can read it");
+    check(&whole[..whole.len() / 2], 0o600, "is not a whole OpenSSH private key");
+    check("hello", 0o600, "is no OpenSSH private key");
+}

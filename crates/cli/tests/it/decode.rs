@@ -75,7 +75,9 @@ fn what_is_not_proven_is_left_out() {
 fn a_file_may_be_standard_input() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tx.hex");
-    fs::write(&path, format!("{}\n", small())).unwrap();
+    // In lines, as many tools write it.
+    let (first, rest) = (&small()[..64], &small()[64..]);
+    fs::write(&path, format!("{first}\r\n{rest}\n")).unwrap();
     let mut command = kuraban();
     command.args(["tx", "decode", "--chain", "ltc", "--network", "regtest", "--file", "-", "--json"]);
     let output = command.stdin(fs::File::open(&path).unwrap()).output().unwrap();
@@ -102,4 +104,53 @@ fn every_end_has_its_status_and_words() {
     check(&["--chain", "btc", "--hex", &format!("{tx}00")], 2, "transaction");
     check(&["--chain", "btc", "--file", "/does/not/exist"], 2, "could not be opened");
     check(&["--chain", "btc", "--hex", &tx, "--prev", "zz"], 2, "--prev 1: character 'z' at 1");
+}
+
+#[test]
+fn a_previous_transaction_that_nothing_spends_is_named() {
+    let args = ["tx", "decode", "--chain", "btc", "--hex", &small(), "--prev", &small()];
+    let json = run(args.iter().copied().chain(["--json"])).json();
+    assert_eq!(json["prev_unspent"], json!([json["txid"]]));
+    let ran = run(args);
+    assert_eq!(ran.status, 0);
+    assert!(ran.out.contains("note  no input spends anything of the transaction "), "{}", ran.out);
+    assert_eq!(
+        run(["tx", "decode", "--chain", "btc", "--json", "--hex", &small()]).json().get("prev_unspent"),
+        None
+    );
+}
+
+#[test]
+fn a_transaction_that_is_cut_off_is_called_so() {
+    let tx = small();
+    let ran = run(["tx", "decode", "--chain", "btc", "--hex", &tx[..20]]);
+    assert_eq!(ran.status, 2);
+    let want = "number of inputs at offset 4 is 1, which needs at least 41 bytes, only 5 are left: cut off?";
+    assert!(ran.err.contains(want), "{}", ran.err);
+}
+
+#[test]
+fn a_command_line_that_cannot_be_used_is_json_where_json_is_asked_for() {
+    let check = |args: &[&str], want: &str| {
+        let ran = run(args);
+        assert_eq!(ran.status, 2, "{args:?}");
+        let error = ran.json()["error"].as_str().unwrap().to_owned();
+        assert!(error.starts_with(want), "{error} lacks {want}");
+    };
+    check(
+        &["tx", "decode", "--json", "--chain", "doge", "--hex", "00"],
+        "invalid value 'doge' for '--chain <CHAIN>'",
+    );
+    check(
+        &["tx", "decode", "--chain", "btc", "--json"],
+        "the following required arguments were not provided: ",
+    );
+    check(&["--json"], "'kuraban' requires a subcommand");
+    check(&["--json", "tx"], "there is no command");
+    check(&["nonsense", "--json"], "unrecognized subcommand 'nonsense'");
+    let ran = run(["nonsense"]);
+    assert_eq!((ran.status, ran.out.as_str()), (2, ""));
+    let ran = run(["--help", "--json"]);
+    assert_eq!(ran.status, 0);
+    assert!(ran.out.contains("Usage:"), "{}", ran.out);
 }

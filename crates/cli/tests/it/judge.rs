@@ -364,3 +364,45 @@ fn a_time_that_is_none_is_bad_usage() {
     assert!(ran.err.contains("want RFC 3339 such as 2024-05-31T04:12:00Z"), "{}", ran.err);
     assert_eq!(ran.out, "");
 }
+
+#[test]
+fn what_is_no_signature_and_what_was_not_given_are_called_by_their_names() {
+    let details = |case: &Case, dropped: &[&str]| -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut args = case.write(dir.path());
+        for option in dropped {
+            let at = args.iter().position(|arg| arg == option).unwrap();
+            let rest = args[at + 1..].iter().position(|arg| arg.starts_with("--"));
+            let end = rest.map_or(args.len(), |rest| at + 1 + rest);
+            args.drain(at..end);
+        }
+        args.push("--json".to_owned());
+        let json = crate::run::run(&args).json();
+        let reasons = json["reasons"].as_array().unwrap().iter();
+        reasons.map(|reason| reason["detail"].as_str().unwrap().to_owned()).collect()
+    };
+    let check = |text: &str, wants: [&str; 2]| {
+        let mut case = Case::honest();
+        case.request = Some(Signature::Text(text.to_owned()));
+        case.approvals.push(Signature::Text(text.to_owned()));
+        let found = details(&case, &[]);
+        for want in wants {
+            assert!(found.iter().any(|detail| detail.starts_with(want)), "{found:?} lacks {want}");
+        }
+        assert_eq!(found.len(), 2, "{found:?}");
+    };
+    let armour = "is no SSH signature, want -----BEGIN SSH SIGNATURE-----";
+    let request = format!("the request is not signed by a requester: {armour}");
+    check("hello", [&request, &format!("an approval does not verify: {armour}")]);
+    check(
+        "-----BEGIN SSH SIGNATURE-----\nAA",
+        [
+            "the request is not signed by a requester: not an SSH signature by an Ed25519 key: ",
+            "an approval does not verify: not an SSH signature by an Ed25519 key: ",
+        ],
+    );
+    for option in ["--approvals", "--state", "--log-proof", "--now"] {
+        let want = format!("{option} was not given, so it could not be judged");
+        assert!(details(&Case::honest(), &[option]).contains(&want), "{option}");
+    }
+}

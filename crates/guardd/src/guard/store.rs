@@ -43,7 +43,7 @@ const WITNESSED: &str = "witnessed";
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file cannot be made or opened.
-    #[error("store {} cannot be opened", file.display())]
+    #[error("store {} cannot be opened; if there is none yet, run `kuraban-guardd guard init` first", file.display())]
     File {
         /// The file.
         file: PathBuf,

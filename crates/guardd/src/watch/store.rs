@@ -48,7 +48,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// There is no store.
-    #[error("there is no store at {}; create one with init", path.display())]
+    #[error("there is no store at {}; run `kuraban-guardd watch init` first", path.display())]
     Missing {
         /// Where.
         path: PathBuf,

@@ -31,9 +31,9 @@ fn malformed_transactions_are_refused_with_their_place() {
     btc("", "transaction version at offset 0 needs 4 bytes, only 0 are left");
     btc(&format!("{PLAIN} 00"), "1 bytes follow the end of transaction at offset 61");
     btc(&format!("02000000 fd0100 {IN} 01 {OUT} 00000000"), "number of inputs at offset 4 spells 1 in 3 bytes");
-    btc(&format!("02000000 02 {IN} 01 {OUT} 00000000"), "number of inputs at offset 4 is 2, limit 1");
-    btc("02000000 ffffffffffffffffff 00", "number of inputs at offset 4 is 18446744073709551615, limit 0");
-    btc(&format!("02000000 01 {IN} 02 {OUT} 00000000"), "number of outputs at offset 46 is 2, limit 1");
+    btc(&format!("02000000 02 {IN} 01 {OUT} 00000000"), "number of inputs at offset 4 is 2, which needs at least 82 bytes, only");
+    btc("02000000 ffffffffffffffffff 00", "number of inputs at offset 4 is 18446744073709551615, limit ");
+    btc(&format!("02000000 01 {IN} 02 {OUT} 00000000"), "number of outputs at offset 46 is 2, which needs at least 18 bytes, only");
     btc(&format!("02000000 01 {IN} 01 e803000000000000 fe00000001 51 00000000"), "locking script at offset 60 needs 16777216 bytes, only 5");
     btc(&format!("02000000 01 {IN} 00 00000000"), "transaction has no outputs, seen at offset 46");
     btc("02000000 00 00 00000000", "transaction has no inputs, seen at offset 4");
