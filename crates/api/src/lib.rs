@@ -9,6 +9,7 @@ mod openapi;
 mod operation;
 mod payout;
 mod problem;
+mod signer;
 
 pub use breaker::{AlarmList, AlarmView, BreakerReset, BreakerView, CellName, CellView, ResetAccepted};
 pub use event::{EventView, OpeningView};
@@ -19,3 +20,4 @@ pub use payout::{
     TransactionView,
 };
 pub use problem::{Problem, ReasonView};
+pub use signer::{SignerList, SignerResume, SignerView};

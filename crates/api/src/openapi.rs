@@ -8,7 +8,8 @@ use utoipa::{
 
 use crate::{
     AlarmList, ApprovalSubmit, BreakerReset, BreakerView, EventView, Method, OpeningView, Operation,
-    PayoutAccepted, PayoutList, PayoutView, Problem, ResetAccepted, Submit,
+    PayoutAccepted, PayoutList, PayoutView, Problem, ResetAccepted, SignerList, SignerResume, SignerView,
+    Submit,
 };
 
 /// The OpenAPI 3.1 document of version 1.
@@ -53,6 +54,9 @@ fn schemas() -> Map<String, Value> {
     add::<BreakerView>(&mut all);
     add::<BreakerReset>(&mut all);
     add::<ResetAccepted>(&mut all);
+    add::<SignerList>(&mut all);
+    add::<SignerResume>(&mut all);
+    add::<SignerView>(&mut all);
     add::<AlarmList>(&mut all);
     add::<EventView>(&mut all);
     add::<OpeningView>(&mut all);
@@ -77,6 +81,8 @@ fn answer(operation: Operation) -> (u16, Answer) {
         Operation::PayoutShow => (200, Answer::Json("PayoutView")),
         Operation::BreakerShow => (200, Answer::Json("BreakerView")),
         Operation::BreakerReset => (201, Answer::Json("ResetAccepted")),
+        Operation::SignerList => (200, Answer::Json("SignerList")),
+        Operation::SignerResume => (201, Answer::Json("SignerView")),
         Operation::AlarmList => (200, Answer::Json("AlarmList")),
         Operation::LogOpening => (200, Answer::Json("OpeningView")),
         Operation::Events => (200, Answer::Other("text/event-stream")),
@@ -93,9 +99,11 @@ fn body(operation: Operation) -> Option<&'static str> {
         Operation::PayoutRequest => Some("Submit"),
         Operation::PayoutApprove => Some("ApprovalSubmit"),
         Operation::BreakerReset => Some("BreakerReset"),
+        Operation::SignerResume => Some("SignerResume"),
         Operation::PayoutList
         | Operation::PayoutShow
         | Operation::BreakerShow
+        | Operation::SignerList
         | Operation::AlarmList
         | Operation::Events
         | Operation::LogCheckpoint
@@ -120,6 +128,8 @@ fn parameters(operation: Operation) -> &'static [(&'static str, &'static str, &'
         | Operation::PayoutApprove
         | Operation::BreakerShow
         | Operation::BreakerReset
+        | Operation::SignerList
+        | Operation::SignerResume
         | Operation::LogCheckpoint
         | Operation::LogTile
         | Operation::LogOpening
@@ -205,7 +215,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_refuses_unknown_fields_in_the_document_too() {
         let document = openapi();
-        for name in ["Submit", "Payout", "ApprovalSubmit", "BreakerReset", "CellName"] {
+        for name in ["Submit", "Payout", "ApprovalSubmit", "BreakerReset", "CellName", "SignerResume"] {
             let schema = &document["components"]["schemas"][name];
             assert_eq!(schema["additionalProperties"], Value::Bool(false), "{name}: {schema}");
         }

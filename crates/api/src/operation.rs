@@ -62,6 +62,10 @@ operations! {
     BreakerShow = Get "/v1/breaker" "showBreaker",
     /// Loosens the breaker on a quorum's order.
     BreakerReset = Post "/v1/breaker/reset" "resetBreaker",
+    /// Lists the signers with the numbers of their receipts in the log.
+    SignerList = Get "/v1/signers" "listSigners",
+    /// Lets a signer resume whose disk was set back, on a quorum's order.
+    SignerResume = Post "/v1/signers/resume" "resumeSigner",
     /// Lists alarms, oldest first, a page at a time.
     AlarmList = Get "/v1/alarms" "listAlarms",
     /// Streams log entries as server-sent events, from an index on or from now on.

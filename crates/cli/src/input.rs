@@ -1,7 +1,11 @@
 //! What people give: files, hexadecimal, JSON, points in time. Decides whether it can be read, within limits; never
 //! what it means.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+};
 
 use anyhow::Context as _;
 use kuraban_base::{Instant, hex};
@@ -31,6 +35,74 @@ fn read(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
     }
     anyhow::ensure!(bytes.len() <= max, "is longer than the {max} bytes that it may have");
     Ok(bytes)
+}
+
+/// A line of a file, without its end.
+pub(crate) struct Line {
+    /// Its number, from 1.
+    pub(crate) number: u64,
+    /// What it holds, unless it is too long.
+    pub(crate) bytes: Result<Vec<u8>, LineTooLong>,
+}
+
+/// A line that is not read to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("is longer than the {max} bytes that it may have")]
+pub(crate) struct LineTooLong {
+    max: usize,
+}
+
+/// A file's lines that are not blank, one at a time; `-` is standard input.
+pub(crate) fn lines(
+    path: &Path,
+    max: usize,
+) -> Result<impl Iterator<Item = Result<Line, Failure>> + use<>, Failure> {
+    let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        let file = File::open(path).context("could not be opened").or_input(path.display())?;
+        Box::new(BufReader::new(file))
+    };
+    let name = path.display().to_string();
+    let mut number = 0_u64;
+    Ok(std::iter::from_fn(move || {
+        loop {
+            number = number.saturating_add(1);
+            match line(&mut reader, max) {
+                Ok(Some(Ok(bytes))) if bytes.trim_ascii().is_empty() => {}
+                Ok(Some(bytes)) => return Some(Ok(Line { number, bytes })),
+                Ok(None) => return None,
+                Err(error) => return Some(Err(error).context("could not be read").or_input(&name)),
+            }
+        }
+    }))
+}
+
+/// The next line; nothing at the end. What is too long is passed over to the end of the line.
+fn line(reader: &mut impl BufRead, max: usize) -> std::io::Result<Option<Result<Vec<u8>, LineTooLong>>> {
+    let mut bytes = Vec::new();
+    let (mut any, mut long) = (false, false);
+    loop {
+        let buffer = reader.fill_buf()?;
+        if buffer.is_empty() {
+            break;
+        }
+        any = true;
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or(buffer);
+        long |= bytes.len().saturating_add(part.len()) > max;
+        if long {
+            bytes = Vec::new();
+        } else {
+            bytes.extend_from_slice(part);
+        }
+        let read = part.len().saturating_add(usize::from(end.is_some()));
+        reader.consume(read);
+        if end.is_some() {
+            break;
+        }
+    }
+    Ok(any.then_some(if long { Err(LineTooLong { max }) } else { Ok(bytes) }))
 }
 
 /// A file's text.
@@ -116,6 +188,24 @@ mod tests {
         check("18446744073709551616", None);
         check("soon", None);
         check("", None);
+    }
+
+    #[test]
+    fn lines_are_read_up_to_their_limit() {
+        let check = |text: &str, want: &[Option<&str>]| {
+            // A small buffer, so that lines cross its bounds.
+            let mut reader = BufReader::with_capacity(2, text.as_bytes());
+            let lines = std::iter::from_fn(|| line(&mut reader, 4).unwrap());
+            let found: Vec<_> =
+                lines.map(|line| line.ok().map(|line| String::from_utf8(line).unwrap())).collect();
+            let want: Vec<_> = want.iter().map(|line| line.map(str::to_owned)).collect();
+            assert_eq!(found, want, "{text:?}");
+        };
+        check("", &[]);
+        check("\n", &[Some("")]);
+        check("a\nbc", &[Some("a"), Some("bc")]);
+        check("abcd\nabcde\nx\n", &[Some("abcd"), None, Some("x")]);
+        check("abcdefgh", &[None]);
     }
 
     #[test]

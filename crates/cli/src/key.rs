@@ -1,9 +1,10 @@
-//! A person's SSH key, from an OpenSSH private-key file. Signs digests under one namespace at a time and leaves the
-//! process in no other form.
+//! A person's SSH key, from an OpenSSH private-key file. Signs digests under one namespace at a time, and tags; leaves
+//! the process in no other form.
 
 use std::path::Path;
 
 use anyhow::Context as _;
+use ed25519_dalek::SigningKey;
 use kuraban_base::PayoutDigest;
 use kuraban_vault::Approval;
 use ssh_key::{HashAlg, LineEnding, PrivateKey};
@@ -48,6 +49,13 @@ impl Key {
     /// The public key.
     pub(crate) const fn public(&self) -> &[u8; 32] {
         &self.public
+    }
+
+    /// The key as other signatures than SSH's take it; wiped when it is dropped.
+    pub(crate) fn ed25519(&self) -> Result<SigningKey, Failure> {
+        let pair = self.private.key_data().ed25519();
+        let key = pair.map(|pair| SigningKey::from_bytes(&pair.private.to_bytes()));
+        key.ok_or_else(|| Failure::undone("the key is not an Ed25519 key"))
     }
 
     /// An armoured SSH signature over the digest (OpenSSH PROTOCOL.sshsig, SHA-512).

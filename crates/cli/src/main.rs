@@ -1,11 +1,15 @@
 //! `kuraban`, the tool that people use: to look at transactions, to judge as a signer would, to ask for payouts and
-//! approve them, to verify the log, to run an embedded node. Parses the command line and hands on; decides nothing itself.
+//! approve them, to verify the log, to index
+//! a chain, to run an embedded node. Parses the command line and hands on; decides nothing itself.
 
 mod approve;
 mod charter;
+mod classify;
+mod cluster;
 mod demo;
 mod fail;
 mod http;
+mod index;
 mod input;
 mod ja;
 mod judge;
@@ -16,6 +20,9 @@ mod node;
 mod payout;
 mod request;
 mod say;
+mod tags;
+mod trace;
+mod transfers;
 mod tx;
 mod writer;
 
@@ -57,9 +64,26 @@ enum Command {
     Request(request::Args),
     /// Show a payout and approve it
     Approve(approve::Args),
+    /// Build, extend and describe the index of a chain's transactions
+    #[command(subcommand)]
+    Index(index::Command),
     /// Verify the log, prove that an entry stands in it
     #[command(subcommand)]
     Log(log::Command),
+    /// Which addresses one holder controls, and which transactions say so
+    #[command(after_help = cluster::HELP)]
+    Cluster(cluster::Args),
+    /// Say where stolen units are now, from an index or a list of transfers
+    Trace(trace::Args),
+    /// Make lists of transfers on chains of accounts
+    #[command(subcommand)]
+    Transfers(transfers::Command),
+    /// Say what transactions look like: mixes, peels, consolidations, dispersals
+    #[command(after_help = classify::HELP)]
+    Classify(classify::Args),
+    /// Take in, check, write and look up tags of addresses
+    #[command(subcommand)]
+    Tags(tags::Command),
     /// Show a guarded exchange on a real node, a theft, and what came of it
     #[command(after_help = "Example:\n  kuraban demo --node litecoind")]
     Demo(demo::Args),
@@ -92,7 +116,13 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Judge(args) => judge::run(&args, say.lang()),
         Command::Request(args) => request::run(&args, say),
         Command::Approve(args) => approve::run(&args, say),
+        Command::Index(command) => index::run(command, say),
         Command::Log(command) => log::run(command, say),
+        Command::Cluster(args) => cluster::run(&args, say),
+        Command::Trace(args) => trace::run(&args),
+        Command::Transfers(command) => transfers::run(command),
+        Command::Classify(args) => classify::run(&args, say),
+        Command::Tags(command) => tags::run(command, say),
         // A timeline that nobody reads is no reason to stop.
         Command::Demo(args) => {
             // The timeline has told people everything.

@@ -165,12 +165,21 @@ impl Say {
 
     /// A progress bar over `length` steps; hidden where nobody looks.
     pub(crate) fn progress(&self, length: u64) -> indicatif::ProgressBar {
+        self.bar(length, "{bar:40} {pos}/{len} {per_sec} {eta}")
+    }
+
+    /// A progress bar over bytes, with a message; hidden where nobody looks.
+    pub(crate) fn progress_bytes(&self) -> indicatif::ProgressBar {
+        self.bar(0, "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}")
+    }
+
+    fn bar(&self, length: u64, template: &'static str) -> indicatif::ProgressBar {
         if self.json || !io::stderr().is_terminal() {
             return indicatif::ProgressBar::hidden();
         }
         let bar = indicatif::ProgressBar::new(length);
         // The template is a constant of a known form; without it the default bar shows.
-        if let Ok(style) = indicatif::ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta}") {
+        if let Ok(style) = indicatif::ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar

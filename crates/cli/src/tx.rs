@@ -58,7 +58,7 @@ struct Source {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Chain {
+pub(crate) enum Chain {
     Btc,
     Bch,
     Ltc,
@@ -69,14 +69,15 @@ enum Chain {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum NetworkName {
+pub(crate) enum NetworkName {
     Main,
     Test,
     Signet,
     Regtest,
 }
 
-fn network(chain: Chain, name: NetworkName) -> Result<Network, Failure> {
+/// The network of a chain, if this version reads it.
+pub(crate) fn network(chain: Chain, name: NetworkName) -> Result<Network, Failure> {
     match (chain, name) {
         (Chain::Btc, NetworkName::Main) => Ok(Network::BtcMain),
         (Chain::Btc, NetworkName::Test) => Ok(Network::BtcTest),

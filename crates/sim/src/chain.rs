@@ -5,8 +5,8 @@
 //! by the standard templates; blocks come only from [`Chain::mine`]. Relative lock times, packages and
 //! Litecoin's extension block are refused, not guessed.
 
-mod genesis;
-mod mine;
+pub(crate) mod genesis;
+pub(crate) mod mine;
 mod policy;
 mod pool;
 mod refusal;

@@ -4,4 +4,5 @@
 //! Does no I/O, reads no clock and no randomness: the same calls make the same chain.
 
 pub mod chain;
+pub mod economy;
 pub mod world;

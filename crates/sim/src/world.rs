@@ -47,11 +47,13 @@ pub enum Mode {
     Hoarder,
     /// As `Faults`, and everything stands still, longer than a receipt lives, while receipts wait for signatures.
     Outage,
+    /// The writer is hostile, and one signer's disk is set back now and then.
+    Rollback,
 }
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Calm,
         Self::Faults,
         Self::Rogue,
@@ -62,10 +64,11 @@ impl Mode {
         Self::AnewThief,
         Self::Hoarder,
         Self::Outage,
+        Self::Rollback,
     ];
 
     const fn rogue(self) -> bool {
-        matches!(self, Self::Rogue | Self::RogueAndTraitor | Self::Hoarder)
+        matches!(self, Self::Rogue | Self::RogueAndTraitor | Self::Hoarder | Self::Rollback)
     }
 
     const fn faults(self) -> bool {
@@ -116,6 +119,8 @@ pub enum Flaw {
     ReceiptsNeverLapse,
     /// Signers do not say that a receipt has lapsed when they refuse to release on the strength of it.
     LapsesUntold,
+    /// Signers whose disk was set back go on as if it were the latest.
+    NeverFrozen,
 }
 
 /// What must never happen.
@@ -133,6 +138,8 @@ pub enum Rule {
     ReceiptNumber,
     /// Signatures for more than the policy's limit were released within 24 hours.
     LimitExceeded,
+    /// A signer that has forgotten what it signed gave a receipt or signed again.
+    ForgetfulSigner,
     /// A theft was not followed by an alarm and a trip in time.
     NotAlarmed,
     /// The exchange was stopped without a reason.

@@ -15,6 +15,8 @@ pub const APPROVE: &str = "kuraban-payout";
 pub const REQUEST: &str = "kuraban-request";
 /// Namespace of orders to loosen the breaker.
 pub const RESET: &str = "kuraban-reset";
+/// Namespace of orders that let a signer resume whose disk was set back.
+pub const RESUME: &str = "kuraban-resume";
 
 /// Longest armoured signature that is read, in bytes; an Ed25519 one has about 300.
 const PEM_MAX: usize = 2048;

@@ -140,6 +140,15 @@ pub enum Body {
         /// The approvals.
         approvals: Vec<Approval>,
     },
+    /// A quorum lets a signer resume whose disk was set back.
+    SignerResumed {
+        /// Which.
+        signer: MachineId,
+        /// The highest number of its receipts in the log; it goes on after that, and an order is good for one.
+        seq: u64,
+        /// The approvals.
+        approvals: Vec<Approval>,
+    },
 }
 
 /// The digest that people sign to loosen cells: good for one log and one epoch.
@@ -151,6 +160,17 @@ pub fn reset_digest(origin: &str, epoch: u64, cells: &[Cell]) -> Digest {
         ("cells", cells_to_value(cells)),
     ]);
     Digest::sha256(&[b"kuraban-reset-v1", &order.encode()])
+}
+
+/// The digest that people sign to let a signer resume: good for one log and one number.
+#[must_use]
+pub fn resume_digest(origin: &str, signer: &MachineId, seq: u64) -> Digest {
+    let order = Value::map([
+        ("origin", Value::text(origin)),
+        ("signer", Value::text(signer)),
+        ("seq", Value::uint(seq)),
+    ]);
+    Digest::sha256(&[b"kuraban-resume-v1", &order.encode()])
 }
 
 impl Evidence {
@@ -240,6 +260,7 @@ impl Body {
             Self::AlarmRaised(_) => "alarm.raised",
             Self::BreakerTripped(_) => "breaker.tripped",
             Self::BreakerReset { .. } => "breaker.reset",
+            Self::SignerResumed { .. } => "signer.resumed",
         }
     }
 
@@ -284,6 +305,11 @@ impl Body {
             Self::BreakerReset { cells, epoch, approvals } => Value::map([
                 ("cells", cells_to_value(cells)),
                 ("epoch", Value::uint(*epoch)),
+                ("approvals", Value::array(approvals.iter().map(Approval::to_value))),
+            ]),
+            Self::SignerResumed { signer, seq, approvals } => Value::map([
+                ("signer", Value::text(signer)),
+                ("seq", Value::uint(*seq)),
                 ("approvals", Value::array(approvals.iter().map(Approval::to_value))),
             ]),
         }
@@ -365,21 +391,26 @@ impl Body {
             }
             "payout.expired" => Self::PayoutExpired { payout: fields.parse("payout")? },
             "breaker.reset" => {
-                let approval = |value| Approval::from_value("approvals", &value);
                 let cells = fields.items("cells")?;
                 Self::BreakerReset {
                     cells: cells_from_value("cells", cells)?,
                     epoch: fields.uint("epoch")?,
-                    approvals: fields
-                        .items("approvals")?
-                        .into_iter()
-                        .map(approval)
-                        .collect::<Result<_, _>>()?,
+                    approvals: approvals(fields)?,
                 }
             }
+            "signer.resumed" => Self::SignerResumed {
+                signer: fields.parse("signer")?,
+                seq: fields.uint("seq")?,
+                approvals: approvals(fields)?,
+            },
             _ => return Err(invalid("kind", format!("{kind:?} is not a known kind of entry"))),
         })
     }
+}
+
+fn approvals(fields: &mut Fields) -> Result<Vec<Approval>, CborError> {
+    let approval = |value| Approval::from_value("approvals", &value);
+    fields.items("approvals")?.into_iter().map(approval).collect()
 }
 
 fn txid(fields: &mut Fields) -> Result<Txid, CborError> {

@@ -80,6 +80,15 @@ pub enum Ask {
         /// The approvals.
         approvals: Vec<Approval>,
     },
+    /// Let a signer resume whose disk was set back.
+    Resume {
+        /// Which.
+        signer: MachineId,
+        /// The highest number of its receipts in the log.
+        seq: u64,
+        /// The approvals.
+        approvals: Vec<Approval>,
+    },
 }
 
 /// What the writer answers.
@@ -409,6 +418,14 @@ impl Coordinator {
                     Ok(()) => Reply::Logged { digest: None, repeated: false },
                     Err(problem) => {
                         Reply::Conflict { code: "reset-not-ordered", detail: problem.to_string() }
+                    }
+                }
+            }
+            Ask::Resume { signer, seq, approvals } => {
+                match self.append(now, Body::SignerResumed { signer, seq, approvals }, fresh) {
+                    Ok(()) => Reply::Logged { digest: None, repeated: false },
+                    Err(problem) => {
+                        Reply::Conflict { code: "resume-not-ordered", detail: problem.to_string() }
                     }
                 }
             }

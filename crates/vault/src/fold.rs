@@ -3,20 +3,20 @@
 //!
 //! An entry that could not have come about honestly is an error, and no witness co-signs a log that has one.
 
+mod error;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
     sync::Arc,
 };
 
-use kuraban_base::{
-    Amount, Digest, Instant, MachineId, PayoutDigest, PayoutId, Txid, VaultId, cbor::CborError,
-};
+use kuraban_base::{Amount, Digest, Instant, MachineId, PayoutDigest, PayoutId, Txid, VaultId};
 use kuraban_chain::btc::{Network, OutPoint, Script, Tx};
 
 use crate::{
-    approval::{Approval, RESET},
-    body::{Alarm, Body, Evidence, reset_digest},
+    approval::{Approval, RESET, RESUME},
+    body::{Alarm, Body, Evidence, reset_digest, resume_digest},
     breaker::{Breaker, Cell, Service, Trip},
     charter::Charter,
     judge::{CLOCKS_APART_MAX_MS, Standing, Views},
@@ -27,6 +27,8 @@ use crate::{
     scripts::ScriptTable,
     statement::{Signed, Statement, StatementError, Verified},
 };
+
+pub use self::error::FoldError;
 
 /// Most approvals of one payout.
 const APPROVALS_MAX: usize = 32;
@@ -165,123 +167,6 @@ impl Record {
     }
 }
 
-/// An entry that does not follow from the entries before it.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum FoldError {
-    /// The first entry does not open the log, or a later one does.
-    #[error("log.opened stands at index {index}, want it at 0 and only there")]
-    Opened {
-        /// Where.
-        index: u64,
-    },
-    /// The log was opened under another roster or policy than this machine's.
-    #[error("the log was opened under another {what} than this machine has")]
-    OtherCharter {
-        /// Roster, policy or vaults.
-        what: &'static str,
-    },
-    /// A payout id that is taken.
-    #[error("payout {payout} was requested before")]
-    Repeated {
-        /// Which.
-        payout: PayoutId,
-    },
-    /// A payout that nobody requested.
-    #[error("payout {payout} was never requested")]
-    Unknown {
-        /// Which.
-        payout: PayoutId,
-    },
-    /// A payout from a vault that this machine does not know.
-    #[error("vault {vault} is not known")]
-    UnknownVault {
-        /// Which.
-        vault: VaultId,
-    },
-    /// A step that does not follow from the payout's status.
-    #[error("payout {payout} is {status}, so it cannot become {step}")]
-    Step {
-        /// Which.
-        payout: PayoutId,
-        /// How far it is.
-        status: &'static str,
-        /// What was logged.
-        step: &'static str,
-    },
-    /// More than there may be.
-    #[error("payout {payout} has more than {max} {what}")]
-    TooMany {
-        /// Which.
-        payout: PayoutId,
-        /// Of what.
-        what: &'static str,
-        /// The limit.
-        max: usize,
-    },
-    /// An approval by a key that approved before.
-    #[error("payout {payout} was approved by this key before")]
-    ApprovalRepeated {
-        /// Which.
-        payout: PayoutId,
-    },
-    /// Bytes that are no transaction.
-    #[error("payout {payout}: the transaction does not decode: {problem}")]
-    Transaction {
-        /// Which.
-        payout: PayoutId,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A transaction that no draft of the payout is.
-    #[error("payout {payout} has no transaction {txid}")]
-    UnknownTransaction {
-        /// Which payout.
-        payout: PayoutId,
-        /// Which transaction.
-        txid: Txid,
-    },
-    /// A receipt for another digest than this machine computes.
-    #[error("receipt of {by} for payout {payout} is over another digest")]
-    OtherDigest {
-        /// Which payout.
-        payout: PayoutId,
-        /// The signer.
-        by: String,
-    },
-    /// A receipt over an outflow that the payout cannot have.
-    #[error("receipt of {by} for payout {payout} is over {outflow}, at most {most} can leave")]
-    ReceiptOutflow {
-        /// Which payout.
-        payout: PayoutId,
-        /// The signer.
-        by: String,
-        /// What it says.
-        outflow: Amount,
-        /// Amount and fee cap.
-        most: Amount,
-    },
-    /// A transaction that was assembled for another payout.
-    #[error("transaction {txid} was assembled for payout {holder} before")]
-    TransactionTaken {
-        /// Which transaction.
-        txid: Txid,
-        /// Whose it is.
-        holder: PayoutId,
-    },
-    /// A statement whose signature does not hold.
-    #[error(transparent)]
-    Statement(#[from] StatementError),
-    /// An order to loosen the breaker that a quorum did not sign for this epoch.
-    #[error("the breaker's reset is not ordered by a quorum: {problem}")]
-    Reset {
-        /// What is missing.
-        problem: String,
-    },
-    /// A body that does not decode.
-    #[error("the body does not decode")]
-    Body(#[source] CborError),
-}
-
 /// The state that the log adds up to.
 #[derive(Clone, Debug)]
 pub struct Fold {
@@ -298,6 +183,8 @@ pub struct Fold {
     alarms: Vec<Alarm>,
     /// The highest number of each signer's receipts.
     seqs: BTreeMap<MachineId, u64>,
+    /// The number after which a quorum let a signer resume.
+    resumed: BTreeMap<MachineId, u64>,
     /// How many alarms, and how many entries, the last reset left behind.
     alarms_reset: usize,
     size_reset: u64,
@@ -321,6 +208,7 @@ impl Fold {
             trips: BTreeSet::new(),
             alarms: Vec::new(),
             seqs: BTreeMap::new(),
+            resumed: BTreeMap::new(),
             alarms_reset: 0,
             size_reset: 0,
         }
@@ -382,6 +270,12 @@ impl Fold {
     #[must_use]
     pub fn seq(&self, signer: &MachineId) -> u64 {
         self.seqs.get(signer).copied().unwrap_or_default()
+    }
+
+    /// The number of the last receipt that a signer need not remember, because a quorum let it resume after that; 0 before.
+    #[must_use]
+    pub fn resumed(&self, signer: &MachineId) -> u64 {
+        self.resumed.get(signer).copied().unwrap_or_default()
     }
 
     /// A vault's own scripts.
@@ -491,6 +385,7 @@ impl Fold {
             Body::PayoutAssembled { payout, tx } => self.assembled(&payout, &tx)?,
             Body::PayoutReceipt(receipt) => {
                 let receipt = self.verified(receipt, Role::Signer)?.into_claim();
+                dated(&receipt, at)?;
                 let (by, seq) = (receipt.by.clone(), receipt.seq);
                 self.receipt(receipt, Some(self.size))?;
                 let highest = self.seqs.entry(by).or_default();
@@ -510,6 +405,7 @@ impl Fold {
                 self.breaker.tighten(trip.cells, trip.stage);
             }
             Body::BreakerReset { cells, epoch, approvals } => self.reset(cells, epoch, &approvals)?,
+            Body::SignerResumed { signer, seq, approvals } => self.resume(signer, seq, &approvals)?,
         }
         self.size = self.size.saturating_add(1);
         Ok(())
@@ -713,25 +609,40 @@ impl Fold {
                 self.breaker.epoch()
             )));
         }
+        let digest = reset_digest(self.charter.roster().origin(), epoch, &cells);
+        self.ordered(RESET, digest, approvals).map_err(refuse)?;
+        self.breaker.loosen(cells);
+        (self.alarms_reset, self.size_reset) = (self.alarms.len(), self.size);
+        Ok(())
+    }
+
+    fn resume(&mut self, signer: MachineId, seq: u64, approvals: &[Approval]) -> Result<(), FoldError> {
+        let refuse = |problem: String| FoldError::Resume { signer: signer.clone(), problem };
+        let logged = self.seq(&signer);
+        if seq == 0 || seq != logged {
+            return Err(refuse(format!("it is for number {seq}, the signer's receipts end at {logged}")));
+        }
+        let digest = resume_digest(self.charter.roster().origin(), &signer, seq);
+        self.ordered(RESUME, digest, approvals).map_err(refuse)?;
+        self.resumed.insert(signer, seq);
+        Ok(())
+    }
+
+    /// Whether the quorum that may loosen the breaker signed `digest`.
+    fn ordered(&self, namespace: &'static str, digest: Digest, approvals: &[Approval]) -> Result<(), String> {
         let roster = self.charter.roster();
-        let digest = reset_digest(roster.origin(), epoch, &cells);
         let mut people = BTreeSet::new();
         for approval in approvals {
-            let person = approval.verify(roster, RESET, digest.as_bytes());
-            people.insert(person.map_err(|problem| refuse(problem.to_string()))?);
+            let person = approval.verify(roster, namespace, digest.as_bytes());
+            people.insert(person.map_err(|problem| problem.to_string())?);
         }
         for asked in self.charter.policy().reset() {
             let have =
                 roster.members(&asked.group).map_or(0, |members| members.intersection(&people).count());
             if have < usize::from(asked.count) {
-                return Err(refuse(format!(
-                    "{have} approvals of group {}, want {}",
-                    asked.group, asked.count
-                )));
+                return Err(format!("{have} approvals of group {}, want {}", asked.group, asked.count));
             }
         }
-        self.breaker.loosen(cells);
-        (self.alarms_reset, self.size_reset) = (self.alarms.len(), self.size);
         Ok(())
     }
 }
@@ -758,6 +669,16 @@ fn bounded(receipt: &Receipt, payout: &Payout) -> Result<(), FoldError> {
     }
     let (payout, by) = (payout.id.clone(), receipt.by.to_string());
     Err(FoldError::ReceiptOutflow { payout, by, outflow: receipt.outflow, most })
+}
+
+/// What is dated far ahead would never be old enough to free its allowance. The signer's clocks and the writer's may each be
+/// apart from the right one.
+fn dated(receipt: &Receipt, entry: Instant) -> Result<(), FoldError> {
+    if receipt.at <= entry.plus_ms(3 * CLOCKS_APART_MAX_MS) {
+        return Ok(());
+    }
+    let (payout, by) = (receipt.payout.clone(), receipt.by.to_string());
+    Err(FoldError::ReceiptTime { payout, by, at: receipt.at, entry })
 }
 
 fn trip_digest(trip: &Trip) -> Digest {

@@ -10,11 +10,16 @@ use crate::{
     body::Body,
     charter::Charter,
     fold::{Fold, FoldError},
+    judge::CLOCKS_APART_MAX_MS,
     wire::LogEntry,
 };
 
 /// How many earlier heads a witness remembers, to recognise a checkpoint or a lease that is a little behind.
 const HEADS_MAX: usize = 1024;
+
+/// How far ahead of a witness's clock an entry may be dated, in milliseconds: twice what clocks may be apart. Allowance is
+/// freed by dates, so none may lie where no clock will come for a long time.
+const ENTRY_AHEAD_MS_MAX: u64 = 2 * CLOCKS_APART_MAX_MS;
 
 /// Why a witness does not follow.
 #[derive(Debug, thiserror::Error)]
@@ -169,6 +174,11 @@ impl Follower {
             return Err(FollowError::Gap { from, size: self.fold.size() });
         }
         let opened = self.open(entries)?;
+        let ahead = |(at, _, _): &(Instant, TreeHash, Body)| *at > now.plus_ms(ENTRY_AHEAD_MS_MAX);
+        if let Some((index, (at, _, _))) = (from..).zip(&opened).find(|(_, entry)| ahead(entry)) {
+            let problem = format!("it is dated {at}, this machine's clock says {now}");
+            return Err(FollowError::Entry { index, problem });
+        }
         // The root is compared on a copy first, so that a checkpoint of another log changes nothing.
         let mut leaves = self.leaves.clone();
         for (_, leaf, _) in &opened {

@@ -28,7 +28,7 @@ mod vault;
 pub mod wire;
 mod word;
 
-pub use approval::{APPROVE, Approval, ApprovalError, REQUEST, RESET};
+pub use approval::{APPROVE, Approval, ApprovalError, REQUEST, RESET, RESUME};
 pub use charter::Charter;
 pub use payout::{DigestContext, Payout, PayoutKind};
 pub use policy::{Approvals, Evacuation, Limit, Policy, PolicyError, Rule, VaultPolicy};

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use kuraban_base::{Amount, Instant, PayoutId};
 
-use crate::receipt::RECEIPT_MS;
+use crate::{judge::CLOCKS_APART_MAX_MS, receipt::RECEIPT_MS};
 
 /// The window, in milliseconds. A signature may leave as long as its receipt is good, so whatever leaves within 24 hours got
-/// its receipt within these and that life.
-pub(crate) const WINDOW_MS: u64 = 24 * 60 * 60 * 1000 + RECEIPT_MS;
+/// its receipt within these and that life. One signer's clocks may be slow while another's are fast.
+pub(crate) const WINDOW_MS: u64 = 24 * 60 * 60 * 1000 + RECEIPT_MS + 2 * CLOCKS_APART_MAX_MS;
 
 /// Outflows of one vault, one per payout: the largest that any signer gave a receipt for, at the latest time.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -91,8 +91,8 @@ mod tests {
     }
 
     #[test]
-    fn allowance_is_freed_after_exactly_24_hours_and_a_receipts_life_and_a_payout_counts_once() {
-        assert_eq!(WINDOW_MS, 87_000_000);
+    fn allowance_is_freed_after_exactly_24_hours_and_eleven_minutes_and_a_payout_counts_once() {
+        assert_eq!(WINDOW_MS, 87_060_000);
         let mut outflows = Outflows::default();
         outflows.count(&id(0), Amount::new(5), Instant::from_ms(1000));
         outflows.count(&id(0), Amount::new(7), Instant::from_ms(1000));

@@ -102,7 +102,7 @@ pub struct Signer {
     /// Trips that came on its own socket; the log has its say about them once they stand there.
     tripped: Vec<Trip>,
     challenges: BTreeMap<[u8; 32], u64>,
-    /// Its clock at the first request after it started.
+    /// Its clock at the first request after it started; the least that it has shown since then.
     started: Option<Instant>,
     /// Whether it has been shown since then that its store is the latest.
     current: bool,
@@ -174,8 +174,8 @@ impl Signer {
 
     fn restore_receipt(&mut self, receipt: Receipt, prevouts: Vec<TxOut>) -> Result<(), RestoreError> {
         let problem = |problem: String| RestoreError::Change { what: "receipt", problem };
-        if receipt.seq != self.seq.saturating_add(1) {
-            return Err(problem(format!("it is number {} after {}", receipt.seq, self.seq)));
+        if receipt.seq != self.last_seq().saturating_add(1) {
+            return Err(problem(format!("it is number {} after {}", receipt.seq, self.last_seq())));
         }
         self.follower.fold_mut().count_own(receipt.clone()).map_err(|error| problem(error.to_string()))?;
         self.seq = receipt.seq;
@@ -198,7 +198,8 @@ impl Signer {
     /// Answers one request. `role` is what the roster says about the key that asks; `fresh` are 32 bytes from the
     /// operating system's random source, used for at most one challenge.
     pub fn step(&mut self, clock: Clock, role: Role, fresh: [u8; 32], request: Request) -> Step {
-        self.started.get_or_insert(clock.wall);
+        // A clock that was ahead at first and is put right still stands after the true start.
+        self.started = Some(self.started.map_or(clock.wall, |started| started.min(clock.wall)));
         match (role, request) {
             (_, Request::Status) => answer(Response::Status {
                 size: self.follower.fold().size(),
@@ -371,7 +372,7 @@ impl Signer {
         persist: &mut Vec<Change>,
     ) -> Result<Signed<Receipt>, Vec<Reason>> {
         let (judged, prevouts) = self.judge(moment, item)?;
-        let seq = self.seq.saturating_add(1);
+        let seq = self.last_seq().saturating_add(1);
         let receipt = Receipt {
             by: self.me.clone(),
             payout: judged.payout().clone(),
@@ -470,7 +471,13 @@ impl Signer {
         let own = |logged: &&crate::fold::LoggedReceipt| logged.receipt == given.receipt;
         let own = record.receipts.iter().find(own);
         match own.and_then(|own| own.index.zip(own.first)) {
-            None => reasons.extend(missing("this signer's receipt is not in the log")),
+            None => {
+                reasons.extend(missing("this signer's receipt is not in the log"));
+                // The log has an earlier one that lapsed; the writer must ask for this one again, it may have lost it.
+                if own.is_some_and(|own| own.first.is_some()) {
+                    reasons.push(Reason::ReceiptLapsed { at: given.receipt.at, now: moment.now.latest() });
+                }
+            }
             Some((index, first)) => {
                 match moment.covers(index) {
                     LogStanding::Witnessed => {}

@@ -1,5 +1,5 @@
 //! Runs benchmarks beside their physical limits in one run, prints tables, and keeps the figures as
-//! `target/bench/NAME.json`. Measures nothing itself: `benches/baseline.rs` and `kuraban bench` do, each printing one
+//! `target/bench/NAME.json`. Measures nothing itself: benches of the crates and `kuraban bench` do, each printing one
 //! JSON object whose values are whole numbers, or objects of whole numbers where it has several rows.
 
 mod table;
@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Args {
     /// What to measure, with the limits it is compared with; everything if not named.
     name: Option<Subject>,
-    /// How many payouts or thefts.
+    /// How many payouts, thefts, tags, or transactions for `trace`.
     #[arg(long)]
     count: Option<u32>,
     /// Print one JSON document instead of tables.
@@ -39,10 +39,17 @@ pub(crate) enum Subject {
     Payouts,
     /// From a theft's arrival at the node to the stopped permit.
     Stop,
+    /// The index of a made-up chain, beside the bare hashing of its bytes.
+    Trace,
+    /// What the detectors of mixes find among labelled transactions and in real blocks.
+    Patterns,
+    /// A store of ten million tags: its size and how fast addresses are looked up.
+    Tags,
 }
 
 impl Subject {
-    const ALL: [Self; 4] = [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop];
+    const ALL: [Self; 7] =
+        [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop, Self::Trace, Self::Patterns, Self::Tags];
 
     const fn name(self) -> &'static str {
         match self {
@@ -50,6 +57,9 @@ impl Subject {
             Self::Signatures => "signatures",
             Self::Payouts => "payouts",
             Self::Stop => "stop",
+            Self::Trace => "trace",
+            Self::Patterns => "patterns",
+            Self::Tags => "tags",
         }
     }
 
@@ -60,13 +70,26 @@ impl Subject {
             Self::Signatures => &[Self::Signatures],
             Self::Payouts => &[Self::Fsync, Self::Signatures, Self::Payouts],
             Self::Stop => &[Self::Stop],
+            Self::Trace => &[Self::Trace],
+            Self::Patterns => &[Self::Patterns],
+            Self::Tags => &[Self::Tags],
         }
     }
 
     const fn needs_kuraban(self) -> bool {
         match self {
-            Self::Fsync | Self::Signatures => false,
+            Self::Fsync | Self::Signatures | Self::Trace | Self::Patterns | Self::Tags => false,
             Self::Payouts | Self::Stop => true,
+        }
+    }
+
+    /// The package and the bench that measure what needs no program.
+    const fn bench(self) -> [&'static str; 2] {
+        match self {
+            Self::Fsync | Self::Signatures | Self::Payouts | Self::Stop => ["xtask", "baseline"],
+            Self::Trace => ["xtask", "trace"],
+            Self::Patterns => ["kuraban-trace", "patterns"],
+            Self::Tags => ["kuraban-trace", "tags"],
         }
     }
 }
@@ -105,7 +128,11 @@ fn measure(subject: Subject, count: Option<u32>, workspace: &Workspace) -> Resul
         }
     } else {
         command = cargo();
-        command.args(["bench", "--quiet", "--package", "xtask", "--bench", "baseline", "--", subject.name()]);
+        let [package, bench] = subject.bench();
+        command.args(["bench", "--quiet", "--package", package, "--bench", bench, "--", subject.name()]);
+        if let Some(count) = count {
+            command.args(["--count", &count.to_string()]);
+        }
         command.current_dir(&workspace.root).env("KURABAN_BENCH_DIR", &workspace.target);
     }
     say::step(&format!("measuring {}", subject.name()));

@@ -4,7 +4,7 @@
 
 use core::{fmt, str::FromStr};
 
-use kuraban_base::Asset;
+use kuraban_base::{Asset, Height};
 
 use super::hash::BlockHash;
 
@@ -31,6 +31,8 @@ pub enum Network {
 pub const BTC_MONEY_SAT_MAX: u64 = 2_100_000_000_000_000;
 /// Most litoshi that can ever exist on Litecoin (`MAX_MONEY`).
 pub const LTC_MONEY_SAT_MAX: u64 = 8_400_000_000_000_000;
+/// New coins of a network's first block.
+const FIRST_SUBSIDY_SAT: u64 = 5_000_000_000;
 
 impl Network {
     /// Every network, in the order in which tables show them.
@@ -174,6 +176,23 @@ impl Network {
         }
     }
 
+    /// Blocks from one halving of the subsidy to the next.
+    #[must_use]
+    pub const fn halving_blocks(self) -> u32 {
+        match self {
+            Self::BtcMain | Self::BtcTest | Self::BtcSignet => 210_000,
+            Self::LtcMain | Self::LtcTest => 840_000,
+            Self::BtcRegtest | Self::LtcRegtest => 150,
+        }
+    }
+
+    /// New coins that the block at `height` may make (`GetBlockSubsidy`), in base units. Its coinbase may claim less.
+    #[must_use]
+    pub fn subsidy_sat(self, height: Height) -> u64 {
+        let halvings = height.blocks().checked_div(self.halving_blocks());
+        halvings.and_then(|halvings| FIRST_SUBSIDY_SAT.checked_shr(halvings)).unwrap_or(0)
+    }
+
     /// Whether its transactions and blocks can carry Litecoin's extension blocks (LIP 2 to 4).
     #[must_use]
     pub const fn has_mweb(self) -> bool {
@@ -246,6 +265,29 @@ mod tests {
         }
         let error = "bitcoin".parse::<Network>().unwrap_err().to_string();
         assert!(error.starts_with("network \"bitcoin\" is not known, want one of bitcoin-main, "), "{error}");
+    }
+
+    #[test]
+    fn the_subsidy_halves_at_the_height_and_not_before() {
+        let check = |network: Network, blocks, want| {
+            assert_eq!(network.subsidy_sat(Height::new(blocks)), want, "{network} {blocks}");
+        };
+        check(Network::BtcMain, 0, 5_000_000_000);
+        check(Network::BtcMain, 209_999, 5_000_000_000);
+        check(Network::BtcMain, 210_000, 2_500_000_000);
+        check(Network::BtcMain, 840_000, 312_500_000);
+        check(Network::BtcMain, 32 * 210_000, 1);
+        check(Network::BtcMain, 33 * 210_000, 0);
+        check(Network::BtcMain, 64 * 210_000, 0);
+        check(Network::BtcMain, u32::MAX, 0);
+        check(Network::LtcMain, 839_999, 5_000_000_000);
+        check(Network::LtcMain, 840_000, 2_500_000_000);
+        check(Network::BtcRegtest, 150, 2_500_000_000);
+        check(Network::LtcRegtest, 149, 5_000_000_000);
+        // All that will ever be is just below the most that may be (BIP 42 for the end).
+        let all: u64 =
+            (0..34).map(|n| 210_000 * Network::BtcMain.subsidy_sat(Height::new(n * 210_000))).sum();
+        assert_eq!(all, 2_099_999_997_690_000);
     }
 
     #[test]

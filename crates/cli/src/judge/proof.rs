@@ -159,7 +159,8 @@ fn about(body: &Body, payout: &Payout, tx: &Tx) -> Result<bool, String> {
         | Body::PayoutExpired { .. }
         | Body::AlarmRaised(_)
         | Body::BreakerTripped(_)
-        | Body::BreakerReset { .. } => {
+        | Body::BreakerReset { .. }
+        | Body::SignerResumed { .. } => {
             Err(format!("is {}, want payout.requested or payout.assembled", body.kind()))
         }
     }

@@ -4,6 +4,7 @@
 
 mod approve;
 mod case;
+mod classify;
 #[path = "../../../guardd/tests/it/conformance.rs"]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod conformance;
@@ -13,10 +14,15 @@ mod decode;
 mod dmm;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod embedded;
+mod index;
+mod index_node;
 mod judge;
 mod log;
 mod real_peer;
 mod run;
 mod server;
 mod ssh;
+mod tags;
+mod trace;
+mod transfers;
 mod world;

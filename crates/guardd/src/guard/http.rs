@@ -8,6 +8,7 @@ mod events;
 mod log;
 mod parse;
 mod payouts;
+mod signers;
 mod view;
 
 use std::{io, sync::Arc, thread, time::Duration};
@@ -104,6 +105,8 @@ fn handler(operation: Operation) -> MethodRouter<Arc<Shared>> {
         Operation::PayoutApprove => post(payouts::approve),
         Operation::BreakerShow => get(payouts::breaker),
         Operation::BreakerReset => post(payouts::reset),
+        Operation::SignerList => get(signers::list),
+        Operation::SignerResume => post(signers::resume),
         Operation::AlarmList => get(payouts::alarms),
         Operation::Events => get(events::stream),
         Operation::LogCheckpoint => get(log::checkpoint),

@@ -390,7 +390,8 @@ fn a_payout_is_confirmed_after_two_approvals_and_two_of_three_signatures() {
     until("it is broadcast", || writer.status(&payout).as_deref() == Some("broadcast"));
     let shown: api::PayoutView = writer.read("/v1/payouts/w-1");
     let [transaction] = shown.transactions.as_slice() else { panic!("{shown:?}") };
-    assert_eq!(transaction.receipts.len(), 2);
+    // A third one is asked too where the machine is slow.
+    assert!((2..=3).contains(&transaction.receipts.len()), "{transaction:?}");
     until("the node has it", || !exchange.node.rpc.mempool().unwrap().is_empty());
     exchange.mine();
     until("it is confirmed", || writer.status(&payout).as_deref() == Some("confirmed"));
@@ -398,6 +399,36 @@ fn a_payout_is_confirmed_after_two_approvals_and_two_of_three_signatures() {
     assert_eq!(paid.iter().map(|output| output.value_sat).collect::<Vec<_>>(), [10_000_000]);
     assert_eq!(writer.read::<api::AlarmList>("/v1/alarms").alarms, Vec::new());
     assert!(verify_served(writer) > 5);
+}
+
+#[test]
+fn a_quorum_lets_a_signer_resume_where_its_receipts_end() {
+    let exchange = Exchange::start();
+    let writer = &exchange.writer;
+    let payout = writer.payout("w-1", 9, 10_000_000);
+    writer.request(&payout).unwrap();
+    writer.approve(&payout, 2).unwrap();
+    writer.approve(&payout, 3).unwrap();
+    until("it is broadcast", || writer.status(&payout).as_deref() == Some("broadcast"));
+    let listed: api::SignerList = writer.read("/v1/signers");
+    // A third one is asked too where the machine is slow.
+    assert!(listed.signers.iter().map(|signer| signer.receipts).sum::<u64>() >= 2, "{listed:?}");
+    let signer = listed.signers.iter().find(|signer| signer.receipts == 1).unwrap();
+    let order = |receipts: u64, people: &[u8]| {
+        let id = signer.id.parse().unwrap();
+        let digest = kuraban_vault::body::resume_digest(&listed.origin, &id, receipts);
+        let sign = |person: &u8| kit::sign(&kit::person(*person), kuraban_vault::RESUME, digest.as_bytes());
+        let approvals: Vec<_> = people.iter().map(|person| sign(person).pem().to_owned()).collect();
+        let order = json!({ "id": signer.id, "receipts": receipts, "approvals": approvals });
+        writer.post("/v1/signers/resume", "", &order.to_string()).unwrap()
+    };
+    problem(&order(1, &[2]), 409, "resume-not-ordered");
+    problem(&order(2, &[2, 3]), 409, "resume-not-ordered");
+    problem(&order(1, &[]), 400, "field-malformed");
+    assert_eq!(order(1, &[2, 3]).status, 201);
+    let after: api::SignerList = writer.read("/v1/signers");
+    let resumed = after.signers.iter().find(|other| other.id == signer.id).unwrap();
+    assert_eq!((resumed.receipts, resumed.resumed), (1, 1));
 }
 
 #[test]

@@ -79,6 +79,20 @@ fn a_quorum_is_met_at_its_threshold_and_tells_the_median_time() {
     check(&[(0, at(9)), (1, at(5)), (9, at(7))], None);
 }
 
+#[test]
+fn only_what_was_cosigned_since_then_makes_a_quorum() {
+    let at = |s: u64| Instant::from_ms(s * 1000);
+    let check = |since: Instant, want: Option<(usize, Instant)>| {
+        let by = [(0, at(9)), (1, at(5)), (2, at(7)), (3, at(1)), (3, at(8))];
+        let met = quorum(4, 3, 1).unwrap().met_since(&cosigned(head(&leaves("since", 3)), &by), since);
+        assert_eq!(met.ok().map(|met| (met.names.len(), met.median)), want, "{since}");
+    };
+    check(at(5), Some((4, at(7))));
+    check(Instant::from_ms(5001), Some((3, at(8))));
+    check(at(7), Some((3, at(8))));
+    check(Instant::from_ms(7001), None);
+}
+
 /// The cosignature of `number` on `tree` by the real witness, from its state `last`.
 fn cosign(number: u8, last: TreeHead, tree: &[TreeHash]) -> Option<String> {
     let request = AddCheckpoint::new(last.size, vec![], &signed(head(tree)));

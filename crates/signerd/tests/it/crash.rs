@@ -1,10 +1,12 @@
 //! `kill -9` at any moment: what was answered is remembered, what was not may be asked again, nothing happens twice.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use kuraban_base::MachineId;
 use kuraban_vault::{
-    coordinator::Event,
+    RESUME,
+    body::resume_digest,
+    coordinator::{Ask, Event, Token},
     fold::Status,
     wire::{Request, Response},
 };
@@ -89,6 +91,39 @@ fn a_signer_killed_after_it_answered_remembers() {
     for message in 1..=messages() {
         check(Kill::Answered(message));
     }
+}
+
+/// As when an old backup is put back.
+#[test]
+fn a_signer_whose_store_was_set_back_does_nothing_until_a_quorum_lets_it_resume() {
+    let id = kit::machine(1);
+    let mut exchange = Exchange::new();
+    // With one signer gone the other two are needed.
+    exchange.daemons.get_mut(&kit::machine(3)).unwrap().kill();
+    exchange.happen(Event::Lost(kit::machine(3)));
+    exchange.pay("w-1", 0);
+    exchange.settle("w-1");
+    let mut backup = Vec::new();
+    exchange.restart_after(&id, |store| backup = fs::read(store).unwrap());
+    exchange.pay("w-2", 1);
+    exchange.settle("w-2");
+    exchange.restart_after(&id, |store| fs::write(store, &backup).unwrap());
+    let spent = exchange.pay("w-3", 2);
+    let payout = "w-3".parse().unwrap();
+    let restored = |exchange: &Exchange| {
+        let mut refusals = exchange.writer.refusals(&payout);
+        refusals.any(|(_, refused)| refused.iter().any(|one| one.code == "signer-restored"))
+    };
+    exchange.tick_until("the signer has noticed", restored);
+    assert_eq!((exchange.status("w-3"), exchange.sent.len()), (Status::Assembled, 2));
+
+    let digest = resume_digest(kit::ORIGIN, &id, 2);
+    let approvals = [2, 3].map(|person| kit::sign(&kit::person(person), RESUME, digest.as_bytes()));
+    let order = Ask::Resume { signer: id, seq: 2, approvals: approvals.into() };
+    exchange.happen(Event::Ask(Token(0), order));
+    exchange.settle("w-3");
+    exchange.last_sent(spent);
+    receipts_are_in_order(&exchange);
 }
 
 #[test]

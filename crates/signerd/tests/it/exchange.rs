@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -116,9 +117,15 @@ impl Exchange {
 
     /// Kills a signer at once and starts it again on its store.
     pub(crate) fn restart(&mut self, id: &MachineId) {
+        self.restart_after(id, |_| {});
+    }
+
+    /// As [`restart`](Self::restart), with something done to its store between.
+    pub(crate) fn restart_after(&mut self, id: &MachineId, change: impl FnOnce(&Path)) {
         self.links.remove(id);
         self.daemons.get_mut(id).unwrap().kill();
         self.happen(Event::Lost(id.clone()));
+        change(&self.homes[id].path("signer.redb"));
         let daemon = self.homes[id].start();
         self.daemons.insert(id.clone(), daemon);
         self.join(id);
@@ -247,9 +254,14 @@ impl Exchange {
 
     /// Lets time pass until a payout has been broadcast.
     pub(crate) fn settle(&mut self, id: &str) {
+        self.tick_until(id, |exchange| exchange.status(id) == Status::Broadcast);
+    }
+
+    /// Lets time pass until something holds.
+    pub(crate) fn tick_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         let begun = std::time::Instant::now();
-        while self.status(id) != Status::Broadcast {
-            assert!(begun.elapsed() < LONG, "{id} is {:?}", self.status(id));
+        while !holds(self) {
+            assert!(begun.elapsed() < LONG, "{what}");
             thread::park_timeout(Duration::from_millis(20));
             self.happen(Event::Tick);
         }

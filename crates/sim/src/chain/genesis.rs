@@ -15,7 +15,7 @@ const LTC_WORDS: &str = "NY Times 05/Oct/2011 Steve Jobs, Apple’s Visionary, D
 const TIME_S: u32 = 1_296_688_602;
 
 /// The network's first block.
-pub(super) fn block(regtest: Regtest) -> Block {
+pub(crate) fn block(regtest: Regtest) -> Block {
     let (key, words, nonce) = match regtest {
         Regtest::Btc => (BTC_KEY, BTC_WORDS, 2),
         Regtest::Ltc => (LTC_KEY, LTC_WORDS, 0),

@@ -27,23 +27,23 @@ const OP_RETURN: u8 = 0x6a;
 const OP_1: u8 = 0x51;
 
 /// What the next block is made of.
-pub(super) struct Template {
-    pub(super) regtest: Regtest,
-    pub(super) prev: BlockHash,
-    pub(super) height: Height,
-    pub(super) time_s: u32,
+pub(crate) struct Template {
+    pub(crate) regtest: Regtest,
+    pub(crate) prev: BlockHash,
+    pub(crate) height: Height,
+    pub(crate) time_s: u32,
     /// Blocks made before, which makes the coinbase unlike any other.
-    pub(super) made: u64,
+    pub(crate) made: u64,
     /// Who gets subsidy and fees.
-    pub(super) pays: Script,
-    pub(super) fees_sat: u64,
+    pub(crate) pays: Script,
+    pub(crate) fees_sat: u64,
     /// Without the coinbase, parents before children.
-    pub(super) txs: Vec<Tx>,
+    pub(crate) txs: Vec<Tx>,
 }
 
 impl Template {
     /// The block, with work in it.
-    pub(super) fn solve(self) -> Result<Block, PowError> {
+    pub(crate) fn solve(self) -> Result<Block, PowError> {
         let network = self.regtest.network();
         let coinbase = self.coinbase();
         let txs: Vec<Tx> = core::iter::once(coinbase).chain(self.txs).collect();

@@ -77,7 +77,7 @@ impl World {
         let signature = match &wish.ask {
             Ask::Request { request, .. } => request.pem(),
             Ask::Approve { approval, .. } => approval.pem(),
-            Ask::Reset { .. } => return,
+            Ask::Reset { .. } | Ask::Resume { .. } => return,
         };
         let has = |body: &[u8]| body.windows(signature.len()).any(|part| part == signature.as_bytes());
         if !self.writer.disk.iter().any(|entry| has(&entry.body)) {
@@ -158,7 +158,7 @@ impl World {
     /// Whether nothing is left to wait for.
     pub(super) fn settled(&self) -> bool {
         match self.scenario.mode {
-            Mode::Rogue | Mode::RogueAndTraitor | Mode::Hoarder => true,
+            Mode::Rogue | Mode::RogueAndTraitor | Mode::Hoarder | Mode::Rollback => true,
             Mode::Thief | Mode::AnewThief => {
                 self.thief.last_ms.is_some_and(|at| self.now_ms >= at.saturating_add(AFTERMATH_MS))
             }
@@ -210,6 +210,6 @@ fn holds(fold: &Fold, ask: &Ask) -> bool {
         Ask::Approve { payout, approval } => {
             fold.payout(payout).is_some_and(|record| record.approvals.contains(approval))
         }
-        Ask::Reset { .. } => true,
+        Ask::Reset { .. } | Ask::Resume { .. } => true,
     }
 }

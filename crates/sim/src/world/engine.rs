@@ -87,6 +87,8 @@ pub(super) enum What {
     Foe,
     /// The watcher's store is lost.
     Anew,
+    /// A signer's disk is set back.
+    SetBack(u8),
     /// Faults stop.
     Heal,
 }
@@ -156,7 +158,8 @@ impl World {
             | Mode::Anew
             | Mode::AnewThief
             | Mode::Hoarder
-            | Mode::Outage => None,
+            | Mode::Outage
+            | Mode::Rollback => None,
         };
         // Under a hostile writer the network may be hostile too.
         let cut = if scenario.mode.rogue() { random.pick(&[1, 2, 3, 9]).copied() } else { None };
@@ -223,6 +226,10 @@ impl World {
         let gap = self.random.within(8000, 25_000);
         self.after(gap, What::Block);
         self.after(100, What::Foe);
+        if self.scenario.mode == Mode::Rollback {
+            let number = self.random.pick(&super::realm::SIGNERS).copied().unwrap_or(1);
+            self.set_back_later(number);
+        }
         if self.scenario.mode.anew() {
             let at_ms = self.random.within(5000, 90_000);
             self.at(at_ms, What::Anew);
@@ -258,6 +265,7 @@ impl World {
             What::Node(number, from) => self.node_message(number, *from),
             What::Foe => self.foe(),
             What::Anew => self.lose_watchers_store(),
+            What::SetBack(number) => self.set_back(number),
             What::Heal => self.heal(),
         }
     }

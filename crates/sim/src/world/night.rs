@@ -30,7 +30,8 @@ impl Night {
             | Mode::RogueAndTraitor
             | Mode::Thief
             | Mode::Anew
-            | Mode::AnewThief => None,
+            | Mode::AnewThief
+            | Mode::Rollback => None,
             Mode::Hoarder => {
                 let length_ms = random.within(24 * 60 - 30, 24 * 60 + 30).saturating_mul(MINUTE_MS);
                 Some(Self { from_ms: EVENING_MS, until_ms: EVENING_MS, length_ms, dark: false })

@@ -64,6 +64,10 @@ pub(super) struct Oracle {
     trunk: Vec<Digest>,
     receipts: BTreeMap<u8, BTreeMap<u64, (PayoutId, Txid, u64)>>,
     released: BTreeMap<PayoutId, BTreeMap<Txid, (Tx, BTreeSet<u8>)>>,
+    /// The highest number of a receipt on which a signer released.
+    used: BTreeMap<u8, u64>,
+    /// Signers whose disks were set back behind that.
+    forgetful: BTreeSet<u8>,
     /// When enough signatures for a payout were out, and what they let leave.
     left: BTreeMap<PayoutId, (u64, u64)>,
     pub(super) thefts: BTreeMap<Txid, Theft>,
@@ -89,6 +93,8 @@ impl Oracle {
             trunk: vec![Digest::sha256(&[])],
             receipts: BTreeMap::new(),
             released: BTreeMap::new(),
+            used: BTreeMap::new(),
+            forgetful: BTreeSet::new(),
             left: BTreeMap::new(),
             thefts: BTreeMap::new(),
             fine: BTreeSet::new(),
@@ -179,8 +185,24 @@ impl Oracle {
 
     // Signers.
 
+    /// An honest signer's disk is set back to its receipt of this number. What it gave after that and released nothing on is
+    /// forgotten by all.
+    pub(super) fn set_back(&mut self, signer: u8, seq: u64) {
+        self.receipts.entry(signer).or_default().retain(|number, _| *number <= seq);
+        if self.used.get(&signer).is_some_and(|used| *used > seq) {
+            self.forgetful.insert(signer);
+        }
+    }
+
+    fn remembers(&mut self, signer: u8, does: &str, now_ms: u64) {
+        if self.forgetful.contains(&signer) {
+            self.broken(Rule::ForgetfulSigner, now_ms, format!("signer-{signer} {does}"));
+        }
+    }
+
     /// An honest signer gives a receipt.
     pub(super) fn receipt(&mut self, signer: u8, receipt: &Receipt, now_ms: u64) {
+        self.remembers(signer, "gives a receipt", now_ms);
         let given = self.receipts.entry(signer).or_default();
         let what = (receipt.payout.clone(), receipt.txid, now_ms);
         let same = |earlier: &(PayoutId, Txid, u64)| (&earlier.0, earlier.1) == (&what.0, what.1);
@@ -212,6 +234,13 @@ impl Oracle {
 
     /// An honest signer lets signatures out.
     pub(super) fn released(&mut self, signer: u8, id: &PayoutId, tx: &Tx, node: &Node, now_ms: u64) {
+        self.remembers(signer, "signs", now_ms);
+        let of_tx = |given: &(PayoutId, Txid, u64)| (&given.0, given.1) == (id, tx.txid());
+        let given = self.receipts.get(&signer).into_iter().flatten().filter(|(_, given)| of_tx(given));
+        if let Some(seq) = given.map(|(seq, _)| *seq).max() {
+            let used = self.used.entry(signer).or_default();
+            *used = seq.max(*used);
+        }
         if let Err(problem) = self.wanted(id, tx, node) {
             return self.broken(
                 Rule::Unapproved,

@@ -4,14 +4,15 @@
 use kuraban_vault::{
     Role,
     breaker::Trip,
+    receipt::Receipt,
     signer::{Change, Signer, Step},
     statement::Signed,
-    wire::{Answer, InputSignature, Refused, ReleaseItem, Request, Response},
+    wire::{Answer, InputSignature, Refused, ReleaseItem, Request, Response, SignItem},
 };
 
 use super::{
     Flaw, Mode, Rule,
-    engine::World,
+    engine::{What, World},
     realm::{self, Machine, realm},
 };
 
@@ -56,6 +57,17 @@ impl SignerSide {
         Ok(())
     }
 
+    /// Keeps the first `count` changes, or one more where they were written together; says the number of the last receipt.
+    fn set_back(&mut self, count: usize) -> u64 {
+        let count = match count.checked_sub(1).and_then(|last| self.disk.get(last)) {
+            Some(Change::Entries { .. }) => count.saturating_add(1),
+            Some(Change::Cosigned(_) | Change::Receipt(..) | Change::Trip(_)) | None => count,
+        };
+        self.disk.truncate(count);
+        let seq = |change: &Change| if let Change::Receipt(receipt, _) = change { receipt.seq } else { 0 };
+        self.disk.iter().map(seq).max().unwrap_or_default()
+    }
+
     fn forget(&mut self) {
         self.disk.clear();
         self.state = Some(realm::signer(self.number));
@@ -96,6 +108,9 @@ impl World {
         if let (Request::Release { items, .. }, Response::Signatures(answers)) = (&request, &mut step.answer)
         {
             self.lapse(number, items, answers);
+        }
+        if let (Request::Sign { items, .. }, Response::Receipts(answers)) = (&request, &mut step.answer) {
+            self.forget_to_freeze(number, items, answers);
         }
         self.answered(number, &request, &step.answer);
         if self.crashes() {
@@ -192,7 +207,35 @@ impl World {
         }
     }
 
-    /// What flawed signers make of a receipt that has lapsed.
+    /// A disk is set back after a while, again and again.
+    pub(super) fn set_back_later(&mut self, number: u8) {
+        let pause = self.random.within(8000, 30_000);
+        self.after(pause, What::SetBack(number));
+    }
+
+    /// A signer is killed, and what it wrote last is gone: a little, or much.
+    pub(super) fn set_back(&mut self, number: u8) {
+        let machine = Machine::Signer(number);
+        if self.runs(machine) {
+            let count = self.signers.get(&number).map_or(0, |side| side.disk.len());
+            let count = u64::try_from(count).unwrap_or_default();
+            let lost = if self.random.one_in(2) { count.min(12) } else { count };
+            let keep = count.saturating_sub(self.random.below(lost.saturating_add(1)));
+            self.crash(machine);
+            self.count("disks set back");
+            let side = self.signers.get_mut(&number);
+            let seq = side.map(|side| side.set_back(usize::try_from(keep).unwrap_or_default()));
+            if let Some(seq) = seq {
+                self.say(|| {
+                    format!("signer-{number} has forgotten all but {keep} of {count} changes, receipt {seq}")
+                });
+                self.oracle.set_back(number, seq);
+            }
+        }
+        self.set_back_later(number);
+    }
+
+    /// What flawed signers make of a refusal.
     fn lapse(&self, number: u8, items: &[ReleaseItem], answers: &mut [Answer<Vec<InputSignature>>]) {
         const LAPSED: &str = "receipt-lapsed";
         for (item, answer) in items.iter().zip(answers) {
@@ -206,6 +249,33 @@ impl World {
                 *answer = self.blindly(number, item).ok_or_else(Vec::new);
             }
         }
+    }
+
+    /// What flawed signers make of being frozen.
+    fn forget_to_freeze(&self, number: u8, items: &[SignItem], answers: &mut [Answer<Signed<Receipt>>]) {
+        let frozen = |one: &Refused| ["signer-frozen", "signer-restored"].contains(&one.code.as_str());
+        for (item, answer) in items.iter().zip(answers).filter(|_| self.has(Flaw::NeverFrozen)) {
+            if answer.as_ref().is_err_and(|refused| refused.iter().all(frozen)) {
+                *answer = self.receipt_blindly(number, item).ok_or_else(Vec::new);
+            }
+        }
+    }
+
+    /// A receipt numbered by the disk alone.
+    fn receipt_blindly(&self, number: u8, item: &SignItem) -> Option<Signed<Receipt>> {
+        let machine = Machine::Signer(number);
+        let signer = self.signers.get(&number)?.state()?;
+        let record = signer.follower().fold().payout(&item.payout)?;
+        let receipt = Receipt {
+            by: machine.id(),
+            payout: item.payout.clone(),
+            digest: record.digest,
+            txid: item.txid,
+            outflow: record.payout.amount,
+            seq: signer.seq().saturating_add(1),
+            at: self.wall(machine),
+        };
+        Some(Signed::sign(receipt, &realm::statement(machine)))
     }
 
     /// Signatures without a judgement: what a signer must never give.

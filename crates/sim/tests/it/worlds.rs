@@ -38,7 +38,7 @@ fn check(mode: Mode, happens: &[&str]) {
     }
     println!("{mode:?}, seeds {first} to {}: {counts:#?}", first + count - 1);
     // A few seeds alone need not show everything.
-    for what in happens.iter().filter(|_| count >= 60) {
+    for what in happens.iter().filter(|_| count >= 50) {
         assert!(counts.contains_key(*what), "{mode:?}: in {count} worlds there was no {what:?}");
     }
 }
@@ -124,6 +124,12 @@ fn after_a_stop_longer_than_receipts_live_all_that_people_want_is_paid_once() {
     check(Mode::Outage, &["withheld receipt-lapsed", "nights over receipts", "confirmed spends", "crashes"]);
 }
 
+#[test]
+fn a_signer_whose_disk_is_set_back_breaks_no_rule_under_a_hostile_writer() {
+    let refused = ["refused signer-restored", "withheld signer-restored", "refused signer-frozen"];
+    check(Mode::Rollback, &[&refused[..], &["disks set back", "signatures released"]].concat());
+}
+
 /// Worlds in which a rule was broken once, and what it was that broke it.
 #[test]
 fn worlds_that_once_failed() {
@@ -147,8 +153,6 @@ fn worlds_that_once_failed() {
         // An evacuation that was lost on its way to the node was not sent again for half a minute.
         (Mode::Thief, 234),
         (Mode::Thief, 369),
-        // Half of the witnesses had nothing to do, and their cosignatures stayed old.
-        (Mode::Outage, 60),
     ];
     for (mode, seed) in worlds {
         live(mode, seed);
@@ -191,6 +195,11 @@ fn receipts_that_never_lapse_are_noticed() {
 #[test]
 fn a_writer_that_never_asks_for_fresh_receipts_is_noticed() {
     finds(Flaw::LapsesUntold, Mode::Outage, Rule::Stuck);
+}
+
+#[test]
+fn signers_that_go_on_after_they_forgot_are_noticed() {
+    finds(Flaw::NeverFrozen, Mode::Rollback, Rule::ForgetfulSigner);
 }
 
 #[test]

@@ -11,7 +11,8 @@ use super::{Coordinator, Effect};
 use crate::{
     body::Body,
     fold::Record,
-    receipt::{Lease, Receipt},
+    judge::CLOCKS_APART_MAX_MS,
+    receipt::{Lease, RECEIPT_MS, Receipt},
     roster::Role,
     signer::LEASE_MS_MAX,
     statement::Signed,
@@ -161,10 +162,15 @@ impl Work {
     }
 }
 
+/// How much sooner than by the writer's clock a receipt may lapse by its signer's, in milliseconds.
+const LAPSE_SLACK_MS: u64 = 2 * CLOCKS_APART_MAX_MS;
+
 /// The code of a refusal that asks for a fresh receipt.
 const LAPSED: &str = "receipt-lapsed";
 /// The code of a refusal that asks for cosignatures made since the signer started.
 const FROZEN: &str = "signer-frozen";
+/// The code of a refusal that only an order in the log makes pass.
+const RESTORED: &str = "signer-restored";
 
 /// Refusals that may pass by themselves: asked again a little later.
 fn passes(refused: &[Refused]) -> bool {
@@ -196,6 +202,14 @@ impl Coordinator {
         self.ask_anew(id);
     }
 
+    /// A signer whose disk was set back has more of the log now: perhaps the order that lets it resume.
+    fn ask_restored(&mut self, id: &MachineId) {
+        let restored = |refused: &[Refused]| refused.iter().any(|one| one.code == RESTORED);
+        for work in self.work.values_mut() {
+            work.refused.retain(|by, (refused, _)| by != id || !restored(refused));
+        }
+    }
+
     /// What was asked on a connection that is gone is asked again at once.
     fn ask_anew(&mut self, id: &MachineId) {
         for work in self.work.values_mut() {
@@ -221,7 +235,7 @@ impl Coordinator {
                 peer.estranged = size > self.head.size;
             }
             (Inflight::Extend, Response::Cosigned { size, line, challenge }) => {
-                peer.size = Some(size);
+                let more = peer.size.replace(size) != Some(size);
                 peer.leases_not = false;
                 peer.cosigned = now;
                 peer.sizes.push_back(size);
@@ -230,6 +244,9 @@ impl Coordinator {
                 }
                 peer.challenge = (peer.role == Role::Signer).then_some((challenge, now));
                 self.cosigned(size, &line);
+                if more {
+                    self.ask_restored(id);
+                }
             }
             (Inflight::Extend, _) => peer.estranged = true,
             (Inflight::Lease(signers), Response::Lease(lease)) => {
@@ -510,8 +527,10 @@ impl Coordinator {
 
     /// Lets every witness co-sign the present head again, so that the times of its cosignatures are new.
     fn cosign_anew(&mut self, now: Instant) {
-        for peer in self.peers.values_mut().filter(|peer| now.ms_since(peer.cosigned) >= AGAIN_MS) {
-            peer.sizes.clear();
+        let Some(head) = self.round.as_ref().map(|round| round.checkpoint.head().size) else { return };
+        for peer in self.peers.values_mut().filter(|peer| now.ms_since(peer.cosigned) >= QUIET_MS) {
+            // Sizes before it stay: a lease over one of them still holds.
+            peer.sizes.retain(|size| *size != head);
         }
     }
 
@@ -561,8 +580,11 @@ impl Coordinator {
     ) {
         let own =
             |logged: &&crate::fold::LoggedReceipt| logged.receipt.by == *id && logged.receipt.txid == *txid;
-        let receipts = self.fold.payout(payout).map(|record| &record.receipts).into_iter().flatten();
-        let seq = receipts.filter(own).map(|logged| logged.receipt.seq).next();
+        // Taken at its word only about the time that has passed: a receipt that it says has lapsed at once, and again, would
+        // fill the log.
+        let due = |receipt: &Receipt| now.ms_since(receipt.at).saturating_add(LAPSE_SLACK_MS) >= RECEIPT_MS;
+        let mut receipts = self.fold.payout(payout).map(|record| &record.receipts).into_iter().flatten();
+        let seq = receipts.find(own).filter(|logged| due(&logged.receipt)).map(|logged| logged.receipt.seq);
         let work = self.work.get_mut(payout).filter(|work| work.txid == *txid);
         if let (Some(work), Some(seq), true) = (work, seq, refused.iter().any(|one| one.code == LAPSED)) {
             work.lapsed.insert(id.clone(), seq);

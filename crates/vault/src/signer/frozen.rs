@@ -19,7 +19,7 @@ impl Signer {
         log: &LogStanding,
         leased: &Result<Leased, Reason>,
     ) -> Option<Reason> {
-        let (logged, stored) = (self.follower.fold().seq(&self.me), self.seq);
+        let (logged, stored) = (self.follower.fold().seq(&self.me), self.last_seq());
         if logged > stored {
             return Some(Reason::SignerRestored { logged, stored });
         }
@@ -38,6 +38,11 @@ impl Signer {
             },
         };
         Some(Reason::SignerFrozen { problem })
+    }
+
+    /// The number of its last receipt, as its disk has it or as a quorum let it resume after it.
+    pub(super) fn last_seq(&self) -> u64 {
+        self.seq.max(self.follower.fold().resumed(&self.me))
     }
 
     fn cosigned_since_start(&self, checkpoint: &[u8]) -> Result<(), String> {

@@ -269,6 +269,19 @@ impl Exchange {
         self.join();
     }
 
+    /// Every signer is killed and starts again with a disk that is empty.
+    pub(crate) fn lose_disks(&mut self) {
+        let charter = kit::charter();
+        for (number, signer) in (1..=3).zip(self.signers.values_mut()) {
+            *signer = kit::signer(number, &charter);
+        }
+        self.join();
+    }
+
+    pub(crate) fn reply(&mut self, token: Token) -> Reply {
+        self.replies.remove(&token).unwrap()
+    }
+
     pub(crate) fn join(&mut self) {
         for number in 1..=4 {
             self.happen(Event::Joined(kit::machine(number)));

@@ -1,6 +1,6 @@
 //! What a log can and cannot say: entries that a hostile writer or signer would like to slip in.
 
-use kuraban_base::{Amount, Asset, Digest, PayoutId, Txid};
+use kuraban_base::{Amount, Asset, Digest, Instant, PayoutId, Txid};
 use kuraban_chain::btc::{Branch, Tx, TxOut};
 use kuraban_vault::{
     Payout, PayoutKind, RESET,
@@ -120,6 +120,24 @@ fn a_receipt_is_over_what_the_payout_can_take_out() {
         let folded = fold.apply(kit::NOW, body);
         assert_eq!(folded.is_ok(), want, "{outflow}");
         assert_eq!(matches!(folded, Err(FoldError::ReceiptOutflow { .. })), !want, "{outflow}");
+    }
+}
+
+/// A receipt that is dated far ahead would never free its allowance: one hostile signer could use up a vault's limit for good.
+#[test]
+fn a_receipt_is_dated_no_later_than_its_entry_and_clocks_allow() {
+    let mut fold = opened();
+    let payout = kit::payout("w-1", 9, 100_000_000);
+    requested(&mut fold, payout.clone(), None);
+    let tx = draft(&payout, 0);
+    assembled(&mut fold, &payout, &tx).unwrap();
+    // Receipts here are dated `NOW`; what varies is their entry.
+    for (behind_ms, want) in [(0, true), (90_000, true), (90_001, false)] {
+        let mut fold = fold.clone();
+        let body = receipt(&fold, 1, &payout.id, unsigned_id(&tx), 100_000_000);
+        let folded = fold.apply(Instant::from_ms(kit::NOW.ms() - behind_ms), body);
+        assert_eq!(folded.is_ok(), want, "{behind_ms}");
+        assert_eq!(matches!(folded, Err(FoldError::ReceiptTime { .. })), !want, "{behind_ms}");
     }
 }
 

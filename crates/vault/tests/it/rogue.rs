@@ -8,6 +8,7 @@ use kuraban_proof::{Entry, Frontier, Opening, SignedCheckpoint};
 use kuraban_vault::{
     APPROVE, Payout, REQUEST, Role,
     body::Body,
+    fold::Fold,
     follow::{self, Follower},
     receipt::Lease,
     signer::{Change, Clock, Signer},
@@ -214,6 +215,11 @@ impl Rogue {
         }
         let last = side.disk.iter().rev().find(|change| matches!(change, Change::Cosigned(_)));
         side.signer.restore(last.unwrap().clone()).unwrap();
+    }
+
+    /// What the watcher folded.
+    pub(crate) fn fold(&self) -> &Fold {
+        self.watcher.fold()
     }
 
     /// How many changes a signer has on disk.

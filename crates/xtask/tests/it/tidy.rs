@@ -18,6 +18,13 @@ const LINES_MAX: usize = 800;
 /// Names of other people's crates.
 const OTHERS: &[&str] = &["hyper_util"];
 
+/// The manifest of the one member whose lints are not inherited, the one file with `unsafe` in it, and why.
+const UNSAFE: (&str, &str, &str) = (
+    "crates/trace/Cargo.toml",
+    "crates/trace/src/index/map.rs",
+    "an index is larger than memory, and the standard library does not map files",
+);
+
 /// Words that say nothing, wherever they stand in a name.
 const EMPTY_WORDS: &[&str] = &["manager", "helper", "helpers", "util", "utils"];
 /// Words that say nothing when they are the whole name of an item or its last word.
@@ -43,15 +50,21 @@ fn every_member_inherits_lints_and_versions() {
     let manifests = tracked()
         .into_iter()
         .filter(|file| file.path.starts_with("crates/") && file.path.ends_with("/Cargo.toml"));
-    none(manifests.flat_map(|file| inherits(&file.path, &file.text)).collect());
+    let root: Table = std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let lints = &root["workspace"]["lints"];
+    none(manifests.flat_map(|file| inherits(&file.path, &file.text, lints)).collect());
 }
 
-fn inherits(path: &str, text: &str) -> Vec<String> {
+fn inherits(path: &str, text: &str, lints: &Value) -> Vec<String> {
     let manifest: Table = text.parse().unwrap();
     let mut found = Vec::new();
     let inherited =
         |value: Option<&Value>| value.and_then(|value| value.get("workspace")) == Some(&Value::Boolean(true));
-    if !inherited(manifest.get("lints")) {
+    if path == UNSAFE.0 {
+        if manifest.get("lints") != Some(&lowered(lints)) {
+            found.push(format!("{path} has other lints than the workspace's with `unsafe_code` denied"));
+        }
+    } else if !inherited(manifest.get("lints")) {
         found.push(format!("{path} has no `[lints] workspace = true`; it is not implied"));
     }
     for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
@@ -64,6 +77,25 @@ fn inherits(path: &str, text: &str) -> Vec<String> {
         );
     }
     found
+}
+
+/// The workspace's lints with `unsafe_code` denied, so that one module can expect it, and no longer forbidden.
+fn lowered(lints: &Value) -> Value {
+    let mut lints = lints.clone();
+    lints["rust"]["unsafe_code"] = Value::String("deny".to_owned());
+    lints
+}
+
+#[test]
+fn only_one_module_is_unsafe() {
+    let files = rust();
+    let found: Vec<&str> =
+        files.iter().filter(|file| names_unsafe(&file.text)).map(|file| file.path.as_str()).collect();
+    assert_eq!(found, [UNSAFE.1], "unsafe there alone: {}", UNSAFE.2);
+}
+
+fn names_unsafe(text: &str) -> bool {
+    names(&Source::read(text).code).any(|name| name == "unsafe" || name == "unsafe_code")
 }
 
 #[test]
@@ -253,11 +285,21 @@ fn planted_untidiness_is_seen() {
     assert!(opening("x.rs", "// Decides.\n").is_some() && opening("x.rs", "").is_some());
 
     let good = "[lints]\nworkspace = true\n[dependencies]\na.workspace = true\nb = { workspace = true, optional = true }\n";
-    assert_eq!(inherits("x", good), Vec::<String>::new());
-    assert_eq!(
-        inherits("x", "[dependencies]\na = \"1\"\n[dev-dependencies]\nb = { path = \"b\" }\n").len(),
-        3
-    );
+    let lints: Value = "[rust]\nunsafe_code = \"forbid\"\nx = \"deny\"".parse::<Table>().unwrap().into();
+    assert_eq!(inherits("x", good, &lints), Vec::<String>::new());
+    let own = "[dependencies]\na = \"1\"\n[dev-dependencies]\nb = { path = \"b\" }\n";
+    assert_eq!(inherits("x", own, &lints).len(), 3);
+    let denied = "[lints.rust]\nunsafe_code = \"deny\"\nx = \"deny\"\n";
+    let check = |path: &str, text: &str, want: usize| {
+        assert_eq!(inherits(path, text, &lints).len(), want, "{path}: {text}");
+    };
+    check(UNSAFE.0, denied, 0);
+    check("x", denied, 1);
+    check(UNSAFE.0, good, 1);
+    check(UNSAFE.0, "[lints.rust]\nunsafe_code = \"deny\"\n", 1);
+    check(UNSAFE.0, "[lints.rust]\nunsafe_code = \"allow\"\nx = \"deny\"\n", 1);
+    assert!(names_unsafe("unsafe { x() }") && names_unsafe("#![allow(unsafe_code)]"));
+    assert!(!names_unsafe("// unsafe\nlet x = \"unsafe\"; let unsafely = 1;"));
 
     let manifest = "[workspace.dependencies]\na = \"1\"\nb = { version = \"2\" }\nown = { path = \"own\" }\n";
     let check = |table: &str, want: &[&str]| assert_eq!(reasons_for_crates(manifest, table), want, "{table}");

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, Uri},
 };
 use kuraban_api as api;
-use kuraban_base::{Amount, Asset, Instant, PayoutId};
+use kuraban_base::{Amount, Asset, Instant, MachineId, PayoutId};
 use kuraban_chain::btc::{Address, Network};
 use kuraban_vault::{
     Approval, Payout,
@@ -94,18 +94,29 @@ pub(super) fn approval(name: &str, pem: &str) -> Result<Approval, Failure> {
 
 /// An order to loosen the breaker.
 pub(super) fn reset(raw: &api::BreakerReset) -> Result<(Vec<Cell>, Vec<Approval>), Failure> {
-    let bounded = |name: &str, count: usize| match count {
-        1..=LIST_MAX => Ok(()),
-        _ => field(name, Err(format!("{count} of them, want 1 to {LIST_MAX}"))),
-    };
     bounded("cells", raw.cells.len())?;
-    bounded("approvals", raw.approvals.len())?;
     let cell = |cell: &api::CellName| -> Result<Cell, Failure> {
         let service: Service = field("service", cell.service.parse())?;
         let asset: Asset = field("asset", cell.asset.parse())?;
         Ok((service, asset))
     };
     let cells = raw.cells.iter().map(cell).collect::<Result<_, _>>()?;
-    let approvals = raw.approvals.iter().map(|pem| approval("approvals", pem)).collect::<Result<_, _>>()?;
-    Ok((cells, approvals))
+    Ok((cells, approvals(&raw.approvals)?))
+}
+
+/// An order to let a signer resume.
+pub(super) fn resume(raw: &api::SignerResume) -> Result<(MachineId, Vec<Approval>), Failure> {
+    Ok((field("id", raw.id.parse())?, approvals(&raw.approvals)?))
+}
+
+fn approvals(pems: &[String]) -> Result<Vec<Approval>, Failure> {
+    bounded("approvals", pems.len())?;
+    pems.iter().map(|pem| approval("approvals", pem)).collect()
+}
+
+fn bounded(name: &str, count: usize) -> Result<(), Failure> {
+    match count {
+        1..=LIST_MAX => Ok(()),
+        _ => field(name, Err(format!("{count} of them, want 1 to {LIST_MAX}"))),
+    }
 }

@@ -35,7 +35,7 @@ fn accepted(id: String, reply: Reply) -> Result<Response, Failure> {
     }
 }
 
-fn conflict(code: &'static str, detail: String) -> Failure {
+pub(super) fn conflict(code: &'static str, detail: String) -> Failure {
     match code {
         "payout-unknown" => Failure::unknown(code, detail),
         "vault-unknown" => Failure::unprocessable(code, detail),

@@ -1,14 +1,14 @@
 //! From the domain's types to the contract's text. Shows; decides nothing.
 
 use kuraban_api as api;
-use kuraban_base::hex;
+use kuraban_base::{MachineId, hex};
 use kuraban_chain::btc::Address;
 use kuraban_vault::{
     Approval, Charter, Roster,
     body::Alarm,
     breaker::Breaker,
     coordinator::Coordinator,
-    fold::{Draft, Record},
+    fold::{Draft, Fold, Record},
     wire::Refused,
 };
 
@@ -86,6 +86,11 @@ pub(super) fn breaker(origin: &str, breaker: &Breaker) -> api::BreakerView {
         origin: origin.to_owned(),
         tightened: breaker.tightened().map(cell).collect(),
     }
+}
+
+/// A signer in the log.
+pub(super) fn signer(fold: &Fold, id: &MachineId) -> api::SignerView {
+    api::SignerView { id: id.to_string(), receipts: fold.seq(id), resumed: fold.resumed(id) }
 }
 
 /// An alarm and its place among all.

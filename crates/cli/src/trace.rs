@@ -1,0 +1,220 @@
+//! `kuraban trace`: where stolen units are, from an index or a list of transfers, and stated terms. Reads these alone;
+//! decides nothing that `kuraban-trace` does not decide.
+
+mod answer;
+mod bundle;
+
+use std::path::{Path, PathBuf};
+
+use kuraban_base::Height;
+use kuraban_chain::btc::{Address, OutPoint};
+use kuraban_trace::{
+    accounts::Rule,
+    graph::{AddressNum, Graph as _},
+    index::Index,
+    taint::{
+        Case, Method, Spread, Stops, TaintError, Terms, Trace,
+        bundle::{Question, rests},
+        seed, trace,
+    },
+};
+
+use self::answer::Answer;
+use crate::{
+    fail::{Failure, OrFail as _},
+    index::opening,
+    say::Report,
+    transfers::{self, trace::ChainName},
+};
+
+/// `kuraban trace …`
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    ask: Option<Ask>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Check a proof bundle, without an index: run its trace again on what it proves
+    Verify {
+        /// The bundle
+        file: PathBuf,
+    },
+}
+
+/// What to trace.
+#[derive(clap::Args)]
+struct Ask {
+    /// The folder of the index
+    #[arg(long, required_unless_present = "transfers", value_name = "DIR")]
+    index: Option<PathBuf>,
+    /// The list of transfers, instead of an index
+    #[arg(long, conflicts_with = "index", requires = "chain", value_name = "FILE")]
+    transfers: Option<PathBuf>,
+    /// The chain of the list of transfers
+    #[arg(long, value_enum, conflicts_with = "index")]
+    chain: Option<ChainName>,
+    /// Outputs that were stolen, all of them wholly; in a list of transfers, transfers whose arrival is stolen
+    #[arg(long, required = true, num_args = 1.., value_name = "TXID:VOUT|[CASE=]TXID:INDEX")]
+    seed: Vec<String>,
+    /// How tainted units are told from clean ones: poison, haircut, fifo, lifo, tiho, dirty-first, clean-first; in a list
+    /// of transfers also libr
+    #[arg(long, required_unless_present = "all_methods")]
+    method: Option<Rule>,
+    /// Show beside it (without --method, beside fifo) what every method finds, and how far they lie apart
+    #[arg(long)]
+    all_methods: bool,
+    /// The last block that counts; without it, the last there is
+    #[arg(long, value_name = "HEIGHT")]
+    until: Option<u64>,
+    /// Follow tainted fees to whoever takes them in instead of counting them
+    #[arg(long)]
+    follow_fees: bool,
+    /// Drop what is less than this in an output or transfer, in base units; in a list of transfers, by asset
+    #[arg(long, num_args = 1.., value_name = "[ASSET=]AMOUNT")]
+    dust: Vec<String>,
+    /// Hold what arrives at these addresses or outputs, such as an exchange's deposit addresses
+    #[arg(long, num_args = 1.., value_name = "ADDRESS")]
+    stop: Vec<String>,
+    /// Write all that the answer rests on to a file that `kuraban trace verify` checks without an index
+    #[arg(long, requires = "blocks", conflicts_with = "transfers", value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    /// Block files with the blocks that the bundle needs
+    #[arg(long, num_args = 1.., requires = "bundle", value_name = "PATH")]
+    blocks: Vec<PathBuf>,
+}
+
+const HELP: &str = "\
+What each method means is written, with examples, in docs/taint.md and, for accounts, docs/taint-accounts.md.
+
+Examples:
+  kuraban trace --index btc --seed 975ec405…e4d7:0 --method fifo
+  kuraban trace --index btc --seed TXID:0 TXID:1 --all-methods --until 846000 --json
+  kuraban trace --index btc --seed TXID:0 --method haircut --stop 1B6rJRfj… --dust 546
+  kuraban trace --index btc --seed TXID:0 --method fifo --bundle theft.kuraban --blocks ~/.bitcoin/blocks
+  kuraban trace verify theft.kuraban
+  kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 --method libr --dust 101000000";
+
+/// Runs `kuraban trace`.
+pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
+    match (&args.command, &args.ask) {
+        (Some(Command::Verify { file }), _) => bundle::verify(file),
+        (None, Some(ask)) => asked(ask),
+        (None, None) => Err(Failure::input("want --index or --transfers, --seed and --method")),
+    }
+}
+
+fn asked(args: &Ask) -> Result<Report, Failure> {
+    let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
+    match (&args.index, &args.transfers, args.chain) {
+        (Some(folder), _, _) => indexed(args, folder, rule),
+        (None, Some(transfers), Some(chain)) => transfers::trace::run(&transfers::trace::Ask {
+            transfers,
+            chain,
+            seeds: &args.seed,
+            rule,
+            all: args.all_methods,
+            until: args.until,
+            follow_fees: args.follow_fees,
+            dust: &args.dust,
+            stops: &args.stop,
+        }),
+        (None, _, _) => Err(Failure::input("want --index, or --transfers with --chain")),
+    }
+}
+
+fn indexed(args: &Ask, folder: &Path, rule: Rule) -> Result<Report, Failure> {
+    let Rule::Of(method) = rule else {
+        return Err(Failure::input(format!("--method {rule}: is for accounts, and an index has outputs")));
+    };
+    let index = Index::open(folder).map_err(opening)?;
+    let terms = terms(args, &index, method)?;
+    let outpoints = args.seed.iter().map(|text| text.parse().or_input(format_args!("--seed {text}")));
+    let outpoints: Vec<OutPoint> = outpoints.collect::<Result<_, _>>()?;
+    let seeds = outpoints.iter().map(|outpoint| seed(&index, *outpoint)).collect::<Result<_, _>>();
+    let case = Case { seeds: seeds.or_input("--seed")? };
+    let address = |number: AddressNum| index.address_text(number).map(|address| address.to_string());
+    let (found, mut answer) = match &args.bundle {
+        None => {
+            let found = traced(&index, &case, &terms)?;
+            let answer = Answer::of(&index, &address, &args.stop, &found);
+            (found, answer)
+        }
+        Some(file) => {
+            let rests = rests(&index, &case, &terms).map_err(bundle::gathering)?;
+            let answer = Answer::of(&index, &address, &args.stop, &rests.trace);
+            bundle::write(file, &args.blocks, &index, question(args, outpoints, &terms), &rests, &answer)?;
+            (rests.trace, answer)
+        }
+    };
+    if args.all_methods {
+        let traces = others(&index, &case, &found)?;
+        answer.compare(&index, &address, &traces, &Spread::of(&index, &traces));
+    }
+    Ok(Report::done(&answer, answer.to_text(index.network())))
+}
+
+fn question(args: &Ask, seeds: Vec<OutPoint>, terms: &Terms) -> Question {
+    let Terms { method, until, dust_sat, .. } = *terms;
+    Question { method, until, dust_sat, seeds, stops: args.stop.clone() }
+}
+
+fn terms(args: &Ask, index: &Index, method: Method) -> Result<Terms, Failure> {
+    let mut stops = Stops::default();
+    for text in &args.stop {
+        if text.contains(':') {
+            let outpoint: OutPoint = text.parse().or_input(format_args!("--stop {text}"))?;
+            stops.outputs.insert(seed(index, outpoint).or_input(format_args!("--stop {text}"))?);
+            continue;
+        }
+        let address = Address::parse(index.network(), text).or_input(format_args!("--stop {text}"))?;
+        // Nothing can arrive at an address that no output pays to.
+        stops.addresses.extend(index.find_script(&address.script()));
+    }
+    let until = args.until.map(u32::try_from).transpose().or_input("--until")?.map(Height::new);
+    let dust_sat = match args.dust.as_slice() {
+        [] => 0,
+        [text] => text.parse().or_input(format_args!("--dust {text}"))?,
+        [_, ..] => return Err(Failure::input("--dust: want one amount, since an index has one asset")),
+    };
+    Ok(Terms { method, until, follow_fees: args.follow_fees, dust_sat, stops })
+}
+
+/// Every method in turn, the one that was found already among them.
+fn others(index: &Index, case: &Case, found: &Trace) -> Result<Vec<Trace>, Failure> {
+    let by = |method| {
+        if method == found.terms.method {
+            return Ok(found.clone());
+        }
+        traced(index, case, &Terms { method, ..found.terms.clone() })
+    };
+    Method::ALL.into_iter().map(by).collect()
+}
+
+fn traced(index: &Index, case: &Case, terms: &Terms) -> Result<Trace, Failure> {
+    trace(index, core::slice::from_ref(case), terms).map_err(tracing)
+}
+
+/// Why there is no trace, by whose fault.
+fn tracing(error: TaintError) -> Failure {
+    let what = "cannot trace this";
+    match error {
+        TaintError::Unbalanced { .. } | TaintError::Contradiction { .. } => {
+            Failure::Undone(anyhow::Error::new(error).context(what))
+        }
+        TaintError::Empty
+        | TaintError::UnknownTx { .. }
+        | TaintError::NoOutput { .. }
+        | TaintError::NoSeed
+        | TaintError::Cases { .. }
+        | TaintError::Until { .. }
+        | TaintError::SeedAfter { .. }
+        | TaintError::Sum { .. }
+        | TaintError::Outside { .. }
+        | TaintError::Overspent { .. } => Failure::Input(anyhow::Error::new(error).context(what)),
+    }
+}

@@ -1,0 +1,382 @@
+//! How a trace on accounts is told: the JSON that other people's scripts read, and a table for people.
+//!
+//! Decides names and order alone; every figure comes from the trace.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use kuraban_trace::accounts::{Chain, Deposit, Fees, Held, Outcome, Rule, Stolen, Terms, Totals, Units};
+use serde_json::{Map, Value, json};
+
+use crate::say::{Side, table};
+
+/// Most accounts that the table for people shows.
+const SHOWN_MAX: usize = 20;
+
+/// A trace, and where all were asked for, by every rule.
+pub(super) struct Answer<'a> {
+    pub(super) terms: &'a Terms,
+    pub(super) found: &'a Outcome,
+    pub(super) others: &'a [(Rule, Outcome)],
+}
+
+/// How one asset's amounts are written: the chain's own with its unit behind every key, NEM's as numbers.
+#[derive(Clone, Copy)]
+struct Style<'a> {
+    chain: Chain,
+    asset: &'a str,
+}
+
+impl Style<'_> {
+    fn is_native(self) -> bool {
+        self.asset == self.chain.name()
+    }
+
+    fn key(self, name: &str) -> String {
+        if self.is_native() { format!("{name}_{}", self.chain.unit()) } else { name.to_owned() }
+    }
+
+    fn value(self, units: Units) -> Value {
+        match (self.chain, u64::try_from(units)) {
+            (Chain::Xem, Ok(number)) if self.is_native() => number.into(),
+            (Chain::Eth | Chain::Xrp | Chain::Xem, _) => units.to_string().into(),
+        }
+    }
+
+    fn put(self, map: &mut Map<String, Value>, name: &str, units: Units) {
+        map.insert(self.key(name), self.value(units));
+    }
+
+    /// Whole coins with the ticker; a token's base units, since its decimals are not known.
+    fn shown(self, units: Units) -> String {
+        let places = match self.chain {
+            Chain::Eth => 18_usize,
+            Chain::Xrp | Chain::Xem => 6,
+        };
+        if !self.is_native() {
+            return format!("{units} of {}", self.asset);
+        }
+        let padded = format!("{:0>width$}", units.to_string(), width = places.saturating_add(1));
+        let (whole, part) = padded.split_at(padded.len().saturating_sub(places));
+        let part = part.trim_end_matches('0');
+        let dot = if part.is_empty() { "" } else { "." };
+        format!("{whole}{dot}{part} {}", self.chain.name().to_ascii_uppercase())
+    }
+}
+
+fn added(one: Units, other: Units) -> Units {
+    one.plus(other).unwrap_or(Units::MAX)
+}
+
+/// The totals of all thefts together in one asset.
+fn together(found: &Outcome, asset: &str) -> Totals {
+    let mut sum = Totals::default();
+    for totals in found.totals.iter().filter_map(|case| case.by_asset.get(asset)) {
+        sum.stolen = added(sum.stolen, totals.stolen);
+        sum.overlap = added(sum.overlap, totals.overlap);
+        sum.held = added(sum.held, totals.held);
+        sum.fees = added(sum.fees, totals.fees);
+        sum.burned = added(sum.burned, totals.burned);
+        sum.stopped = added(sum.stopped, totals.stopped);
+        sum.dust = added(sum.dust, totals.dust);
+    }
+    sum
+}
+
+impl Answer<'_> {
+    fn native(&self) -> Style<'static> {
+        let chain = self.found.header.chain;
+        Style { chain, asset: chain.name() }
+    }
+
+    /// Tokens of which some are stolen, or held by marked accounts.
+    fn tokens(&self) -> BTreeSet<&str> {
+        let stolen = self.found.totals.iter().flat_map(|case| case.by_asset.keys());
+        let held = self.found.held.iter().map(|held| &held.asset);
+        let native = self.native().asset;
+        stolen.chain(held).map(String::as_str).filter(|asset| *asset != native).collect()
+    }
+
+    /// The JSON of `kuraban trace`.
+    pub(super) fn to_json(&self) -> Value {
+        let Self { terms, found, .. } = self;
+        let native = self.native();
+        let mut map = self.asset(native, found, terms.rule);
+        map.insert("chain".to_owned(), native.asset.into());
+        map.insert("method".to_owned(), terms.rule.name().into());
+        map.insert("parameters".to_owned(), self.parameters());
+        map.insert("seeds".to_owned(), found.seeds.iter().map(|seed| stolen(native.chain, seed)).collect());
+        // A list has no block's hash.
+        map.insert("tip".to_owned(), json!({ "height": found.height, "hash": null }));
+        native.put(&mut map, "shielded", Units::ZERO);
+        map.insert("transactions_touched".to_owned(), found.transactions_touched.into());
+        map.insert("cases".to_owned(), self.cases());
+        if !terms.rule.conserves() {
+            map.insert("marked".to_owned(), json!(found.marked));
+        }
+        let token = |asset: &str| {
+            let mut map = self.asset(Style { chain: native.chain, asset }, found, terms.rule);
+            map.insert("asset".to_owned(), asset.into());
+            Value::Object(map)
+        };
+        map.insert("tokens".to_owned(), self.tokens().into_iter().map(token).collect());
+        if !self.others.is_empty() {
+            map.insert("comparison".to_owned(), self.comparison());
+        }
+        Value::Object(map)
+    }
+
+    fn parameters(&self) -> Value {
+        let Self { terms, found, .. } = self;
+        let dust: BTreeMap<&String, String> =
+            terms.dust.iter().map(|(asset, dust)| (asset, dust.to_string())).collect();
+        json!({
+            "opening": found.header.opening.name(),
+            "until": terms.until,
+            "fees": fees(terms),
+            "overlap": "the earliest theft keeps the unit",
+            "dust": dust,
+            "stops": terms.stops,
+        })
+    }
+
+    fn cases(&self) -> Value {
+        let chain = self.found.header.chain;
+        let case = |case: &kuraban_trace::accounts::CaseTotals| {
+            let of_asset = |(asset, sum): (&String, &Totals)| {
+                let style = Style { chain, asset };
+                let mut map = totals(style, sum, self.terms.rule);
+                map.insert("asset".to_owned(), asset.as_str().into());
+                Value::Object(map)
+            };
+            json!({ "case": case.case, "totals": case.by_asset.iter().map(of_asset).collect::<Vec<_>>() })
+        };
+        self.found.totals.iter().map(case).collect()
+    }
+
+    /// Totals, holdings and deposits of one asset.
+    fn asset(&self, style: Style<'_>, found: &Outcome, rule: Rule) -> Map<String, Value> {
+        let mut map = totals(style, &together(found, style.asset), rule);
+        let surfaced = found.surfaced.get(style.asset).copied().unwrap_or_default();
+        style.put(&mut map, "surfaced", surfaced);
+        let outputs = found.held.iter().filter(|held| held.asset == style.asset);
+        map.insert("outputs".to_owned(), outputs.map(|held| output(style, held)).collect());
+        let deposits = found.deposits.iter().filter(|deposit| deposit.asset == style.asset);
+        map.insert("deposits".to_owned(), deposits.map(|one| deposit(style, one)).collect());
+        map
+    }
+
+    /// What every rule found in the native asset, and how far they lie apart by account; poison apart, which conserves
+    /// no units.
+    fn comparison(&self) -> Value {
+        let native = self.native();
+        let rows = self.others.iter().map(|(rule, found)| {
+            let mut map = totals(native, &together(found, native.asset), *rule);
+            map.insert("method".to_owned(), rule.name().into());
+            map.insert("accounts".to_owned(), tainted(found, native.asset).len().into());
+            Value::Object(map)
+        });
+        let spans = self.spans().into_iter().map(|(account, (min, max))| {
+            let mut map = Map::new();
+            map.insert("address".to_owned(), account.into());
+            native.put(&mut map, "min", min);
+            native.put(&mut map, "max", max);
+            Value::Object(map)
+        });
+        let mut map = Map::new();
+        map.insert("methods".to_owned(), rows.collect());
+        native.put(&mut map, "agreed", self.agreed());
+        map.insert("addresses".to_owned(), spans.collect());
+        Value::Object(map)
+    }
+
+    /// The least and the most that any rule but poison finds in an account.
+    fn spans(&self) -> BTreeMap<String, (Units, Units)> {
+        let native = self.native().asset;
+        let rules = self.others.iter().filter(|(rule, _)| rule.conserves());
+        let found: Vec<BTreeMap<&str, Units>> = rules.map(|(_, found)| tainted(found, native)).collect();
+        let accounts: BTreeSet<&str> = found.iter().flat_map(|by| by.keys().copied()).collect();
+        let span = |account: &str| {
+            let amounts = || found.iter().map(|by| by.get(account).copied().unwrap_or_default());
+            (amounts().min().unwrap_or_default(), amounts().max().unwrap_or_default())
+        };
+        accounts.into_iter().map(|account| (account.to_owned(), span(account))).collect()
+    }
+
+    fn agreed(&self) -> Units {
+        self.spans().into_values().fold(Units::ZERO, |sum, (min, _)| added(sum, min))
+    }
+
+    /// The table for people.
+    pub(super) fn to_text(&self) -> String {
+        let Self { terms, found, .. } = self;
+        let native = self.native();
+        let end = found.height.map_or_else(|| "no block".to_owned(), |height| format!("height {height}"));
+        let mut text = format!(
+            "{} on {}, {} seed(s), fees {}, opening balances {}, to {end}\n",
+            terms.rule,
+            native.asset,
+            found.seeds.len(),
+            fees(terms),
+            found.header.opening.name(),
+        );
+        let assets = core::iter::once(native.asset).chain(self.tokens());
+        for asset in assets {
+            let style = Style { chain: native.chain, asset };
+            if asset != native.asset || together(found, asset) != Totals::default() {
+                text += &self.asset_text(style);
+            }
+        }
+        text += &format!("\n{} transactions moved stolen units\n", found.transactions_touched);
+        if !self.others.is_empty() {
+            let row = |(rule, found): &(Rule, Outcome)| {
+                let sum = together(found, native.asset);
+                let fees = if rule.conserves() { native.shown(sum.fees) } else { "-".to_owned() };
+                let accounts = tainted(found, native.asset).len().to_string();
+                [rule.name().to_owned(), native.shown(sum.held), fees, accounts]
+            };
+            let head = ["method", "held", "fees", "accounts"].map(str::to_owned);
+            let rows: Vec<_> = core::iter::once(head).chain(self.others.iter().map(row)).collect();
+            let sides = [Side::Left, Side::Right, Side::Right, Side::Right];
+            text += &format!("\nby method\n{}", table(sides, &rows));
+            text +=
+                &format!("\nall methods but poison agree on the place of {}\n", native.shown(self.agreed()));
+        }
+        text
+    }
+
+    fn asset_text(&self, style: Style<'_>) -> String {
+        let sum = together(self.found, style.asset);
+        let conserves = self.terms.rule.conserves();
+        let counted = |units: Units| if conserves { style.shown(units) } else { "not counted".to_owned() };
+        let rows = [
+            ("held by accounts", style.shown(sum.held)),
+            ("paid as fees", counted(sum.fees)),
+            ("burned", counted(sum.burned)),
+            ("arrived at services", style.shown(sum.stopped)),
+            ("dropped as dust", style.shown(sum.dust)),
+            ("stolen", style.shown(sum.stolen)),
+        ];
+        let balance = if conserves {
+            "  the lines above the last add up to it, to the unit\n"
+        } else {
+            "  poison does not conserve units: these do not add up\n"
+        };
+        let rows = rows.map(|(what, units)| [what.to_owned(), units]);
+        let mut text =
+            format!("\ntotals of {}\n{}{balance}", style.asset, table([Side::Left, Side::Right], &rows));
+        if let Some(surfaced) = self.found.surfaced.get(style.asset) {
+            text += &format!(
+                "  {} were paid that nobody was known to have, and taken for clean\n",
+                style.shown(*surfaced)
+            );
+        }
+        let mut largest: Vec<&Held> =
+            self.found.held.iter().filter(|held| held.asset == style.asset).collect();
+        largest.sort_by_key(|held| Reverse(held.tainted));
+        let row = |held: &&Held| {
+            let of = format!("of {}", style.shown(held.balance));
+            [style.shown(held.tainted), of, held.account.clone()]
+        };
+        let rows: Vec<_> = largest.iter().take(SHOWN_MAX).map(row).collect();
+        let sides = [Side::Right, Side::Right, Side::Left];
+        text += &format!(
+            "\naccounts with stolen units ({}), the largest first\n{}",
+            largest.len(),
+            table(sides, &rows)
+        );
+        if largest.len() > SHOWN_MAX {
+            text += &format!("  and {} more; --json shows all\n", largest.len().saturating_sub(SHOWN_MAX));
+        }
+        let deposits = self.found.deposits.iter().filter(|deposit| deposit.asset == style.asset);
+        let row = |one: &Deposit| {
+            [style.shown(one.tainted), one.service.clone(), format!("{}:{}", one.tx, one.index)]
+        };
+        let rows: Vec<_> = deposits.map(row).collect();
+        if !rows.is_empty() {
+            text += &format!(
+                "\ndeposits at services ({})\n{}",
+                rows.len(),
+                table([Side::Right, Side::Left, Side::Left], &rows)
+            );
+        }
+        text
+    }
+}
+
+const fn fees(terms: &Terms) -> &'static str {
+    match (terms.rule.conserves(), terms.fees) {
+        (false, Fees::Count) => "not counted",
+        (true, Fees::Count) => "counted",
+        (_, Fees::Follow) => "followed",
+    }
+}
+
+/// Tainted units by account.
+fn tainted<'a>(found: &'a Outcome, asset: &str) -> BTreeMap<&'a str, Units> {
+    let held = found.held.iter().filter(|held| held.asset == asset);
+    held.map(|held| (held.account.as_str(), held.tainted)).collect()
+}
+
+fn totals(style: Style<'_>, sum: &Totals, rule: Rule) -> Map<String, Value> {
+    let mut map = Map::new();
+    style.put(&mut map, "stolen", sum.stolen);
+    style.put(&mut map, "overlap", sum.overlap);
+    style.put(&mut map, "held", sum.held);
+    style.put(&mut map, "stopped", sum.stopped);
+    style.put(&mut map, "dust", sum.dust);
+    for (name, units) in [("fees", sum.fees), ("burned", sum.burned)] {
+        let value = if rule.conserves() { style.value(units) } else { Value::Null };
+        map.insert(style.key(name), value);
+    }
+    map
+}
+
+fn stolen(chain: Chain, Stolen { seed, asset, account, amount }: &Stolen) -> Value {
+    let style = Style { chain, asset };
+    let mut map = Map::new();
+    map.insert("txid".to_owned(), seed.tx.as_str().into());
+    map.insert("index".to_owned(), seed.index.into());
+    map.insert("case".to_owned(), seed.case.as_str().into());
+    map.insert("asset".to_owned(), asset.as_str().into());
+    map.insert("address".to_owned(), account.as_str().into());
+    style.put(&mut map, "value", *amount);
+    Value::Object(map)
+}
+
+fn output(style: Style<'_>, held: &Held) -> Value {
+    let mut map = Map::new();
+    map.insert("address".to_owned(), held.account.as_str().into());
+    style.put(&mut map, "value", held.balance);
+    style.put(&mut map, "tainted", held.tainted);
+    let cases: Map<String, Value> =
+        held.by_case.iter().map(|(case, units)| (case.clone(), style.value(*units))).collect();
+    map.insert("cases".to_owned(), Value::Object(cases));
+    if !held.segments.is_empty() {
+        let segment =
+            |segment: &kuraban_trace::accounts::Segment| json!([segment.case, style.value(segment.amount)]);
+        map.insert("segments".to_owned(), held.segments.iter().map(segment).collect());
+    }
+    if let Some(lowest) = held.lowest {
+        let mut low = Map::new();
+        style.put(&mut low, "balance", lowest.balance);
+        low.insert("height".to_owned(), lowest.height.into());
+        map.insert("lowest".to_owned(), Value::Object(low));
+    }
+    Value::Object(map)
+}
+
+fn deposit(style: Style<'_>, one: &Deposit) -> Value {
+    let mut map = Map::new();
+    map.insert("txid".to_owned(), one.tx.as_str().into());
+    map.insert("index".to_owned(), one.index.into());
+    map.insert("height".to_owned(), one.height.into());
+    map.insert("from".to_owned(), json!(one.from));
+    map.insert("service".to_owned(), one.service.as_str().into());
+    map.insert("case".to_owned(), one.case.as_str().into());
+    style.put(&mut map, "value", one.amount);
+    style.put(&mut map, "tainted", one.tainted);
+    Value::Object(map)
+}

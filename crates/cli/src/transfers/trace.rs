@@ -1,0 +1,183 @@
+//! `kuraban trace --transfers`: where stolen units are on accounts, from a list and stated terms.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use kuraban_trace::accounts::{
+    self, Chain, Fees, Header, Outcome, Reader, Rule, Seed, Terms, TraceError, Units,
+};
+
+use super::answer::Answer;
+use crate::{
+    fail::{Failure, OrFail as _},
+    say::Report,
+};
+
+/// The theft that seeds belong to where none is named.
+const CASE: &str = "theft";
+/// Characters of a hash in hexadecimal.
+const HASH_LENGTH: usize = 64;
+/// Characters of a NEM address, and with hyphens between groups of six.
+const NEM_LENGTHS: [usize; 2] = [40, 46];
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum ChainName {
+    Eth,
+    Xrp,
+    Xem,
+}
+
+impl ChainName {
+    const fn chain(self) -> Chain {
+        match self {
+            Self::Eth => Chain::Eth,
+            Self::Xrp => Chain::Xrp,
+            Self::Xem => Chain::Xem,
+        }
+    }
+}
+
+/// What is asked, as the command line has it.
+#[derive(Debug)]
+pub(crate) struct Ask<'a> {
+    pub(crate) transfers: &'a PathBuf,
+    pub(crate) chain: ChainName,
+    pub(crate) seeds: &'a [String],
+    pub(crate) rule: Rule,
+    /// Every rule beside it.
+    pub(crate) all: bool,
+    pub(crate) until: Option<u64>,
+    pub(crate) follow_fees: bool,
+    pub(crate) dust: &'a [String],
+    pub(crate) stops: &'a [String],
+}
+
+/// Traces, and tells.
+pub(crate) fn run(ask: &Ask<'_>) -> Result<Report, Failure> {
+    let chain = ask.chain.chain();
+    let header = header(ask.transfers)?;
+    if header.chain != chain {
+        let (found, want) = (header.chain.name(), chain.name());
+        return Err(Failure::input(format!(
+            "{}: is a list of {found}, want {want}",
+            ask.transfers.display()
+        )));
+    }
+    let seeds: Vec<Seed> = ask.seeds.iter().map(|text| seed(chain, text)).collect::<Result<_, _>>()?;
+    let terms = Terms {
+        until: ask.until,
+        fees: if ask.follow_fees { Fees::Follow } else { Fees::Count },
+        dust: ask.dust.iter().map(|text| dust(chain, text)).collect::<Result<BTreeMap<_, _>, _>>()?,
+        stops: ask.stops.iter().map(|text| canonical(chain, text)).collect::<BTreeSet<_>>(),
+        ..Terms::new(ask.rule)
+    };
+    let found = traced(ask, &terms, &seeds)?;
+    let mut others = Vec::new();
+    for rule in Rule::ALL.into_iter().filter(|_| ask.all) {
+        let by = if rule == ask.rule {
+            found.clone()
+        } else {
+            traced(ask, &Terms { rule, ..terms.clone() }, &seeds)?
+        };
+        others.push((rule, by));
+    }
+    let answer = Answer { terms: &terms, found: &found, others: &others };
+    Ok(Report::done(&answer.to_json(), answer.to_text()))
+}
+
+fn open(ask: &PathBuf) -> Result<Box<dyn BufRead>, Failure> {
+    let file = File::open(ask).context("could not be opened").or_input(ask.display())?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+fn header(path: &PathBuf) -> Result<Header, Failure> {
+    Reader::new(open(path)?).map(|reader| reader.header()).or_input(path.display())
+}
+
+fn traced(ask: &Ask<'_>, terms: &Terms, seeds: &[Seed]) -> Result<Outcome, Failure> {
+    match accounts::trace(open(ask.transfers)?, terms, seeds) {
+        Ok(found) => Ok(found),
+        // A fault here, not in what was given.
+        Err(error @ TraceError::Unbalanced(_)) => Err(error).or_undone("the trace cannot be trusted"),
+        Err(error @ (TraceError::List(_) | TraceError::Book { .. })) => {
+            Err(error).or_input(ask.transfers.display())
+        }
+        Err(error @ (TraceError::NoSeed | TraceError::SeedTwice { .. } | TraceError::NoSuchSeed { .. })) => {
+            Err(error).or_input("--seed")
+        }
+    }
+}
+
+/// `[CASE=]TXID:INDEX`
+fn seed(chain: Chain, text: &str) -> Result<Seed, Failure> {
+    let wrong = || Failure::input(format!("--seed {text}: want TXID:INDEX or CASE=TXID:INDEX"));
+    let (case, place) = text.split_once('=').unwrap_or((CASE, text));
+    let (tx, index) = place.rsplit_once(':').ok_or_else(wrong)?;
+    let index = index.parse().map_err(|_| wrong())?;
+    if case.is_empty() || tx.is_empty() {
+        return Err(wrong());
+    }
+    Ok(Seed { tx: canonical(chain, tx), index, case: case.to_owned() })
+}
+
+/// `[ASSET=]AMOUNT`, the native asset where none is named.
+fn dust(chain: Chain, text: &str) -> Result<(String, Units), Failure> {
+    let (asset, amount) = text.split_once('=').unwrap_or((chain.name(), text));
+    let amount = amount.parse().or_input(format_args!("--dust {text}"))?;
+    Ok((canonical(chain, asset), amount))
+}
+
+/// An account, asset or transaction as lists write it, where people write it otherwise.
+fn canonical(chain: Chain, text: &str) -> String {
+    let is_hash = text.len() == HASH_LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_nem = NEM_LENGTHS.contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    match chain {
+        Chain::Eth if text.starts_with("0x") || text.starts_with("0X") => text.to_ascii_lowercase(),
+        Chain::Xrp if is_hash => text.to_ascii_uppercase(),
+        Chain::Xem if is_hash => text.to_ascii_lowercase(),
+        Chain::Xem if is_nem => text.replace('-', "").to_ascii_uppercase(),
+        Chain::Eth | Chain::Xrp | Chain::Xem => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_people_write_them() {
+        let check = |chain, text: &str, want: &str| assert_eq!(canonical(chain, text), want);
+        check(Chain::Eth, "0xAbCd", "0xabcd");
+        check(Chain::Xrp, &"ab".repeat(32), &"AB".repeat(32));
+        check(Chain::Xrp, "rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ii", "rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ii");
+        check(Chain::Xem, &"AB".repeat(32), &"ab".repeat(32));
+        check(
+            Chain::Xem,
+            "NC4C6P-SUW5CL-TDT5SX-AGJDQJ-GZNESK-FK5MCN-77OG",
+            "NC4C6PSUW5CLTDT5SXAGJDQJGZNESKFK5MCN77OG",
+        );
+        check(Chain::Xem, "dim:coin", "dim:coin");
+    }
+
+    #[test]
+    fn seeds_name_a_case_or_none() {
+        let check = |text: &str, want: Option<(&str, &str, u32)>| {
+            let found = seed(Chain::Xem, text).ok();
+            let shown = found.as_ref().map(|seed| (seed.case.as_str(), seed.tx.as_str(), seed.index));
+            assert_eq!(shown, want, "{text}");
+        };
+        check("ab:3", Some(("theft", "ab", 3)));
+        check("zaif=ab:0", Some(("zaif", "ab", 0)));
+        check("ab:4294967296", None);
+        check("ab", None);
+        check("=ab:0", None);
+        check(":0", None);
+    }
+}

@@ -1,0 +1,205 @@
+//! `kuraban trace` on an index made here: the shape that other people's scripts read, totals that add up, clear errors.
+
+use std::{fs, path::Path};
+
+use kuraban_base::Height;
+use kuraban_chain::btc::{Address, Network};
+use kuraban_sim::economy::{Economy, Shape};
+use kuraban_trace::{
+    graph::{Graph as _, OutputNum},
+    index::{Index, Prepared, Start, Writer},
+    taint::outpoint,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::run::{Ran, run};
+
+const BLOCKS: u32 = 180;
+
+/// An index of a small economy, with its blocks beside it, and outputs of its middle that are spent.
+fn indexed() -> (TempDir, Vec<String>) {
+    let mut economy = Economy::new(Shape { block_txs: 10, ..Shape::BTC }, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer =
+        Writer::create(&folder.path().join("index"), Network::BtcRegtest, Start::GENESIS).unwrap();
+    let mut kept = Vec::new();
+    for _ in 0..BLOCKS {
+        let block = economy.next_block(Vec::new(), 0).unwrap();
+        kept.extend(Network::BtcRegtest.magic());
+        kept.extend(u32::try_from(block.encode().len()).unwrap().to_le_bytes());
+        kept.extend(block.encode());
+        writer.append(&Prepared::read(Network::BtcRegtest, block.encode()).unwrap()).unwrap();
+    }
+    writer.close().unwrap();
+    fs::create_dir(folder.path().join("blocks")).unwrap();
+    fs::write(folder.path().join("blocks/blk00000.dat"), kept).unwrap();
+    let index = Index::open(&folder.path().join("index")).unwrap();
+    let first = index.outputs(kuraban_trace::graph::TxNum::new(index.tx_count() / 2)).start;
+    let spent = (first..first + 60).map(OutputNum::new).filter(|at| index.spender(*at).is_some());
+    let seeds = spent.take(3).map(|at| outpoint(&index, at).to_string()).collect();
+    drop(index);
+    (folder, seeds)
+}
+
+fn traced(folder: &Path, seeds: &[String], more: &[&str]) -> Ran {
+    let index = folder.join("index").display().to_string();
+    let mut args = vec!["trace", "--index", &index, "--seed"];
+    args.extend(seeds.iter().map(String::as_str));
+    args.extend(more);
+    run(args)
+}
+
+fn sum(rows: &Value, key: &str) -> u64 {
+    rows.as_array().unwrap().iter().map(|row| row[key].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn the_json_has_its_shape_and_balances_by_every_method() {
+    let (folder, seeds) = indexed();
+    assert_eq!(seeds.len(), 3);
+    for method in ["poison", "haircut", "fifo", "lifo", "tiho", "dirty-first", "clean-first"] {
+        for more in [&[][..], &["--follow-fees"], &["--dust", "2000"], &["--until", "150"]] {
+            let ran = traced(folder.path(), &seeds, &[&["--json", "--method", method], more].concat());
+            assert_eq!(ran.status, 0, "{}", ran.err);
+            let found = ran.json();
+            assert_eq!(found["method"], method);
+            assert_eq!(found["tip"]["height"], BLOCKS - 1);
+            assert_eq!(found["tip"]["hash"].as_str().unwrap().len(), 64);
+            let named = |row: &Value| format!("{}:{}", row["txid"].as_str().unwrap(), row["vout"]);
+            let shown: Vec<String> = found["seeds"].as_array().unwrap().iter().map(named).collect();
+            assert_eq!(shown, seeds);
+            assert!(found["transactions_touched"].as_u64().unwrap() > 0);
+            for output in found["outputs"].as_array().unwrap() {
+                let (tainted, value) = (output["tainted_sat"].as_u64(), output["value_sat"].as_u64());
+                assert!(tainted > Some(0) && tainted <= value, "{output}");
+                assert!(output["height"].as_u64() < Some(u64::from(BLOCKS)), "{output}");
+            }
+            let heights: Vec<u64> = found["outputs"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| row["height"].as_u64().unwrap())
+                .collect();
+            assert!(heights.is_sorted());
+            if method == "poison" {
+                assert_eq!((&found["fees_sat"], &found["burned_sat"]), (&Value::Null, &Value::Null));
+                continue;
+            }
+            let places = ["fees_sat", "burned_sat", "stopped_sat", "dust_sat", "shielded_sat"];
+            let elsewhere: u64 = places.iter().map(|place| found[place].as_u64().unwrap()).sum();
+            let stolen = found["stolen_sat"].as_u64().unwrap();
+            assert_eq!(sum(&found["outputs"], "tainted_sat") + elsewhere, stolen, "{method} {more:?}");
+        }
+    }
+}
+
+#[test]
+fn methods_are_compared_and_stops_hold() {
+    let (folder, seeds) = indexed();
+    let found = traced(folder.path(), &seeds[..1], &["--all-methods", "--json"]).json();
+    assert_eq!(found["method"], "fifo");
+    let comparison = &found["comparison"];
+    assert_eq!(comparison["methods"].as_array().unwrap().len(), 7);
+    assert_eq!(sum(&comparison["outputs"], "min_sat"), comparison["agreed_sat"].as_u64().unwrap());
+    assert!(sum(&comparison["outputs"], "max_sat") >= sum(&found["outputs"], "tainted_sat"));
+    // Whoever holds the first tainted output becomes a stop.
+    let address = found["outputs"][0]["address"].as_str().unwrap();
+    let held = traced(folder.path(), &seeds[..1], &["--method", "fifo", "--stop", address, "--json"]).json();
+    assert!(held["stopped_sat"].as_u64().unwrap() > 0);
+    assert_eq!(sum(&held["stopped"], "tainted_sat"), held["stopped_sat"].as_u64().unwrap());
+    assert_eq!(held["stopped"][0]["address"], address);
+    assert_eq!(held["parameters"]["stops"], json!([address]));
+}
+
+#[test]
+fn people_see_totals_that_add_up() {
+    let (folder, seeds) = indexed();
+    let ran = traced(folder.path(), &seeds, &["--all-methods", "--method", "haircut"]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let wants = [
+        "haircut on bitcoin-regtest, 3 seed(s)",
+        "add up to it, to the unit",
+        "the largest first",
+        "dirty-first",
+    ];
+    for want in wants {
+        assert!(ran.out.contains(want), "{} lacks {want}", ran.out);
+    }
+}
+
+#[test]
+fn what_cannot_be_traced_ends_with_status_2() {
+    let (folder, seeds) = indexed();
+    let check = |seed: &str, more: &[&str], want: &str| {
+        let ran = traced(folder.path(), &[seed.to_owned()], more);
+        assert_eq!(ran.status, 2, "{seed} {more:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(want), "{} lacks {want}", ran.err);
+    };
+    let fifo = ["--method", "fifo"];
+    let unknown = format!("{}:0", "ab".repeat(32));
+    check(&unknown, &fifo, "is not in the index");
+    let (txid, _) = seeds[0].split_once(':').unwrap();
+    check(&format!("{txid}:4000"), &fifo, "4000 never existed, that transaction has");
+    check(txid, &fifo, "outpoint has no colon");
+    check(&seeds[0], &["--method", "lilo"], "want one of poison, haircut");
+    check(&seeds[0], &[], "--method");
+    check(&seeds[0], &["--method", "fifo", "--until", "180"], "the index ends at 179");
+    check(&seeds[0], &["--method", "fifo", "--until", "0"], "after the last block that counts, 0");
+    let elsewhere = "1BoatSLRHtKNngkdXEeobR76b53LETtpyT";
+    assert!(Address::parse(Network::BtcMain, elsewhere).is_ok());
+    check(&seeds[0], &["--method", "fifo", "--stop", elsewhere], "--stop 1Boat");
+    let empty = tempfile::tempdir().unwrap();
+    let ran = traced(empty.path(), &seeds, &fifo);
+    assert_eq!(ran.status, 2, "{}", ran.err);
+    assert!(ran.err.contains("no index"), "{}", ran.err);
+}
+
+#[test]
+fn a_height_is_the_last_that_counts() {
+    let (folder, seeds) = indexed();
+    let at = |until: u32| {
+        let until = until.to_string();
+        let found = traced(folder.path(), &seeds, &["--method", "fifo", "--json", "--until", &until]).json();
+        (found["transactions_touched"].as_u64().unwrap(), found["parameters"]["until"].clone())
+    };
+    let whole = traced(folder.path(), &seeds, &["--method", "fifo", "--json"]).json();
+    assert_eq!(at(BLOCKS - 1).0, whole["transactions_touched"].as_u64().unwrap());
+    assert!(at(150).0 < at(BLOCKS - 1).0);
+    assert_eq!(at(150).1, json!(Height::new(150).blocks()));
+}
+
+#[test]
+fn a_bundle_is_verified_without_the_index_and_no_byte_of_it_can_change() {
+    let (folder, seeds) = indexed();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (blocks, file) = (at("blocks"), at("theft.bundle"));
+    let bundle = ["--bundle", &file, "--blocks", &blocks];
+    for method in ["haircut", "lifo", "poison"] {
+        let more =
+            [&["--json", "--until", "175", "--dust", "1500", "--method", method], &bundle[..]].concat();
+        let ran = traced(folder.path(), &seeds, &more);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        fs::rename(folder.path().join("index"), folder.path().join("away")).unwrap();
+        let checked = run(["trace", "verify", &file, "--json"]);
+        fs::rename(folder.path().join("away"), folder.path().join("index")).unwrap();
+        assert_eq!(checked.status, 0, "{}{}", checked.out, checked.err);
+        assert_eq!((&checked.json()["ok"], &checked.json()["answer"]), (&json!(true), &ran.json()));
+    }
+    let whole = fs::read(&file).unwrap();
+    for place in (0..whole.len()).step_by(whole.len() / 60) {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let checked = run(["trace", "verify", &file, "--json"]);
+        assert_eq!((checked.status, &checked.json()["ok"]), (1, &json!(false)), "byte {place}");
+    }
+    let fees = traced(folder.path(), &seeds, &[&["--method", "fifo", "--follow-fees"], &bundle[..]].concat());
+    assert_eq!(fees.status, 2, "{}", fees.err);
+    assert!(fees.err.contains("a bundle cannot follow fees"), "{}", fees.err);
+    let none =
+        traced(folder.path(), &seeds, &["--method", "fifo", "--bundle", &file, "--blocks", &at("index")]);
+    assert_eq!(none.status, 2, "{}", none.err);
+    assert_eq!(run(["trace"]).status, 2);
+    assert_eq!(run(["trace", "verify", &at("nothing")]).status, 2);
+}

@@ -1,0 +1,93 @@
+//! The economy against the decoder and the rules it says its blocks keep.
+
+use std::collections::BTreeMap;
+
+use kuraban_chain::btc::{Network, pow};
+
+use super::*;
+use crate::chain::subsidy_sat;
+
+const SMALL: Shape = Shape { block_txs: 40, ..Shape::BTC };
+
+#[test]
+fn every_block_is_whole_and_no_coin_is_made_or_spent_twice() {
+    for regtest in [Regtest::Btc, Regtest::Ltc] {
+        let network = regtest.network();
+        let mut economy = Economy::new(Shape { regtest, ..SMALL }, 7);
+        let mut unspent: BTreeMap<OutPoint, (u32, u64)> = BTreeMap::new();
+        let (mut prev, mut spent) = (BlockHash::ZERO, 0);
+        for height in 0..160 {
+            let made = economy.next_block(Vec::new(), 0).unwrap();
+            let block = Block::decode(network, &made.encode()).unwrap();
+            assert_eq!(block.header.prev, prev);
+            prev = block.hash();
+            block.matched().unwrap();
+            pow::judge(network, &block.header).unwrap();
+            let mut fees = 0;
+            for tx in &block.txs[1..] {
+                let mut sum = 0;
+                for input in &tx.inputs {
+                    let (made, value) = unspent.remove(&input.prev).expect("input is unspent");
+                    assert!(made == u32::MAX || made + COINBASE_MATURITY <= height, "immature at {height}");
+                    sum += value;
+                    spent += 1;
+                }
+                fees += sum - tx.output_sum_sat();
+                unspent.extend(tx.outpoints().map(|(at, output)| (at, (u32::MAX, output.value_sat))));
+            }
+            let coinbase = &block.txs[0];
+            assert_eq!(coinbase.output_sum_sat(), subsidy_sat(Height::new(height)) + fees);
+            unspent.extend(coinbase.outpoints().map(|(at, output)| (at, (height, output.value_sat))));
+        }
+        assert!(spent > 1_500, "{spent} inputs");
+    }
+}
+
+#[test]
+fn the_first_block_is_the_networks() {
+    let block = Economy::new(SMALL, 1).next_block(Vec::new(), 0).unwrap();
+    assert_eq!(block.hash(), Network::BtcRegtest.genesis_hash());
+}
+
+#[test]
+fn a_seed_makes_one_chain() {
+    let chain = |seed| {
+        let mut economy = Economy::new(SMALL, seed);
+        let blocks = (0..110).map(|_| economy.next_block(Vec::new(), 0).unwrap());
+        blocks.last().unwrap().hash()
+    };
+    assert_eq!(chain(3), chain(3));
+    assert_ne!(chain(3), chain(4));
+}
+
+#[test]
+fn callers_spend_coins_that_they_took() {
+    let mut economy = Economy::new(SMALL, 5);
+    for _ in 0..110 {
+        economy.next_block(Vec::new(), 0).unwrap();
+    }
+    let coin = economy.take(10_000).unwrap();
+    let script = economy.address();
+    let output = TxOut { value_sat: coin.output.value_sat - 500, script };
+    let inputs = vec![Economy::spend(&coin)];
+    let theft = Tx { version: 2, inputs, outputs: vec![output], lock_time: 0, mweb: Mweb::None };
+    let block = economy.next_block(vec![theft.clone()], 500).unwrap();
+    assert_eq!(block.txs.last(), Some(&theft));
+    for _ in 0..20 {
+        let block = economy.next_block(Vec::new(), 0).unwrap();
+        assert!(block.txs.iter().flat_map(|tx| &tx.inputs).all(|input| input.prev != coin.outpoint));
+    }
+}
+
+#[test]
+fn every_kind_of_script_appears_and_has_the_size_of_its_witness() {
+    let kinds: BTreeMap<&str, u32> = (0..20_000).fold(BTreeMap::new(), |mut kinds, number| {
+        let name = script(number).1.kind().name();
+        *kinds.entry(name).or_default() += 1;
+        kinds
+    });
+    for name in ["p2wpkh", "p2sh", "p2pkh", "p2wsh", "op_return", "p2tr", "p2pk", "multisig"] {
+        assert!(kinds.get(name).is_some_and(|count| *count > 5), "{name}: {kinds:?}");
+    }
+    assert!(!kinds.contains_key("nonstandard"), "{kinds:?}");
+}

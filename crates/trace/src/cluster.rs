@@ -1,0 +1,168 @@
+//! Which addresses one holder controls: those whose coins one transaction spends, and change where rules for it are chosen.
+//!
+//! Decides by stated heuristics, each of which can be switched off; says which transactions join two addresses. Never
+//! says who the holder is, and joins nothing over a transaction that looks like a CoinJoin.
+
+mod change;
+mod coinjoin;
+mod forest;
+mod why;
+
+use core::num::NonZeroUsize;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
+
+pub use change::Change;
+pub use coinjoin::looks_like_coinjoin;
+use forest::Forest;
+pub use why::{Joint, why};
+
+use crate::graph::{AddressNum, Graph, TxNum};
+
+/// Transactions that a thread takes at a time.
+const CHUNK: u64 = 16_384;
+
+/// What makes addresses one holder's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// How an output must look to count as change; nothing where co-spending alone counts. All chosen ones must hold, and
+    /// for exactly one output of a transaction.
+    pub change: Vec<Change>,
+    /// Change joins no two clusters that both have more addresses than this: one wrong guess between two services would
+    /// make them one for ever. Co-spending is not guarded, it proves control.
+    pub collapse_max: u64,
+}
+
+impl Default for Rules {
+    /// Co-spending alone.
+    fn default() -> Self {
+        Self { change: Vec::new(), collapse_max: 1000 }
+    }
+}
+
+/// The clusters of a graph at one tip. A cluster's number is that of its first address.
+#[derive(Debug)]
+pub struct Clusters {
+    forest: Forest,
+    refused: u64,
+}
+
+impl Clusters {
+    /// Clusters all addresses of a graph. The result depends on graph and rules alone, not on the number of threads.
+    ///
+    /// `progress` is told how many more transactions were read.
+    #[must_use]
+    pub fn of<G: Graph + Sync>(
+        graph: &G,
+        rules: &Rules,
+        threads: NonZeroUsize,
+        progress: &(impl Fn(u64) + Sync),
+    ) -> Self {
+        let forest = Forest::new(graph.address_count());
+        let (next, count) = (AtomicU64::new(0), graph.tx_count());
+        let work = || {
+            loop {
+                let begin = next.fetch_add(CHUNK, Ordering::Relaxed);
+                if begin >= count {
+                    return;
+                }
+                let end = count.min(begin.saturating_add(CHUNK));
+                (begin..end).map(TxNum::new).for_each(|tx| join_inputs(graph, tx, &forest));
+                progress(end.saturating_sub(begin));
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..threads.get() {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let refused = if rules.change.is_empty() { 0 } else { change::join(graph, rules, &forest) };
+        Self { forest, refused }
+    }
+
+    /// Takes up the transactions from number `from` on, which a graph had no sooner. The same as clustering anew where
+    /// co-spending alone counts: unions do not depend on their order. Change does, so there this is not offered.
+    #[must_use]
+    pub fn extended<G: Graph>(self, graph: &G, from: TxNum) -> Self {
+        let forest = self.forest.grown(graph.address_count());
+        (from.number()..graph.tx_count()).map(TxNum::new).for_each(|tx| join_inputs(graph, tx, &forest));
+        Self { forest, refused: self.refused }
+    }
+
+    /// The cluster of an address: its first address.
+    #[must_use]
+    pub fn cluster(&self, address: AddressNum) -> AddressNum {
+        AddressNum::new(self.forest.root(address.number()))
+    }
+
+    /// How many addresses there are.
+    #[must_use]
+    pub const fn addresses(&self) -> u64 {
+        self.forest.len()
+    }
+
+    /// How many clusters there are; an address that was never joined is one.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        let roots = (0..self.forest.len()).filter(|address| self.forest.root(*address) == *address);
+        roots.fold(0, |count, _| count.saturating_add(1))
+    }
+
+    /// Change that would have joined two clusters above the bound, and did not.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// The addresses of the cluster that `address` is in, in order.
+    pub fn members(&self, address: AddressNum) -> impl Iterator<Item = AddressNum> + '_ {
+        let cluster = self.forest.root(address.number());
+        (0..self.forest.len()).filter(move |other| self.forest.root(*other) == cluster).map(AddressNum::new)
+    }
+
+    /// The clusters with the most addresses, the greatest first, ties by number.
+    #[must_use]
+    pub fn largest(&self, most: usize) -> Vec<(AddressNum, u64)> {
+        let mut sizes: BTreeMap<u64, u64> = BTreeMap::new();
+        for address in 0..self.forest.len() {
+            let root = self.forest.root(address);
+            // A cluster of one has no entry; most are.
+            if root != address {
+                let size = sizes.entry(root).or_insert(1);
+                *size = size.saturating_add(1);
+            }
+        }
+        let mut sizes: Vec<(AddressNum, u64)> =
+            sizes.into_iter().map(|(root, size)| (AddressNum::new(root), size)).collect();
+        sizes.sort_by_key(|(root, size)| (core::cmp::Reverse(*size), *root));
+        sizes.truncate(most);
+        sizes
+    }
+}
+
+/// The addresses whose coins a transaction spends together, unless it looks like a CoinJoin: in input order, repeated as
+/// often as they occur.
+fn co_spent<G: Graph>(graph: &G, tx: TxNum) -> Option<impl Iterator<Item = AddressNum> + '_> {
+    let mut inputs = graph.inputs(tx);
+    let (first, second) = (inputs.next(), inputs.next());
+    // One input joins nothing, and most transactions have one.
+    if first.is_none() || second.is_none() || looks_like_coinjoin(graph, tx) {
+        return None;
+    }
+    Some(graph.inputs(tx).filter_map(|output| graph.address(output)))
+}
+
+fn join_inputs<G: Graph>(graph: &G, tx: TxNum, forest: &Forest) {
+    let Some(mut addresses) = co_spent(graph, tx) else { return };
+    let Some(mut last) = addresses.next() else { return };
+    for address in addresses {
+        if address != last {
+            forest.unite(last.number(), address.number());
+            last = address;
+        }
+    }
+}

@@ -1,0 +1,553 @@
+//! Columns: files of numbers or rows of one width, in order, and the sum by which a corrupted one is known.
+//!
+//! Decides the layout of a file and whether one is what it should be. Never knows what its numbers mean.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use kuraban_chain::btc::Network;
+
+use super::map::Map;
+
+/// Version of the layout of every file of an index.
+pub(super) const VERSION: u32 = 1;
+/// Bytes of a column file before its items.
+pub(super) const HEADER_BYTES: usize = 64;
+/// Bytes after the last item, so that a number can be read as eight bytes.
+const SLACK_BYTES: u64 = 8;
+/// Files grow by at least so much.
+const GROWTH_BYTES_MIN: u64 = 1 << 16;
+/// Files grow by at most so much.
+const GROWTH_BYTES_MAX: u64 = 1 << 30;
+const MAGIC: [u8; 8] = *b"kbncolmn";
+const NAME_BYTES: usize = 24;
+
+/// Why a file of an index cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system refused.
+    #[error("{}: could not be {doing}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It is not what its name says.
+    #[error("{}: {what} is {found}, expected {want}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// Which part.
+        what: &'static str,
+        /// What stands there.
+        found: String,
+        /// What should.
+        want: String,
+    },
+    /// It ends too early.
+    #[error("{}: has {found} bytes, expected at least {want}: it was cut short", path.display())]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// What its items need.
+        want: u64,
+    },
+    /// Its items are not those that were written.
+    #[error(
+        "{}: is corrupted: its {items} items sum to {found:016x}, expected {want:016x}; build the index again",
+        path.display()
+    )]
+    Sum {
+        /// The file.
+        path: PathBuf,
+        /// How many items were summed.
+        items: u64,
+        /// Their sum.
+        found: u64,
+        /// The sum that was noted when they were written.
+        want: u64,
+    },
+    /// A write failed before.
+    #[error("{}: an earlier write failed; what was appended since the last commit is dropped", folder.display())]
+    Abandoned {
+        /// The index.
+        folder: PathBuf,
+    },
+    /// A number that its width does not hold.
+    #[error("{}: {value} does not fit the {bytes} bytes of an item", path.display())]
+    Width {
+        /// The file.
+        path: PathBuf,
+        /// The number.
+        value: u64,
+        /// The width.
+        bytes: usize,
+    },
+}
+
+impl FileError {
+    pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, doing, source }
+    }
+}
+
+/// Where a column lies and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) name: &'a str,
+    pub(super) network: Network,
+}
+
+/// How far a column is filled, and the sum of its items.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Filled {
+    pub(super) items: u64,
+    pub(super) sum: u64,
+}
+
+/// What an item adds to its column's sum: nothing for zero, so that an empty file sums to zero. A changed item
+/// changes the sum but for one chance in 2⁶⁴; nothing is claimed against someone who wants a collision.
+#[inline]
+pub(super) fn share(place: u64, value: u64) -> u64 {
+    if value == 0 {
+        return 0;
+    }
+    fold(value ^ 0x9e37_79b9_7f4a_7c15, place ^ 0xd1b5_4a32_d192_ed03)
+}
+
+/// The two halves of a product of 128 bits, exclusive-ored.
+#[inline]
+pub(super) fn fold(a: u64, b: u64) -> u64 {
+    let (low, high) = a.carrying_mul(b, 0);
+    low ^ high
+}
+
+/// Numbers of `W` bytes each, at most eight, little endian.
+#[derive(Debug)]
+pub(super) struct Column<const W: usize> {
+    map: Map,
+    path: PathBuf,
+    filled: Filled,
+}
+
+/// Rows of `N` bytes each.
+#[derive(Debug)]
+pub(super) struct Rows<const N: usize> {
+    map: Map,
+    path: PathBuf,
+    filled: Filled,
+}
+
+/// Opens a column's file and judges its header.
+fn open(place: Place<'_>, width: usize, items: u64, writes: bool) -> Result<(Map, PathBuf), FileError> {
+    let path = place.folder.join(place.name);
+    let map = if writes { Map::open_to_write(&path) } else { Map::open(&path) };
+    let mut map = map.map_err(FileError::io(&path, "opened"))?;
+    let header = header(place, width);
+    if map.bytes().is_empty() && writes && items == 0 {
+        map.resize(bytes_of(width, 0)).map_err(FileError::io(&path, "made"))?;
+        if let Some(start) = map.bytes_mut().first_chunk_mut() {
+            *start = header;
+        }
+    }
+    let want = bytes_of(width, items);
+    let found = wide(map.bytes().len());
+    let Some(start) = map.bytes().first_chunk::<HEADER_BYTES>().filter(|_| found >= want) else {
+        return Err(FileError::Short { path, found, want });
+    };
+    judge_header(&path, start, &header)?;
+    Ok((map, path))
+}
+
+fn header(place: Place<'_>, width: usize) -> [u8; HEADER_BYTES] {
+    let mut name = [0; NAME_BYTES];
+    for (to, from) in name.iter_mut().zip(place.name.as_bytes()) {
+        *to = *from;
+    }
+    let parts = [
+        &MAGIC[..],
+        &VERSION.to_le_bytes(),
+        &u32::try_from(width).unwrap_or(u32::MAX).to_le_bytes(),
+        &name,
+        &place.network.genesis_hash().as_bytes()[..16],
+    ]
+    .concat();
+    let sum =
+        parts.chunks(8).zip(1..).fold(0_u64, |sum, (chunk, at)| sum.wrapping_add(share(at, word(chunk))));
+    let mut header = [0; HEADER_BYTES];
+    for (to, from) in header.iter_mut().zip(parts.iter().chain(&sum.to_le_bytes())) {
+        *to = *from;
+    }
+    header
+}
+
+fn judge_header(path: &Path, found: &[u8; HEADER_BYTES], want: &[u8; HEADER_BYTES]) -> Result<(), FileError> {
+    let parts = [
+        ("its first word", 0..8),
+        ("format version", 8..12),
+        ("width of an item", 12..16),
+        ("name of the column", 16..16 + NAME_BYTES),
+        ("chain", 40..56),
+        ("checksum of the header", 56..64),
+    ];
+    for (what, range) in parts {
+        let (found, want) = (found.get(range.clone()), want.get(range));
+        if found != want {
+            let shown = |bytes: Option<&[u8]>| kuraban_base::hex::encode(bytes.unwrap_or_default());
+            let (found, want) = (shown(found), shown(want));
+            return Err(FileError::Header { path: path.to_owned(), what, found, want });
+        }
+    }
+    Ok(())
+}
+
+/// Length of a file with so many items.
+fn bytes_of(width: usize, items: u64) -> u64 {
+    wide(HEADER_BYTES) + items * wide(width) + SLACK_BYTES
+}
+
+pub(super) fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// Up to eight bytes, little endian.
+pub(super) fn word(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// Where an item begins.
+#[inline]
+fn offset(width: usize, item: u64) -> usize {
+    // A file larger than the address space cannot have been mapped.
+    usize::try_from(item).unwrap_or(usize::MAX).saturating_mul(width).saturating_add(HEADER_BYTES)
+}
+
+/// Makes room for so many items in a file that is open to write.
+fn reserve(map: &mut Map, path: &Path, width: usize, items: u64) -> Result<(), FileError> {
+    let want = bytes_of(width, items);
+    let now = wide(map.bytes().len());
+    if want <= now {
+        return Ok(());
+    }
+    let growth = (now / 2).clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX);
+    map.resize(want.max(now + growth)).map_err(FileError::io(path, "made longer"))
+}
+
+/// Cuts a file to its items, with zeros after them.
+fn settle(map: &mut Map, path: &Path, width: usize, items: u64) -> Result<(), FileError> {
+    map.resize(bytes_of(width, items)).map_err(FileError::io(path, "cut to its length"))?;
+    if let Some(slack) = map.bytes_mut().last_chunk_mut::<8>() {
+        *slack = [0; 8];
+    }
+    map.flush().map_err(FileError::io(path, "written to disk"))
+}
+
+impl<const W: usize> Column<W> {
+    const MASK: u64 = u64::MAX >> (64 - 8 * W);
+
+    /// The column at a place, filled so far.
+    pub(super) fn open(place: Place<'_>, filled: Filled, writes: bool) -> Result<Self, FileError> {
+        let (map, path) = open(place, W, filled.items, writes)?;
+        Ok(Self { map, path, filled })
+    }
+
+    /// How far it is filled.
+    pub(super) const fn filled(&self) -> Filled {
+        self.filled
+    }
+
+    /// How many items it has.
+    #[inline]
+    pub(super) const fn len(&self) -> u64 {
+        self.filled.items
+    }
+
+    /// The item at a place, which must be below the length.
+    #[inline]
+    pub(super) fn at(&self, item: u64) -> u64 {
+        assert!(item < self.filled.items, "an index gives out only numbers below its counts");
+        let offset = offset(W, item);
+        let eight = self.map.bytes().get(offset..).and_then(<[u8]>::first_chunk::<8>);
+        // `open` and `reserve` see to it that eight bytes follow the start of every item.
+        eight.map_or(0, |eight| u64::from_le_bytes(*eight) & Self::MASK)
+    }
+
+    /// Appends an item.
+    #[inline]
+    pub(super) fn push(&mut self, value: u64) -> Result<(), FileError> {
+        let item = self.filled.items;
+        if value > Self::MASK {
+            return Err(FileError::Width { path: self.path.clone(), value, bytes: W });
+        }
+        reserve(&mut self.map, &self.path, W, item + 1)?;
+        self.filled.items += 1;
+        self.filled.sum = self.filled.sum.wrapping_add(share(item, value));
+        self.put(item, value);
+        Ok(())
+    }
+
+    /// Puts another number in the place of an item, which must be below the length; the number fits, as it is one
+    /// that a `push` to a column of this width or the sum of two counts has let through.
+    #[inline]
+    pub(super) fn set(&mut self, item: u64, value: u64) {
+        let before = self.at(item);
+        self.filled.sum = self.filled.sum.wrapping_sub(share(item, before)).wrapping_add(share(item, value));
+        self.put(item, value);
+    }
+
+    #[inline]
+    fn put(&mut self, item: u64, value: u64) {
+        let offset = offset(W, item);
+        if let Some((to, from)) = self
+            .map
+            .bytes_mut()
+            .get_mut(offset..)
+            .and_then(<[u8]>::first_chunk_mut::<W>)
+            .zip(value.to_le_bytes().first_chunk::<W>())
+        {
+            *to = *from;
+        }
+    }
+
+    /// Takes items off its end.
+    pub(super) fn truncate(&mut self, items: u64) {
+        for item in items..self.filled.items {
+            self.filled.sum = self.filled.sum.wrapping_sub(share(item, self.at(item)));
+        }
+        self.filled.items = self.filled.items.min(items);
+    }
+
+    /// Puts zero in the place of every item that is void, and leaves the sum as it was noted.
+    pub(super) fn clear_where(&mut self, is_void: impl Fn(u64) -> bool) {
+        for item in 0..self.filled.items {
+            if is_void(self.at(item)) {
+                self.put(item, 0);
+            }
+        }
+    }
+
+    /// Items that are zero, as many as asked, whatever stood there.
+    pub(super) fn zeros(&mut self, items: u64) -> Result<(), FileError> {
+        reserve(&mut self.map, &self.path, W, items)?;
+        self.filled = Filled { items, sum: 0 };
+        Ok(())
+    }
+
+    /// The sum of what stands there now.
+    pub(super) fn sum(&self) -> u64 {
+        (0..self.filled.items).fold(0, |sum, item| sum.wrapping_add(share(item, self.at(item))))
+    }
+
+    /// Takes the sum of what stands there now for the right one.
+    pub(super) fn sum_again(&mut self) {
+        self.filled.sum = self.sum();
+    }
+
+    /// Compares what stands there with what was noted.
+    pub(super) fn check(&self) -> Result<(), FileError> {
+        compare(&self.path, self.filled, self.sum())
+    }
+
+    /// Brings an item's page into memory ahead of its use.
+    #[inline]
+    pub(super) fn touch(&self, item: u64) -> u64 {
+        let start = self.map.bytes().get(offset(W, item));
+        start.map_or(0, |byte| u64::from(*byte))
+    }
+
+    pub(super) fn settle(&mut self) -> Result<(), FileError> {
+        settle(&mut self.map, &self.path, W, self.filled.items)
+    }
+
+    pub(super) fn flush(&self) -> Result<(), FileError> {
+        self.map.flush().map_err(FileError::io(&self.path, "written to disk"))
+    }
+
+    /// Bytes of its file.
+    pub(super) fn bytes(&self) -> u64 {
+        wide(self.map.bytes().len())
+    }
+}
+
+fn compare(path: &Path, filled: Filled, found: u64) -> Result<(), FileError> {
+    let Filled { items, sum: want } = filled;
+    if found == want { Ok(()) } else { Err(FileError::Sum { path: path.to_owned(), items, found, want }) }
+}
+
+/// What a row adds to its column's sum.
+pub(super) fn share_of_row(place: u64, row: &[u8]) -> u64 {
+    let mut words = row.chunks_exact(8);
+    let seed = place ^ 0x2545_f491_4f6c_dd1d;
+    let sum = words.by_ref().fold(seed, |sum, chunk| fold(sum ^ word(chunk), 0x9fb2_1c65_1e98_df25));
+    let last = fold(sum ^ word(words.remainder()), 0xd6e8_feb8_6659_fd93);
+    last ^ wide(row.len())
+}
+
+impl<const N: usize> Rows<N> {
+    /// The column at a place, filled so far.
+    pub(super) fn open(place: Place<'_>, filled: Filled, writes: bool) -> Result<Self, FileError> {
+        let (map, path) = open(place, N, filled.items, writes)?;
+        Ok(Self { map, path, filled })
+    }
+
+    /// How far it is filled.
+    pub(super) const fn filled(&self) -> Filled {
+        self.filled
+    }
+
+    /// How many rows it has.
+    pub(super) const fn len(&self) -> u64 {
+        self.filled.items
+    }
+
+    /// The row at a place, which must be below the length.
+    #[inline]
+    pub(super) fn at(&self, item: u64) -> [u8; N] {
+        assert!(item < self.filled.items, "an index gives out only numbers below its counts");
+        let row = self.map.bytes().get(offset(N, item)..).and_then(<[u8]>::first_chunk::<N>);
+        // `open` and `reserve` see to it that there is room for every row.
+        row.map_or([0; N], |row| *row)
+    }
+
+    /// Appends a row.
+    pub(super) fn push(&mut self, row: &[u8; N]) -> Result<(), FileError> {
+        let item = self.filled.items;
+        reserve(&mut self.map, &self.path, N, item + 1)?;
+        self.filled.items += 1;
+        self.filled.sum = self.filled.sum.wrapping_add(share_of_row(item, row));
+        if let Some(to) =
+            self.map.bytes_mut().get_mut(offset(N, item)..).and_then(<[u8]>::first_chunk_mut::<N>)
+        {
+            *to = *row;
+        }
+        Ok(())
+    }
+
+    /// Takes rows off its end.
+    pub(super) fn truncate(&mut self, items: u64) {
+        for item in items..self.filled.items {
+            self.filled.sum = self.filled.sum.wrapping_sub(share_of_row(item, &self.at(item)));
+        }
+        self.filled.items = self.filled.items.min(items);
+    }
+
+    /// The sum of what stands there now.
+    pub(super) fn sum(&self) -> u64 {
+        (0..self.filled.items).fold(0, |sum, item| sum.wrapping_add(share_of_row(item, &self.at(item))))
+    }
+
+    /// Takes the sum of what stands there now for the right one.
+    pub(super) fn sum_again(&mut self) {
+        self.filled.sum = self.sum();
+    }
+
+    /// Compares what stands there with what was noted.
+    pub(super) fn check(&self) -> Result<(), FileError> {
+        compare(&self.path, self.filled, self.sum())
+    }
+
+    /// Brings a row's page into memory ahead of its use.
+    #[inline]
+    pub(super) fn touch(&self, item: u64) -> u64 {
+        let start = self.map.bytes().get(offset(N, item));
+        start.map_or(0, |byte| u64::from(*byte))
+    }
+
+    pub(super) fn settle(&mut self) -> Result<(), FileError> {
+        settle(&mut self.map, &self.path, N, self.filled.items)
+    }
+
+    pub(super) fn flush(&self) -> Result<(), FileError> {
+        self.map.flush().map_err(FileError::io(&self.path, "written to disk"))
+    }
+
+    /// Bytes of its file.
+    pub(super) fn bytes(&self) -> u64 {
+        wide(self.map.bytes().len())
+    }
+}
+
+/// Bytes without a width, such as scripts one after the other; who cuts them knows where each begins.
+#[derive(Debug)]
+pub(super) struct Blob(Rows<1>);
+
+impl Blob {
+    pub(super) fn open(place: Place<'_>, filled: Filled, writes: bool) -> Result<Self, FileError> {
+        Rows::open(place, filled, writes).map(Self)
+    }
+
+    /// How many bytes there are, and the sum over the pieces that were appended.
+    pub(super) const fn filled(&self) -> Filled {
+        self.0.filled
+    }
+
+    /// How many bytes there are.
+    pub(super) const fn len(&self) -> u64 {
+        self.0.filled.items
+    }
+
+    /// The bytes of a range.
+    #[inline]
+    pub(super) fn at(&self, range: core::ops::Range<u64>) -> &[u8] {
+        let end = range.end.min(self.0.filled.items);
+        self.0.map.bytes().get(offset(1, range.start)..offset(1, end)).unwrap_or_default()
+    }
+
+    /// Appends the piece with a number; parts stand one after the other.
+    pub(super) fn push(&mut self, piece: u64, parts: &[&[u8]]) -> Result<(), FileError> {
+        let start = self.0.filled.items;
+        let end = parts.iter().fold(start, |end, part| end + wide(part.len()));
+        reserve(&mut self.0.map, &self.0.path, 1, end)?;
+        let mut at = offset(1, start);
+        for part in parts {
+            let next = at + part.len();
+            if let Some(to) = self.0.map.bytes_mut().get_mut(at..next) {
+                to.copy_from_slice(part);
+            }
+            at = next;
+        }
+        self.0.filled.items = end;
+        let share = share_of_row(piece, self.at(start..end));
+        self.0.filled.sum = self.0.filled.sum.wrapping_add(share);
+        Ok(())
+    }
+
+    /// Takes the last piece off.
+    pub(super) fn pop(&mut self, piece: u64, start: u64) {
+        let share = share_of_row(piece, self.at(start..self.len()));
+        self.0.filled.sum = self.0.filled.sum.wrapping_sub(share);
+        self.0.filled.items = self.0.filled.items.min(start);
+    }
+
+    /// Takes this sum for the right one.
+    pub(super) fn sum_is(&mut self, sum: u64) {
+        self.0.filled.sum = sum;
+    }
+
+    /// Compares the sum over the pieces with what was noted.
+    pub(super) fn check(&self, found: u64) -> Result<(), FileError> {
+        compare(&self.0.path, self.0.filled, found)
+    }
+
+    pub(super) fn settle(&mut self) -> Result<(), FileError> {
+        self.0.settle()
+    }
+
+    pub(super) fn flush(&self) -> Result<(), FileError> {
+        self.0.flush()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+}

@@ -1,0 +1,24 @@
+//! Taint: which unspent units are the stolen ones, by a stated method, to the unit.
+//!
+//! Decides by arithmetic alone, from a graph and stated terms. Never guesses who owns what, and never drops a unit: a
+//! trace that does not balance is an error.
+#![doc = include_str!("../../../docs/taint.md")]
+
+mod back;
+pub mod bundle;
+mod flow;
+mod part;
+mod queue;
+mod rule;
+mod share;
+mod spread;
+mod terms;
+
+pub use back::{BackTerms, Minted, Origins, Reversed, origins};
+pub use flow::{trace, trace_path};
+pub use part::{CaseNum, Part, Parts};
+pub use spread::{Span, Spread};
+pub use terms::{
+    Case, Method, MethodError, Overlap, Stops, TaintError, Tainted, Terms, Totals, Trace, Traced, Unbalanced,
+    outpoint, seed,
+};

@@ -1,0 +1,613 @@
+//! Importers on real blocks and ledgers, against figures in the same data that the importers do not read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kuraban_trace::accounts::{
+    Kind, Rule, Seed, Terms, Transfer, TransferList, Units,
+    import::{ImportError, Source, etl, evm, nis, rippled},
+};
+use serde_json::{Value, json};
+
+/// A file of the shared data; nothing where they are not here.
+fn shared(path: &str) -> Option<Vec<u8>> {
+    let root = std::env::var("KURABAN_SHARED").unwrap_or_else(|_| "../../../shared".to_owned());
+    let bytes = std::fs::read(format!("{root}/data/{path}")).ok();
+    if bytes.is_none() {
+        println!("skipped: the shared data is not here");
+    }
+    bytes
+}
+
+fn import(
+    how: fn(&[Source<'_>]) -> Result<TransferList, ImportError>,
+    files: &[&[u8]],
+) -> Result<TransferList, String> {
+    let sources: Vec<_> = files.iter().map(|bytes| Source { name: "file", bytes }).collect();
+    how(&sources).map_err(|error| format!("{error}: {}", error.problem))
+}
+
+fn sum<'a>(transfers: impl Iterator<Item = &'a Transfer>) -> Units {
+    Units::sum(transfers.map(|transfer| transfer.amount)).unwrap()
+}
+
+/// Every list must be one that a trace accepts: in order, and nobody overdrawn.
+fn accepted(list: &TransferList) {
+    let able = |t: &&Transfer| t.kind != Kind::Fee && t.to.is_some() && t.from != t.to;
+    let first = list.transfers.iter().find(able).unwrap();
+    let seed = Seed { tx: first.tx.clone(), index: first.index, case: "case".to_owned() };
+    let lines: Vec<String> = list.transfers.iter().map(Transfer::to_line).collect();
+    let text = list.header.to_line() + "\n" + &lines.join("\n");
+    for method in Rule::ALL {
+        let outcome =
+            kuraban_trace::accounts::trace(text.as_bytes(), &Terms::new(method), std::slice::from_ref(&seed));
+        assert_eq!(outcome.map(|outcome| outcome.seeds.len()).map_err(|error| format!("{error:?}")), Ok(1));
+    }
+}
+
+/// What each account of a list has more or less of XRP at the end.
+fn net(list: &TransferList) -> BTreeMap<String, i128> {
+    let mut net: BTreeMap<String, i128> = BTreeMap::new();
+    for t in list.transfers.iter().filter(|t| t.kind != Kind::Opening) {
+        let amount = i128::from(u64::try_from(t.amount).unwrap());
+        for (account, sign) in [(&t.from, -1), (&t.to, 1)] {
+            if let Some(account) = account {
+                *net.entry(account.clone()).or_default() += sign * amount;
+            }
+        }
+    }
+    net.retain(|_, change| *change != 0);
+    net
+}
+
+mod ethereum {
+    use super::*;
+
+    const BLOCKS: &str = "eth/ethetl_blocks_";
+
+    fn table(range: &str, name: &str) -> Option<Vec<u8>> {
+        shared(&format!("{BLOCKS}{range}__expected_{name}.json"))
+    }
+
+    fn node() -> Option<Vec<Vec<u8>>> {
+        let names = [
+            "eth_getBlockByNumber_0x1ac9f2_true",
+            "eth_getBlockByNumber_0x1ac9f3_true",
+            "eth_getTransactionReceipt_0x2e3dcd051a91d3a694f6b8de2ac4b5fe7acdba55f58bcf8471ff00d4a430074d",
+            "eth_getTransactionReceipt_0x9a5437ec71b74ecf5930b406908ac6999966d38a86d1534b7190ece7599095eb",
+        ];
+        let read = |name| shared(&format!("{BLOCKS}1755634_1755635__web3_response.{name}.json"));
+        names.into_iter().map(read).collect()
+    }
+
+    fn refs(files: &[Vec<u8>]) -> Vec<&[u8]> {
+        files.iter().map(Vec::as_slice).collect()
+    }
+
+    #[test]
+    fn tables_and_a_node_say_the_same_of_the_same_blocks() {
+        let tables = ["blocks", "transactions", "token_transfers"].map(|name| table("1755634_1755635", name));
+        let (Some(node), Some(tables)) = (node(), tables.into_iter().collect::<Option<Vec<_>>>()) else {
+            return;
+        };
+        let from_node = import(evm, &refs(&node)).unwrap();
+        assert_eq!(Ok(&from_node), import(etl, &refs(&tables)).as_ref());
+        let lines: Vec<String> = from_node.transfers.iter().map(Transfer::to_line).collect();
+        // 36,418 and 21,000 gas at 20 gwei to the miner, 5 units of a token, 0.4057… ETH.
+        assert_eq!(lines.len(), 4);
+        assert!(lines[0].contains(r#""amount":"728360000000000","kind":"fee""#), "{}", lines[0]);
+        assert!(lines[1].contains(r#""amount":"5000000000000000000","kind":"token""#), "{}", lines[1]);
+        assert!(lines[2].contains(r#""amount":"420000000000000","kind":"fee""#), "{}", lines[2]);
+        assert!(lines[3].contains(r#""amount":"405738107000000000","kind":"payment""#), "{}", lines[3]);
+        accepted(&from_node);
+    }
+
+    #[test]
+    fn burned_fees_are_gas_times_base_fee_of_the_headers() {
+        let tables = ["blocks", "transactions", "token_transfers", "logs"]
+            .map(|name| table("17173049_17173050", name));
+        let Some(tables) = tables.into_iter().collect::<Option<Vec<_>>>() else { return };
+        let list = import(etl, &refs(&tables)).unwrap();
+        for (height, base_fee, gas_used) in
+            [(17_173_049, 80_869_370_967, 9_755_040), (17_173_050, 77_334_732_501, 15_491_478)]
+        {
+            let burned =
+                list.transfers.iter().filter(|t| t.height == height && t.kind == Kind::Fee && t.to.is_none());
+            assert_eq!(Some(sum(burned)), Units::from(base_fee).times(Units::from(gas_used)));
+        }
+        // Every transfer of a token in the logs that has three topics, and no other.
+        let logs = String::from_utf8(tables[3].clone()).unwrap();
+        let transfer = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
+        let rows = logs.lines().map(|row| serde_json::from_str::<Value>(row).unwrap());
+        let fungible =
+            rows.filter(|row| row["topics"][0] == transfer && row["topics"].as_array().unwrap().len() == 3);
+        let zero = format!("0x{}", "0".repeat(64));
+        let moves = fungible.filter(|row| row["data"] != zero.as_str()).count();
+        let tokens = list.transfers.iter().filter(|t| t.asset != "eth").count();
+        assert_eq!(tokens, moves);
+        // Sixteen withdrawals in each block.
+        let minted = list.transfers.iter().filter(|t| t.kind == Kind::Mint && t.asset == "eth").count();
+        assert_eq!(minted, 32);
+        // The nine transactions that failed pay their fee and nothing else.
+        let transactions = String::from_utf8(tables[1].clone()).unwrap();
+        let rows = transactions.lines().map(|row| serde_json::from_str::<Value>(row).unwrap());
+        let failed: BTreeSet<String> = rows
+            .filter(|row| row["receipt_status"] == 0)
+            .map(|row| row["hash"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(failed.len(), 9);
+        assert!(list.transfers.iter().filter(|t| failed.contains(&t.tx)).all(|t| t.kind == Kind::Fee));
+        accepted(&list);
+    }
+
+    #[test]
+    fn what_is_missing_or_contradicts_is_named() {
+        let Some(node) = node() else { return };
+        let without_receipt = import(evm, &refs(&node[..3]));
+        assert!(without_receipt.unwrap_err().starts_with("block 1755635: the receipt of 0x9a5437ec"));
+        let less_gas = String::from_utf8(node[1].clone()).unwrap().replace("0xe04a", "0xe049");
+        let files = [node[0].as_slice(), less_gas.as_bytes(), &node[2], &node[3]];
+        assert_eq!(
+            import(evm, &files),
+            Err("block 1755635: gas of the transactions and of the block: 57418 against 57417".to_owned())
+        );
+        let gap = String::from_utf8(node[0].clone()).unwrap().replace("0x1ac9f2", "0x1ac9f1");
+        let files = [gap.as_bytes(), &node[1], &node[2], &node[3]];
+        assert_eq!(
+            import(evm, &files),
+            Err("block 1755635: a block before this one is missing; give blocks without gaps".to_owned())
+        );
+        let Some(hashes) = shared(
+            "eth/ethetl_blocks_2112234_2112234__web3_response.eth_getBlockByNumber_0x203aea_false.json",
+        ) else {
+            return;
+        };
+        assert!(
+            import(evm, &[&hashes]).unwrap_err().contains("transaction 0 is missing; give blocks with full")
+        );
+    }
+
+    fn word(n: u64) -> String {
+        format!("0x{n:064x}")
+    }
+
+    fn account(n: u64) -> String {
+        format!("0x{n:040x}")
+    }
+
+    /// A block of one transaction of 7 wei from account 1 to contract 2, which passes 5 on to account 3, where 2 of them
+    /// go on to account 4 by a call that fails; a call that borrows code repeats its caller's value.
+    fn traced(status: &str) -> Value {
+        let call = |path: Value, from, to, value: &str, kind: &str, error: Value| {
+            json!({
+                "action": { "from": account(from), "to": account(to), "value": value, "callType": kind },
+                "blockNumber": 9, "error": error, "result": {}, "traceAddress": path,
+                "transactionHash": word(77), "transactionPosition": 0, "type": "call"
+            })
+        };
+        json!([
+            { "jsonrpc": "2.0", "id": 1, "result": {
+                "number": "0x9", "hash": word(9), "miner": account(99), "gasUsed": "0x5208", "baseFeePerGas": "0x2",
+                "transactions": [{
+                    "hash": word(77), "transactionIndex": "0x0", "from": account(1), "to": account(2),
+                    "value": "0x7", "gas": "0x5208", "gasPrice": "0x5"
+                }],
+                "withdrawals": [{ "address": account(8), "amount": "0x3" }]
+            } },
+            { "jsonrpc": "2.0", "id": 2, "result": [{
+                "transactionHash": word(77), "gasUsed": "0x5208", "effectiveGasPrice": "0x5", "status": status,
+                "contractAddress": null, "blobGasUsed": "0x2", "blobGasPrice": "0x3",
+                "logs": [
+                    { "address": account(50), "topics": [
+                        "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef", word(0), word(3)
+                    ], "data": word(11), "logIndex": "0x1" },
+                    { "address": account(51), "topics": [
+                        "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef", word(1), word(3), word(1234)
+                    ], "data": "0x", "logIndex": "0x2" }
+                ]
+            }] },
+            { "jsonrpc": "2.0", "id": 3, "result": [
+                call(json!([]), 1, 2, "0x7", "call", Value::Null),
+                call(json!([0]), 2, 3, "0x5", "call", Value::Null),
+                call(json!([0, 0]), 3, 4, "0x2", "call", json!("Reverted")),
+                call(json!([0, 0, 0]), 4, 5, "0x1", "call", Value::Null),
+                call(json!([1]), 2, 6, "0x7", "delegatecall", Value::Null),
+                { "action": { "address": account(2), "refundAddress": account(7), "balance": "0x2" },
+                  "blockNumber": 9, "result": null, "traceAddress": [2], "transactionPosition": 0, "type": "suicide" },
+                { "action": { "author": account(99), "rewardType": "block", "value": "0x64" },
+                  "blockNumber": 9, "result": null, "traceAddress": [], "transactionPosition": null, "type": "reward" }
+            ] }
+        ])
+    }
+
+    fn moves(answer: &Value) -> Vec<String> {
+        let list = import(evm, &[answer.to_string().as_bytes()]).unwrap();
+        let end = |account: &Option<String>| {
+            account
+                .as_ref()
+                .map_or("-".to_owned(), |account| account.trim_start_matches(['0', 'x']).to_owned())
+        };
+        let shown = |t: &Transfer| format!("{} {}>{} {}", t.kind.name(), end(&t.from), end(&t.to), t.amount);
+        list.transfers.iter().map(shown).collect()
+    }
+
+    #[test]
+    fn calls_move_value_in_order_of_execution_unless_they_failed() {
+        assert_eq!(
+            moves(&traced("0x1")),
+            [
+                "fee 1>- 42000",  // base fee 2 of 21,000 gas, burned
+                "fee 1>- 6",      // blobs
+                "fee 1>63 63000", // the rest of the price to the proposer
+                "payment 1>2 7",
+                "internal 2>3 5",
+                "internal 2>7 2",
+                "mint ->3 11",
+                "mint ->63 100",
+                "mint ->8 3000000000",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_failed_transaction_pays_its_fee_alone() {
+        let mut answer = traced("0x0");
+        answer[1]["result"][0]["logs"] = json!([]);
+        let moves = moves(&answer);
+        assert_eq!(moves.len(), 5, "{moves:?}");
+        assert!(moves[..3].iter().all(|shown| shown.starts_with("fee ")));
+        assert!(moves[3..].iter().all(|shown| shown.starts_with("mint ")));
+    }
+}
+
+mod ripple {
+    use super::*;
+
+    /// What the metadata says that every account has more or less, read without a thought for kinds of transactions.
+    fn metadata(ledger: &Value) -> BTreeMap<String, i128> {
+        let mut net: BTreeMap<String, i128> = BTreeMap::new();
+        for tx in ledger["transactions"].as_array().unwrap() {
+            for node in tx["metaData"]["AffectedNodes"].as_array().unwrap() {
+                let (how, node) = node.as_object().unwrap().iter().next().unwrap();
+                if node["LedgerEntryType"] != "AccountRoot" {
+                    continue;
+                }
+                let drops = |value: &Value| value.as_str().map(|text| text.parse::<i128>().unwrap());
+                let (fields, before) = match how.as_str() {
+                    "CreatedNode" => (&node["NewFields"], Some(0)),
+                    _ => (&node["FinalFields"], drops(&node["PreviousFields"]["Balance"])),
+                };
+                let Some(before) = before else { continue };
+                let after = drops(&fields["Balance"]).unwrap();
+                *net.entry(fields["Account"].as_str().unwrap().to_owned()).or_default() += after - before;
+            }
+        }
+        net.retain(|_, change| *change != 0);
+        net
+    }
+
+    #[test]
+    fn balances_before_and_after_are_those_of_the_metadata() {
+        for name in ["xrpljs_fixture_rippled_ledgerFull7501326.json", "xrpljs_ledger-full-38129.json"] {
+            let Some(bytes) = shared(&format!("xrp/{name}")) else { return };
+            let list = import(rippled, &[&bytes]).unwrap();
+            let ledger: Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(net(&list), metadata(&ledger), "{name}");
+            let fees = ledger["transactions"].as_array().unwrap().iter();
+            let fees: u64 = fees.map(|tx| tx["Fee"].as_str().unwrap().parse::<u64>().unwrap()).sum();
+            assert_eq!(
+                sum(list.transfers.iter().filter(|t| t.kind == Kind::Fee)),
+                Units::from(fees),
+                "{name}"
+            );
+            accepted(&list);
+        }
+    }
+
+    #[test]
+    fn accounts_end_as_the_state_of_the_ledger_has_them() {
+        let Some(bytes) = shared("xrp/xrpljs_ledger-full-38129.json") else { return };
+        let list = import(rippled, &[&bytes]).unwrap();
+        let ledger: Value = serde_json::from_slice(&bytes).unwrap();
+        let state = ledger["accountState"].as_array().unwrap().iter();
+        let state: BTreeMap<&str, i128> = state
+            .filter(|entry| entry["LedgerEntryType"] == "AccountRoot")
+            .map(|entry| {
+                (entry["Account"].as_str().unwrap(), entry["Balance"].as_str().unwrap().parse().unwrap())
+            })
+            .collect();
+        let mut ends: BTreeMap<String, i128> = net(&list);
+        for t in list.transfers.iter().filter(|t| t.kind == Kind::Opening) {
+            let opening = i128::from(u64::try_from(t.amount).unwrap());
+            *ends.entry(t.to.clone().unwrap()).or_default() += opening;
+        }
+        assert_eq!(ends.len(), 2);
+        for (account, balance) in ends {
+            assert_eq!(state.get(account.as_str()), Some(&balance), "{account}");
+        }
+    }
+
+    #[test]
+    fn a_ledger_cut_anywhere_is_refused() {
+        let Some(bytes) = shared("xrp/xrpljs_ledger-full-38129.json") else { return };
+        let whole = bytes.trim_ascii_end();
+        for end in (0..whole.len()).step_by(997).chain([whole.len() - 1]) {
+            assert!(import(rippled, &[&whole[..end]]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_takes_from_three_makers_names_each() {
+        let Some(bytes) = shared("xrp/xrpljs_fixture_rippled_ledgerFull7501326.json") else { return };
+        let list = import(rippled, &[&bytes]).unwrap();
+        let taker = "r2d2iZiCcJmNL6vhUGFjs8U8BuUq6BnmT";
+        let into =
+            list.transfers.iter().filter(|t| t.to.as_deref() == Some(taker) && t.kind == Kind::Internal);
+        let into: Vec<String> = into.map(|t| t.amount.to_string()).collect();
+        // 1,773,564,765 drops more and a fee of 64.
+        assert_eq!(into, ["5739784", "429555184", "1338269861"]);
+    }
+
+    fn ledger(index: u64, parent: &str, txs: &[Value]) -> Vec<u8> {
+        json!({ "result": { "ledger": {
+            "ledger_index": index.to_string(), "ledger_hash": format!("L{index}"), "parent_hash": parent, "transactions": txs
+        }}}).to_string().into_bytes()
+    }
+
+    /// A payment of 1,000,000 drops that may deliver less.
+    fn partial(before: u64, delivered: u64, stated: Value) -> Value {
+        let changed = |account: &str, before: u64, after: u64| {
+            json!({ "ModifiedNode": {
+                "LedgerEntryType": "AccountRoot", "LedgerIndex": account,
+                "FinalFields": { "Account": account, "Balance": after.to_string() },
+                "PreviousFields": { "Balance": before.to_string() }
+            }})
+        };
+        json!({
+            "hash": format!("P{before}"), "TransactionType": "Payment", "Account": "rA", "Destination": "rB",
+            "Amount": "1000000", "Flags": 131_072, "Fee": "12",
+            "meta": {
+                "TransactionIndex": 0, "TransactionResult": "tesSUCCESS", "delivered_amount": stated,
+                "AffectedNodes": [changed("rA", before, before - delivered - 12), changed("rB", 5, 5 + delivered)]
+            }
+        })
+    }
+
+    #[test]
+    fn a_partial_payment_is_what_it_delivered() {
+        let list = import(rippled, &[&ledger(7, "L6", &[partial(500, 100, json!("100"))])]).unwrap();
+        let paid: Vec<_> = list.transfers.iter().filter(|t| t.kind == Kind::Payment).collect();
+        assert_eq!(sum(paid.into_iter()), Units::from(100));
+        let lie = import(rippled, &[&ledger(7, "L6", &[partial(500, 100, json!("1000000"))])]);
+        let want =
+            "file, ledger 7: delivered_amount and the destination's balance in P500: 1000000 against 100";
+        assert_eq!(lie, Err(want.to_owned()));
+    }
+
+    #[test]
+    fn a_payment_through_an_order_is_its_xrp_not_its_limit() {
+        let Some(bytes) = shared("xrp/xrpljs_fixture_rippled_tx_payment.json") else { return };
+        let mut answer: Value = serde_json::from_slice(&bytes).unwrap();
+        let mut tx = answer["result"].take();
+        tx["meta"]["TransactionIndex"] = json!(0);
+        let list = import(rippled, &[&ledger(348_860, "", &[tx])]).unwrap();
+        let paid = list.transfers.iter().filter(|t| t.kind == Kind::Payment);
+        let paid: Vec<_> = paid.map(|t| (t.to.clone().unwrap(), t.amount.to_string())).collect();
+        // It might have cost 1,112,209 drops and 10 more for the fee; the sender has 1,101,208 less.
+        assert_eq!(paid, [("r9tGqzZgKxVFvzKFdUqXAqTzazWBUia8Qr".to_owned(), "1101198".to_owned())]);
+    }
+
+    #[test]
+    fn escrows_and_channels_hold_what_left_an_account() {
+        let entry = |how: &str, kind: &str, fields: Value| {
+            json!({ how: {
+                "LedgerEntryType": kind, "LedgerIndex": "E1",
+                "NewFields": if how == "CreatedNode" { fields.clone() } else { Value::Null },
+                "FinalFields": if how == "CreatedNode" { Value::Null } else { fields["now"].clone() },
+                "PreviousFields": fields["was"].clone()
+            }})
+        };
+        let root = |before: u64, after: u64| {
+            entry(
+                "ModifiedNode",
+                "AccountRoot",
+                json!({ "now": { "Account": "rA", "Balance": after.to_string() }, "was": { "Balance": before.to_string() } }),
+            )
+        };
+        let tx = |hash: &str, kind: &str, nodes: Value| {
+            json!({
+                "hash": hash, "TransactionType": kind, "Account": "rA", "Fee": "10",
+                "metaData": { "TransactionIndex": 0, "TransactionResult": "tesSUCCESS", "AffectedNodes": nodes }
+            })
+        };
+        let create = tx(
+            "T1",
+            "EscrowCreate",
+            json!([root(1000, 490), entry("CreatedNode", "Escrow", json!({ "Amount": "500" }))]),
+        );
+        let finish = tx(
+            "T2",
+            "EscrowFinish",
+            json!([root(490, 980), entry("DeletedNode", "Escrow", json!({ "now": { "Amount": "500" } }))]),
+        );
+        let list = import(rippled, &[&ledger(7, "", &[create]), &ledger(8, "L7", &[finish])]).unwrap();
+        let moved = list.transfers.iter().filter(|t| t.kind == Kind::Internal);
+        let moved: Vec<_> = moved
+            .map(|t| (t.from.as_deref().unwrap(), t.to.as_deref().unwrap(), t.amount.to_string()))
+            .collect();
+        let (held, back) = (("rA", "escrow:E1", "500".to_owned()), ("escrow:E1", "rA", "500".to_owned()));
+        assert_eq!(moved, [held, back]);
+    }
+
+    #[test]
+    fn gaps_and_balances_that_jump_are_named() {
+        let check = |ledgers: &[Vec<u8>], want: &str| {
+            let files: Vec<&[u8]> = ledgers.iter().map(Vec::as_slice).collect();
+            assert_eq!(import(rippled, &files), Err(want.to_owned()));
+        };
+        let first = ledger(7, "L6", &[partial(500, 100, Value::Null)]);
+        check(
+            &[first.clone(), ledger(9, "L8", &[])],
+            "file, ledger 9: a ledger before this one is missing; give ledgers without gaps",
+        );
+        check(
+            &[first.clone(), ledger(8, "L5", &[])],
+            "file, ledger 8: parent_hash and the ledger before: L5 against L7",
+        );
+        check(
+            &[first, ledger(8, "L7", &[partial(400, 10, Value::Null)])],
+            "file, ledger 8: balance of rA before and as the list left it in P400: 400 against 388",
+        );
+        let mut lost = partial(500, 100, Value::Null);
+        lost["meta"]["AffectedNodes"].as_array_mut().unwrap().pop();
+        check(
+            &[ledger(7, "", &[lost])],
+            "file, ledger 7: what all paid beside the fee and what all got in P500: 100 against 0",
+        );
+        check(
+            &[ledger(7, "", &[json!("ABCD")])],
+            "file, ledger 7: all of a transaction but its hash is missing; give ledgers asked for with transactions and expand",
+        );
+    }
+}
+
+mod nem {
+    use super::*;
+
+    /// NIS makes 9,000,000,000 XEM and 240 for the fees of six accounts that it turns into accounts of several signers
+    /// (`NetworkInfos`, main network). The 8,999,999,999 XEM that NIS states as supply are its definition of `nem:xem`,
+    /// not a sum over this block.
+    #[test]
+    fn the_first_block_makes_9_000_000_240_xem_of_which_240_are_fees() {
+        let Some(bytes) = shared("nem/nemproject_nemesis.bin") else { return };
+        let list = import(nis, &[&bytes]).unwrap();
+        let made: Vec<_> = list.transfers.iter().filter(|t| t.kind == Kind::Mint).collect();
+        assert_eq!(made.len(), 1_347);
+        assert_eq!(sum(made.into_iter()), Units::from(9_000_000_240_000_000));
+        let fees: Vec<_> = list.transfers.iter().filter(|t| t.kind == Kind::Fee).collect();
+        assert_eq!(fees.len(), 6);
+        assert!(fees.iter().all(|t| t.to.as_deref() == Some(ADDRESS)));
+        assert_eq!(sum(fees.into_iter()), Units::from(240_000_000));
+        accepted(&list);
+    }
+
+    #[test]
+    fn json_and_binary_say_the_same() {
+        let (Some(json), Some(binary)) =
+            (shared("nem/nemproject_nemesis-testnet.json"), shared("nem/nemproject_nemesis-testnet.bin"))
+        else {
+            return;
+        };
+        let list = import(nis, &[&json]).unwrap();
+        assert_eq!(Ok(&list), import(nis, &[&binary]).as_ref());
+        assert_eq!(sum(list.transfers.iter()), Units::from(9_000_000_000_000_000));
+    }
+
+    #[test]
+    fn a_binary_block_cut_anywhere_is_refused() {
+        let Some(bytes) = shared("nem/nemproject_nemesis-testnet.bin") else { return };
+        for end in 0..bytes.len() {
+            assert!(import(nis, &[&bytes[..end]]).is_err(), "{end}");
+        }
+        assert!(import(nis, &[&[bytes.as_slice(), &[0]].concat()]).is_err());
+    }
+
+    /// A public key, and its address on the main network.
+    const KEY: &str = "8d07f90fb4bbe7715fa327c926770166a11be2e494a970605f2e12557f66c9b9";
+    const ADDRESS: &str = "NANEMOABLAGR72AZ2RV3V4ZHDCXW25XQ73O7OBT5";
+
+    fn other() -> String {
+        "1".repeat(64)
+    }
+
+    fn block(tx: &Value) -> Vec<u8> {
+        json!({ "data": [{
+            "block": { "height": 100, "version": 1_744_830_465, "signer": KEY, "type": 1 },
+            "txes": [{ "tx": tx, "hash": "h1" }], "hash": "b"
+        }]})
+        .to_string()
+        .into_bytes()
+    }
+
+    fn moves(tx: &Value) -> Vec<String> {
+        let list = import(nis, &[&block(tx)]).unwrap();
+        let end = |account: &Option<String>| {
+            match account.as_deref() {
+                None => "-",
+                Some(ADDRESS) => "nemesis",
+                Some(to) if to.starts_with("NBT3") => "sink",
+                Some(_) => "other",
+            }
+            .to_owned()
+        };
+        let shown = |t: &Transfer| {
+            format!("{} {} {}>{} {}", t.kind.name(), t.asset, end(&t.from), end(&t.to), t.amount)
+        };
+        list.transfers.iter().map(shown).collect()
+    }
+
+    fn tx(kind: u32, signer: &str, version: i32, more: &Value) -> Value {
+        let mut tx = json!({ "type": kind, "version": 1_744_830_464 + version, "signer": signer, "fee": 50_000, "deadline": 9 });
+        tx.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        tx
+    }
+
+    const SINK: &str = "NBT3WHA2YXG2IR4PWKFFMO772JWOITTD2V4PECSB";
+
+    #[test]
+    fn a_transfer_is_followed_by_its_fee() {
+        let plain = tx(0x0101, KEY, 1, &json!({ "recipient": SINK, "amount": 7, "message": {} }));
+        assert_eq!(moves(&plain), ["payment xem nemesis>sink 7", "fee xem nemesis>nemesis 50000"]);
+    }
+
+    #[test]
+    fn mosaics_are_multiplied_by_the_amount() {
+        let mosaic = |namespace: &str, name: &str, quantity: u64| json!({ "mosaicId": { "namespaceId": namespace, "name": name }, "quantity": quantity });
+        let two = json!({
+            "recipient": SINK, "amount": 2_500_000, "mosaics": [mosaic("dim", "coin", 3), mosaic("nem", "xem", 10)]
+        });
+        assert_eq!(
+            moves(&tx(0x0101, KEY, 2, &two)),
+            ["token dim:coin nemesis>sink 7", "payment xem nemesis>sink 25", "fee xem nemesis>nemesis 50000"]
+        );
+    }
+
+    #[test]
+    fn an_account_of_several_signers_pays_for_all_of_them() {
+        let inner = tx(0x0101, &other(), 1, &json!({ "recipient": SINK, "amount": 7 }));
+        let outer =
+            tx(0x1004, KEY, 1, &json!({ "otherTrans": inner, "signatures": [{ "fee": 1 }, { "fee": 2 }] }));
+        assert_eq!(
+            moves(&outer),
+            [
+                "fee xem other>nemesis 1",
+                "fee xem other>nemesis 2",
+                "payment xem other>sink 7",
+                "fee xem other>nemesis 50000",
+                "fee xem other>nemesis 50000",
+            ]
+        );
+    }
+
+    #[test]
+    fn namespaces_and_mosaics_pay_their_sinks() {
+        let rental =
+            tx(0x2001, KEY, 1, &json!({ "rentalFeeSink": SINK, "rentalFee": 100_000_000, "newPart": "a" }));
+        assert_eq!(moves(&rental), ["payment xem nemesis>sink 100000000", "fee xem nemesis>nemesis 50000"]);
+        let properties =
+            json!([{ "name": "divisibility", "value": "2" }, { "name": "initialSupply", "value": "30" }]);
+        let id = json!({ "namespaceId": "a", "name": "b" });
+        let definition = json!({
+            "creationFeeSink": SINK, "creationFee": 10, "mosaicDefinition": { "id": id, "properties": properties }
+        });
+        assert_eq!(
+            moves(&tx(0x4001, KEY, 1, &definition)),
+            ["mint a:b ->nemesis 3000", "payment xem nemesis>sink 10", "fee xem nemesis>nemesis 50000"]
+        );
+        let supply = tx(0x4002, KEY, 1, &json!({ "mosaicId": id, "supplyType": 2, "delta": 3 }));
+        assert_eq!(
+            import(nis, &[&block(&supply)]),
+            Err("block 100: the definition of a:b is missing; give the blocks from its definition on"
+                .to_owned())
+        );
+    }
+}

@@ -1,0 +1,274 @@
+//! What is wrong is said, and nothing is half written.
+
+use std::path::Path;
+
+use kuraban_chain::btc::{Block, Network, OutPoint, Script, TxOut};
+use kuraban_trace::{
+    graph::Graph as _,
+    index::{
+        Index, Prepared, Start, Writer,
+        build::{self, Begin, COMMIT_BYTES, Pace},
+        source::Source,
+    },
+};
+use tempfile::tempdir;
+
+use crate::index_chain::{
+    SMALL, block_after, chain, coinbase, compare, files, index_of, prepared, spend, write_records,
+};
+
+const NETWORK: Network = Network::BtcRegtest;
+
+/// The whole text of an error.
+fn text(error: &dyn core::error::Error) -> String {
+    let causes = core::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[test]
+fn every_changed_byte_of_every_file_is_seen() {
+    let blocks = chain(SMALL, 21, 112);
+    let folder = tempdir().unwrap();
+    drop(index_of(folder.path(), NETWORK, &blocks));
+    let whole = files(folder.path());
+    assert_eq!(whole.len(), 18, "{:?}", whole.keys());
+    for (name, bytes) in &whole {
+        let path = folder.path().join(name);
+        // Beyond the header, the first item, one in the middle and the last; eight bytes follow it.
+        let items = bytes.len().saturating_sub(8);
+        let places = [0, 9, 13, 30, 45, 60, 64, items / 2, items - items.min(1)];
+        for at in places.into_iter().filter(|at| *at < items) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x10;
+            // Empty slots of a table are zero and one that is not is seen too.
+            std::fs::write(&path, &changed).unwrap();
+            let error = text(&Index::open(folder.path()).map(drop).unwrap_err());
+            assert!(error.contains(&*name.to_string_lossy()), "{name:?} at {at}: {error}");
+        }
+        for length in [0, 30, 64, items] {
+            if length < bytes.len() && !bytes.is_empty() {
+                std::fs::write(&path, &bytes[..length]).unwrap();
+                let error = text(&Index::open(folder.path()).map(drop).unwrap_err());
+                assert!(error.contains(&*name.to_string_lossy()), "{name:?} cut to {length}: {error}");
+            }
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+    compare(&Index::open(folder.path()).unwrap(), &blocks);
+}
+
+#[test]
+fn an_index_in_use_is_left_alone() {
+    let folder = tempdir().unwrap();
+    let reader = index_of(folder.path(), NETWORK, &chain(SMALL, 1, 2));
+    let other = Index::open(folder.path()).unwrap();
+    assert_eq!(reader.tip(), other.tip());
+    let error = text(&Writer::open(folder.path()).unwrap_err());
+    assert!(error.ends_with("index is being used by another process; wait for its end"), "{error}");
+    drop((reader, other));
+    let writer = Writer::open(folder.path()).unwrap();
+    let error = text(&Index::open(folder.path()).map(drop).unwrap_err());
+    assert!(error.ends_with("index is being written by another process; wait for its end"), "{error}");
+    drop(writer);
+}
+
+#[test]
+fn other_indexes_and_other_folders_are_refused() {
+    let folder = tempdir().unwrap();
+    let error = text(&Index::open(folder.path()).map(drop).unwrap_err());
+    assert!(error.ends_with("holds no index"), "{error}");
+    std::fs::write(folder.path().join("letter.txt"), "dear").unwrap();
+    let error = text(&Writer::create(folder.path(), NETWORK, Start::GENESIS).unwrap_err());
+    assert!(error.contains("holds \"letter.txt\", which is no part of an index"), "{error}");
+    assert_eq!(files(folder.path()).len(), 1, "nothing is written beside it");
+    std::fs::remove_file(folder.path().join("letter.txt")).unwrap();
+    drop(index_of(folder.path(), NETWORK, &chain(SMALL, 1, 2)));
+    let error = text(&Writer::create(folder.path(), Network::LtcRegtest, Start::GENESIS).unwrap_err());
+    assert!(error.ends_with("index of bitcoin-regtest, expected litecoin-regtest"), "{error}");
+}
+
+/// Tries to index what a file holds; nothing may be written.
+fn refused(network: Network, name: &str, bytes: &[u8]) -> String {
+    let folder = tempdir().unwrap();
+    let file = folder.path().join(name);
+    std::fs::write(&file, bytes).unwrap();
+    let out = folder.path().join("index");
+    let error = match Source::scan(network, &[file], |_, _| {}) {
+        Err(error) => text(&error),
+        Ok(source) => text(
+            &build::build(
+                &out,
+                &source,
+                Begin::Genesis,
+                Pace { commit_bytes: COMMIT_BYTES, progress: &mut |_| {} },
+            )
+            .map(drop)
+            .unwrap_err(),
+        ),
+    };
+    assert!(!out.exists(), "{error}: something was written");
+    error.replace(&*folder.path().to_string_lossy(), "")
+}
+
+fn records(network: Network, blocks: &[Block]) -> Vec<u8> {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("x");
+    write_records(&path, network, &blocks.iter().map(Block::encode).collect::<Vec<_>>(), 0, [0; 8]);
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn files_that_are_wrong_are_refused_before_anything_is_written() {
+    let blocks = chain(SMALL, 22, 20);
+    let good = records(NETWORK, &blocks);
+    let check = |name: &str, bytes: &[u8], want: &str| {
+        let found = refused(NETWORK, name, bytes);
+        assert!(found.starts_with(want), "{found:?}, want {want:?}");
+    };
+    check(
+        "blk00000.dat",
+        &records(Network::LtcMain, &blocks),
+        "/blk00000.dat at 0: begins with fbc0b6db of litecoin-main, expected fabfb5da of bitcoin-regtest",
+    );
+    let last = blocks[19].encode().len();
+    let start = good.len() - last;
+    check(
+        "blk00000.dat",
+        &good[..good.len() - 1],
+        &format!("/blk00000.dat at {}: block of {last} bytes, only {} are left", start - 8, last - 1),
+    );
+    let mut more = good.clone();
+    more.extend_from_slice(&[0, 0, 7]);
+    check(
+        "blk00000.dat",
+        &more,
+        &format!("/blk00000.dat at {}: block of 8 bytes, only 3 are left", good.len()),
+    );
+    let mut garbled = good.clone();
+    garbled[start - 8] ^= 1;
+    check(
+        "blk00000.dat",
+        &garbled,
+        &format!("/blk00000.dat at {}: begins with fbbfb5da, expected", start - 8),
+    );
+    let mut long = good.clone();
+    long[start - 1] = 0xff;
+    check("blk00000.dat", &long, &format!("/blk00000.dat at {}: block of 4278", start - 8));
+}
+
+#[test]
+fn missing_blocks_and_what_is_no_block_are_named() {
+    let blocks = chain(SMALL, 22, 20);
+    let check = |name: &str, bytes: &[u8], want: &str| {
+        let found = refused(NETWORK, name, bytes);
+        assert!(found.starts_with(want), "{found:?}, want {want:?}");
+    };
+    let without = |at: usize| {
+        let mut blocks = blocks.clone();
+        blocks.remove(at);
+        records(NETWORK, &blocks)
+    };
+    check("blk00000.dat", &without(0), "the first block of bitcoin-regtest, 0f9188f13cb7b2c7");
+    let missing = format!(
+        "block {} is missing: block {} follows it, and 14 blocks cannot",
+        blocks[5].hash(),
+        blocks[6].hash()
+    );
+    check("blk00000.dat", &without(5), &missing);
+    check(
+        "blocks.raw",
+        &blocks[0].encode()[..200],
+        "/blocks.raw at 0: holds no block: block cannot be decoded: ",
+    );
+    check(
+        "letter.txt",
+        b"dear somebody, here are no blocks but many words",
+        "/letter.txt at 0: holds no block",
+    );
+    check("empty.raw", b"", "/empty.raw at 0: block of 80 bytes, only 0 are left");
+    let litecoins =
+        chain(kuraban_sim::economy::Shape { regtest: kuraban_sim::chain::Regtest::Ltc, ..SMALL }, 1, 2);
+    let found = refused(NETWORK, "blk00000.dat", &records(NETWORK, &litecoins));
+    assert!(found.contains("is not among the 2 blocks, but that of litecoin-regtest is;"), "{found}");
+}
+
+#[test]
+fn blocks_that_are_not_whole_are_not_prepared() {
+    let blocks = chain(SMALL, 23, 104);
+    let good = blocks[103].encode();
+    assert!(blocks[103].txs.len() > 2);
+    let check = |bytes: Vec<u8>, want: &str| {
+        let error = text(&Prepared::read(NETWORK, bytes).map(drop).unwrap_err());
+        assert!(error.contains(want), "{error:?}, want {want:?}");
+    };
+    for at in (0..good.len()).step_by(97) {
+        check(good[..at].to_vec(), "");
+    }
+    check([&good[..], &[0]].concat(), "1 bytes follow the end of block");
+    let mut other = blocks[103].clone();
+    other.txs[1].lock_time ^= 1;
+    check(other.encode(), "transactions have the Merkle root");
+    let mut other = blocks[103].clone();
+    other.header.nonce += 1;
+    while kuraban_chain::btc::pow::judge(NETWORK, &other.header).is_ok() {
+        other.header.nonce += 1;
+    }
+    check(other.encode(), "has no proof of work: header hash is above the target");
+    let last = &blocks[103];
+    let no_coinbase = block_after(NETWORK, last.header.prev, 1, last.txs[1..].to_vec());
+    check(no_coinbase.encode(), "does not begin with a coinbase");
+    // Of an odd number of transactions the last can stand twice without another root (CVE-2012-2459).
+    let mut txs = last.txs[..3].to_vec();
+    txs.push(txs[2].clone());
+    check(block_after(NETWORK, last.header.prev, 1, txs).encode(), "transactions repeat");
+}
+
+#[test]
+fn a_block_that_does_not_fit_leaves_the_index_as_it_was() {
+    let blocks = chain(SMALL, 24, 106);
+    let folder = tempdir().unwrap();
+    drop(index_of(folder.path(), NETWORK, &blocks));
+    let before = files(folder.path());
+    let tip = blocks[105].clone();
+    let coin = tip.txs[1].outpoints().find(|(_, output)| !output.script.is_unspendable()).unwrap();
+    let (coin, worth) = (coin.0, coin.1.value_sat);
+    let pay = |value_sat| vec![TxOut { value_sat, script: Script::p2pkh(&[9; 20]) }];
+    let next = |txs| block_after(NETWORK, tip.hash(), tip.header.time_s + 600, txs);
+    let spent = blocks[105].txs[2].inputs[0].prev;
+    let nowhere = OutPoint { txid: kuraban_base::Txid::from_bytes([9; 32]), vout: 0 };
+    let good = spend(&[coin], pay(worth));
+    let check = |block: &Block, want: &str| {
+        let mut writer = Writer::open(folder.path()).unwrap();
+        let error = text(&writer.append(&prepared(NETWORK, block)).unwrap_err());
+        assert!(error.contains(want), "{error:?}, want {want:?}");
+        compare(writer.index(), &blocks);
+        writer.close().unwrap();
+        assert_eq!(files(folder.path()), before, "{want}");
+    };
+    let coinbase = || coinbase(5, 0);
+    check(&next(vec![coinbase(), good.clone(), spend(&[coin], pay(1))]), "which was spent before");
+    check(&next(vec![coinbase(), good.clone(), spend(&[spent], pay(1))]), "which was spent before");
+    check(&next(vec![coinbase(), good.clone(), spend(&[nowhere], pay(1))]), "which does not exist");
+    let beyond = OutPoint { vout: 9_999, ..coin };
+    check(&next(vec![coinbase(), spend(&[beyond], pay(1))]), "which does not exist");
+    let later = good.outpoints().next().unwrap().0;
+    check(&next(vec![coinbase(), spend(&[later], pay(1)), good.clone()]), "which does not exist");
+    check(
+        &next(vec![coinbase(), spend(&[coin], pay(worth + 1))]),
+        &format!("pays {} and spends {worth}", worth + 1),
+    );
+    check(&blocks[100], &format!("the last block of the index is {}", tip.hash()));
+    let mut writer = Writer::open(folder.path()).unwrap();
+    writer.append(&prepared(NETWORK, &next(vec![coinbase(), good]))).unwrap();
+}
+
+#[test]
+fn a_whole_index_begins_with_its_chains_first_block() {
+    let blocks = chain(SMALL, 25, 2);
+    let folder = tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), NETWORK, Start::GENESIS).unwrap();
+    let error = text(&writer.append(&prepared(NETWORK, &blocks[1])).unwrap_err());
+    assert!(error.contains("is not the first block of bitcoin-regtest, which is 0f9188f1"), "{error}");
+    writer.append(&prepared(NETWORK, &blocks[0])).unwrap();
+    assert!(Path::new(folder.path()).join("head").exists());
+}
