@@ -136,13 +136,13 @@ fn listed(index: &Index, clusters: &Clusters, of: Option<AddressNum>) -> Report 
         let addresses: Vec<String> = clusters.members(address).map(|other| shown(index, other)).collect();
         One { address: shown(index, address), size: addresses.len(), addresses }
     });
-    let largest = clusters.largest(LISTED).into_iter();
-    let largest = largest.map(|(address, size)| Large { address: shown(index, address), size }).collect();
+    let large = |(address, size)| Large { address: shown(index, address), size };
+    let largest = of.is_none().then(|| clusters.largest(LISTED).into_iter().map(large).collect());
     let all = All {
         clusters: clusters.count(),
         addresses: clusters.addresses(),
         change_refused: clusters.refused(),
-        largest: of.is_none().then_some(largest),
+        largest,
         of,
     };
     let text = all.to_text();

@@ -2,7 +2,7 @@
 //!
 //! Heuristics with known errors, so none is on unless it is asked for. All that are chosen must hold for exactly one output.
 
-use super::{Rules, co_spent, forest::Forest, looks_like_coinjoin};
+use super::{Rules, forest::Forest, looks_like_coinjoin};
 use crate::graph::{AddressNum, Graph, OutputNum, TxNum};
 
 /// Outputs that a transaction with change may have; payments to many are left alone (GraphSense takes 2 to 10).
@@ -96,10 +96,7 @@ fn change<G: Graph>(
         return None;
     }
     let value_min = graph.inputs(tx).map(|output| graph.value(output)).min()?;
-    let owners: Vec<AddressNum> = match co_spent(graph, tx) {
-        Some(owners) => owners.collect(),
-        None => graph.inputs(tx).filter_map(|output| graph.address(output)).collect(),
-    };
+    let owners: Vec<AddressNum> = graph.inputs(tx).filter_map(|output| graph.address(output)).collect();
     let owner = *owners.first()?;
     let spending = Spending { owners, value_min, fresh_from };
     let mut found = outputs.map(OutputNum::new).filter_map(|output| {

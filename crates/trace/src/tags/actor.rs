@@ -2,11 +2,11 @@
 //!
 //! Decides which actors can be used and why others cannot. Does not judge who they are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::{
     address::shown,
-    pack::{Fields, PackError, Reading, Reject, included, map, words, wrong},
+    pack::{Fields, Header, PackError, Reading, Reject, included, map, words},
     taxonomy,
     yaml::{self, Node, Value},
 };
@@ -68,36 +68,10 @@ impl ActorPack {
         let root = yaml::read(text)?;
         let top = map(&root, "pack")?;
         let outside = included(top, include)?;
-        let mut header = HashMap::new();
-        for (key, node) in outside.iter().chain(top) {
-            if !OF_HEADER.contains(&key.as_str()) && !OF_ACTOR.contains(&key.as_str()) {
-                return Err(wrong(node, key, "is no field of an actor pack"));
-            }
-            if key != "header" && header.insert(key.as_str(), node).is_some() {
-                return Err(wrong(node, key, "stands in the pack and in its header, want it once"));
-            }
-        }
-        let required = |field: &str| match header.get(field) {
-            Some(node) => words(node).map_err(|problem| wrong(node, field, problem)),
-            None => Err(wrong(&root, field, "is missing")),
-        };
-        let (title, creator) = (required("title")?, required("creator")?);
-        let actors = header.get("actors").ok_or_else(|| wrong(&root, "actors", "is missing"))?;
-        let Value::List(items) = &actors.value else {
-            return Err(wrong(actors, "actors", format!("is {}, want a list", actors.value.kind())));
-        };
-        if items.is_empty() || items.len() > ACTORS_MAX {
-            return Err(wrong(
-                actors,
-                "actors",
-                format!("has {} actors, want 1 to {ACTORS_MAX}", items.len()),
-            ));
-        }
-        let inherited: Fields<'_> = header
-            .iter()
-            .filter(|(key, _)| OF_ACTOR.contains(key))
-            .map(|(key, node)| (*key, *node))
-            .collect();
+        let header = Header::of(&root, outside.iter().chain(top), "an actor pack", (&OF_HEADER, &OF_ACTOR))?;
+        let (title, creator) = (header.required("title")?, header.required("creator")?);
+        let (_, items) = header.items("actors", ACTORS_MAX)?;
+        let inherited = header.inherited(&OF_ACTOR);
         let mut pack = Self { title, creator, actors: Vec::new(), rejects: Vec::new() };
         let mut seen = HashSet::new();
         for item in items {

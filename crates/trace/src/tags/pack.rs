@@ -104,6 +104,64 @@ pub enum PackError {
 
 pub(super) type Fields<'a> = HashMap<&'a str, &'a Node>;
 
+/// The header of a pack of any kind, with the list of what it is a pack of.
+pub(super) struct Header<'a> {
+    root: &'a Node,
+    fields: Fields<'a>,
+}
+
+impl<'a> Header<'a> {
+    /// The fields of `what`, each known by one of two lists and there once.
+    pub(super) fn of(
+        root: &'a Node,
+        pairs: impl Iterator<Item = &'a (String, Node)>,
+        what: &str,
+        (of_header, of_item): (&[&str], &[&str]),
+    ) -> Result<Self, PackError> {
+        let mut fields = Fields::new();
+        for (key, node) in pairs {
+            if !of_header.contains(&key.as_str()) && !of_item.contains(&key.as_str()) {
+                return Err(wrong(node, key, format!("is no field of {what}")));
+            }
+            if key != "header" && fields.insert(key.as_str(), node).is_some() {
+                return Err(wrong(node, key, "stands in the pack and in its header, want it once"));
+            }
+        }
+        Ok(Self { root, fields })
+    }
+
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.fields.contains_key(field)
+    }
+
+    fn node(&self, field: &str) -> Result<&'a Node, PackError> {
+        self.fields.get(field).copied().ok_or_else(|| wrong(self.root, field, "is missing"))
+    }
+
+    /// A text that must be there.
+    pub(super) fn required(&self, field: &str) -> Result<String, PackError> {
+        let node = self.node(field)?;
+        words(node).map_err(|problem| wrong(node, field, problem))
+    }
+
+    /// What it is a pack of: the list and its items, at least one.
+    pub(super) fn items(&self, field: &str, max: usize) -> Result<(&'a Node, &'a [Node]), PackError> {
+        let node = self.node(field)?;
+        let Value::List(items) = &node.value else {
+            return Err(wrong(node, field, format!("is {}, want a list", node.value.kind())));
+        };
+        if items.is_empty() || items.len() > max {
+            return Err(wrong(node, field, format!("has {} {field}, want 1 to {max}", items.len())));
+        }
+        Ok((node, items))
+    }
+
+    /// What every item takes over that does not say otherwise.
+    pub(super) fn inherited(&self, of_item: &[&str]) -> Fields<'a> {
+        self.fields.iter().filter(|(key, _)| of_item.contains(key)).map(|(key, node)| (*key, *node)).collect()
+    }
+}
+
 impl Pack {
     /// Reads a pack. `include` gives the text of a file that the header includes.
     ///
@@ -116,33 +174,13 @@ impl Pack {
         let root = yaml::read(text)?;
         let top = map(&root, "pack")?;
         let included = included(top, include)?;
-        let mut header = HashMap::new();
-        for (key, node) in included.iter().chain(top) {
-            if !OF_HEADER.contains(&key.as_str()) && !OF_TAG.contains(&key.as_str()) {
-                return Err(wrong(node, key, "is no field of a pack"));
-            }
-            if key != "header" && header.insert(key.as_str(), node).is_some() {
-                return Err(wrong(node, key, "stands in the pack and in its header, want it once"));
-            }
-        }
-        let required = |field: &str| match header.get(field) {
-            Some(node) => words(node).map_err(|problem| wrong(node, field, problem)),
-            None => Err(wrong(&root, field, "is missing")),
+        let header = Header::of(&root, included.iter().chain(top), "a pack", (&OF_HEADER, &OF_TAG))?;
+        let (title, creator) = (header.required("title")?, header.required("creator")?);
+        let description = match header.has("description") {
+            true => Some(header.required("description")?),
+            false => None,
         };
-        let (title, creator) = (required("title")?, required("creator")?);
-        let description = match header.get("description") {
-            Some(_) => Some(required("description")?),
-            None => None,
-        };
-        let tags = header.get("tags").ok_or_else(|| wrong(&root, "tags", "is missing"))?;
-        let Value::List(items) = &tags.value else {
-            return Err(wrong(tags, "tags", format!("is {}, want a list", tags.value.kind())));
-        };
-        if items.is_empty() || items.len() > TAGS_MAX {
-            return Err(wrong(tags, "tags", format!("has {} tags, want 1 to {TAGS_MAX}", items.len())));
-        }
-        let inherited: Fields<'_> =
-            header.iter().filter(|(key, _)| OF_TAG.contains(key)).map(|(key, node)| (*key, *node)).collect();
+        let (tags, items) = header.items("tags", TAGS_MAX)?;
         let mut pack = Self {
             title,
             creator,
@@ -151,10 +189,10 @@ impl Pack {
             rejects: Vec::new(),
             notes: Notes::default(),
         };
-        if header.contains_key("is_public") {
+        if header.has("is_public") {
             pack.notes.add(tags.line, "is_public is deprecated: whoever imports decides");
         }
-        pack.gather(items, &inherited);
+        pack.gather(items, &header.inherited(&OF_TAG));
         Ok(pack)
     }
 
@@ -181,7 +219,7 @@ impl Pack {
     }
 }
 
-pub(super) fn wrong(node: &Node, field: &str, problem: impl Into<String>) -> PackError {
+fn wrong(node: &Node, field: &str, problem: impl Into<String>) -> PackError {
     PackError::Header { line: node.line, field: field.to_owned(), problem: problem.into() }
 }
 
