@@ -195,7 +195,9 @@ fn targets(folder: &Path) -> Result<Vec<String>> {
 fn mutants(workspace: &Workspace, part: Option<&str>) -> Result<Finding> {
     ensure_cargo_mutants()?;
     let mut command = cargo();
-    command.args(["mutants", "--jobs", "2", "--no-shuffle", "--output"]).arg(&workspace.target);
+    command
+        .args(["mutants", "--jobs", "2", "--no-shuffle", "--profile", "mutants", "--output"])
+        .arg(&workspace.target);
     match ensure_nextest() {
         Runner::Nextest => command.args(["--test-tool", "nextest"]),
         Runner::CargoTest => &mut command,

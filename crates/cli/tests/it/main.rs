@@ -18,6 +18,7 @@ mod index;
 mod index_node;
 mod judge;
 mod log;
+mod order;
 mod real_peer;
 mod run;
 mod server;
