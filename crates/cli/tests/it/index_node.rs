@@ -7,7 +7,7 @@ use std::{
 
 use kuraban_base::{Height, hex};
 use kuraban_chain::btc::{OutPoint, Script, TxOut};
-use kuraban_guardd::node::rpc::Sent;
+use kuraban_node::rpc::Sent;
 use kuraban_trace::{
     graph::{Fate, Graph as _, OutputNum, TxNum},
     index::Index,

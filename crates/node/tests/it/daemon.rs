@@ -10,7 +10,7 @@ use std::{
 };
 
 use kuraban_chain::btc::Network;
-use kuraban_guardd::node::rpc::{Auth, Rpc, RpcError};
+use kuraban_node::rpc::{Auth, Rpc, RpcError};
 use tempfile::TempDir;
 
 use crate::conformance::Node;
