@@ -125,7 +125,7 @@ impl Check {
     fn run(self, workspace: &Workspace, args: &Args) -> Result<Finding> {
         match self {
             Self::Seeds => tests(workspace, &["kuraban-sim"], Build::Optimised),
-            Self::Nodes => tests(workspace, &["kuraban-node", "kuraban-guardd"], Build::Plain),
+            Self::Nodes => tests(workspace, &["kuraban-node", "kuraban-guardd", "kuraban-cli"], Build::Plain),
             Self::Fuzz => fuzz(workspace, args.fuzz_minutes),
             Self::Mutants => mutants(workspace, args.mutants_part.as_deref()),
             Self::Demo => own(workspace, &["demo", "--node", "bitcoind", "--json"]),

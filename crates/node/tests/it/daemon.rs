@@ -100,8 +100,13 @@ impl Daemon {
         Self { kind, child, folder, p2p, rpc }
     }
 
+    /// Where it writes its user and password.
+    pub(crate) fn cookie(&self) -> PathBuf {
+        self.folder.path().join("regtest").join(".cookie")
+    }
+
     pub(crate) fn node(&self) -> Node {
-        let auth = Auth { file: self.folder.path().join("regtest").join(".cookie") };
+        let auth = Auth { file: self.cookie() };
         let address = format!("127.0.0.1:{}", self.rpc);
         let network = self.kind.network();
         let rpc = Rpc::new(network, &address, auth, Duration::from_secs(30));
