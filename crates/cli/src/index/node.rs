@@ -65,7 +65,7 @@ enum NodeError {
     #[error("block {hash} is not there: it keeps the latest blocks only, or is not yet up to date")]
     NotThere { hash: BlockHash },
     #[error("block {hash}")]
-    Block { hash: BlockHash, source: BlockError },
+    Block { hash: BlockHash, source: Box<BlockError> },
 }
 
 /// A node with the headers that it has and the index has not.
@@ -131,7 +131,11 @@ fn over_p2p(network: Network, node: &str, index: Option<&Index>) -> Result<(Vec<
                 FetchError::Silent { .. } | FetchError::NotThere { .. } => {
                     NodeError::Genesis { network, genesis }
                 }
-                error => error.into(),
+                error @ (FetchError::Thread(_)
+                | FetchError::NoConnection(_)
+                | FetchError::Lost { .. }
+                | FetchError::Unlinked { .. }
+                | FetchError::Endless) => error.into(),
             })?;
             let first = first.header;
             let rest = fetch.headers(&[genesis])?;
@@ -209,7 +213,7 @@ impl Blocks for NodeBlocks {
         let read = || {
             let (hash, bytes) = self.bytes(place)?;
             let block = Prepared::read(self.network, bytes);
-            let block = block.map_err(|source| NodeError::Block { hash, source })?;
+            let block = block.map_err(|source| NodeError::Block { hash, source: Box::new(source) })?;
             if block.hash() == hash { Ok(block) } else { Err(NodeError::Other { hash }) }
         };
         read().map_err(|error| SourceError::Node { node: self.name.clone(), source: Box::new(error) })
