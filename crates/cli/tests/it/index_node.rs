@@ -107,25 +107,9 @@ fn compare(node: &Node, port: u16, index: &Index) {
     assert_eq!(theirs(port, index), ours);
 }
 
-fn unspent_outputs_agree(kind: Kind) {
-    let folder = tempdir().unwrap();
-    let [port, _, _] = free_ports();
-    let node_folder = folder.path().join("node");
-    std::fs::create_dir(&node_folder).unwrap();
-    let blocks = node_folder.join("regtest").join("blocks");
-    let more = [
-        format!("-blocksdir={}", node_folder.display()),
-        format!("-rpcbind=127.0.0.1:{port}"),
-        format!("-rpcauth={AUTH}"),
-    ];
-    let Some(daemon) = Daemon::start(kind, &more) else {
-        println!("skipped: {} is not installed", kind.name());
-        return;
-    };
-    let node = daemon.node();
-    let vault = Vault::new(node.network);
-    let mut coin = vault.funded(&node);
-    // Payments that spend each other, some in one block, to scripts of every kind and to nobody.
+/// Payments that spend each other, some in one block, to scripts of every kind and to nobody.
+fn payments(node: &Node, vault: &Vault) {
+    let mut coin = vault.funded(node);
     for round in 0..6_u8 {
         for step in 0..4_u8 {
             let value_sat = coin.1.value_sat - 200_000;
@@ -147,6 +131,26 @@ fn unspent_outputs_agree(kind: Kind) {
         }
         node.mine(1, &vault.script(u32::from(round)));
     }
+}
+
+fn unspent_outputs_agree(kind: Kind) {
+    let folder = tempdir().unwrap();
+    let [port, _, _] = free_ports();
+    let node_folder = folder.path().join("node");
+    std::fs::create_dir(&node_folder).unwrap();
+    let blocks = node_folder.join("regtest").join("blocks");
+    let more = [
+        format!("-blocksdir={}", node_folder.display()),
+        format!("-rpcbind=127.0.0.1:{port}"),
+        format!("-rpcauth={AUTH}"),
+    ];
+    let Some(daemon) = Daemon::start(kind, &more) else {
+        println!("skipped: {} is not installed", kind.name());
+        return;
+    };
+    let node = daemon.node();
+    let vault = Vault::new(node.network);
+    payments(&node, &vault);
     let out = folder.path().join("index");
     let (first, _) = index(&blocks, &out, kind);
     assert_eq!(first.counts().inputs, 24, "{:?}", first.counts());
