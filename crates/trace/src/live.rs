@@ -216,7 +216,8 @@ impl Live {
         }
         for trace in traces {
             let terms = &trace.terms;
-            let same = terms.follow_fees == rules.follow_fees && u128::from(terms.dust_sat) == rules.dust_units;
+            let same =
+                terms.follow_fees == rules.follow_fees && u128::from(terms.dust_sat) == rules.dust_units;
             if trace.cases.len() != 1 || !same || terms.until.is_some_and(|until| until != self.tip.height) {
                 return Err(problem("want this case alone, by its rules, to the last block"));
             }
@@ -338,8 +339,13 @@ impl Live {
         let worked = worked?;
         let stirred =
             Stirred { touched: worked.touched.len(), made: worked.made.len(), spent: worked.gone.len() };
-        let mut undo =
-            Undo { before: self.tip, spent: Vec::new(), made: Vec::new(), totals: Vec::new(), touched: worked.touched };
+        let mut undo = Undo {
+            before: self.tip,
+            spent: Vec::new(),
+            made: Vec::new(),
+            totals: Vec::new(),
+            touched: worked.touched,
+        };
         for output in worked.gone {
             if let Some(held) = self.held.remove(&output) {
                 self.mark(output, &held, Reason::Spent);
@@ -402,7 +408,7 @@ impl Live {
                 self.mark(*output, &held, Reason::Reorganised);
             }
         }
-        self.pool.stir(undo.made.iter().chain(undo.spent.iter().map(|(output, _)| output)));
+        self.pool.stir(&undo.made);
         for (output, mut held) in undo.spent {
             held.of.retain(|of| self.open_case(of.case).is_some());
             if !held.of.is_empty() {
@@ -419,7 +425,8 @@ impl Live {
         self.tip = undo.before;
         for waiting in undo.touched {
             let known = self.pool.txs.contains_key(&waiting.txid);
-            if !known && self.pool.spenders(&waiting.inputs).is_empty() && self.pool.txs.len() < POOL_TXS_MAX {
+            if !known && self.pool.spenders(&waiting.inputs).is_empty() && self.pool.txs.len() < POOL_TXS_MAX
+            {
                 self.pool.put(waiting);
             }
         }
@@ -439,7 +446,6 @@ impl Live {
             self.forget(&txid);
         }
         self.pool.put(Waiting::of(node));
-        self.pool.stir(Waiting::of(node).outpoints().collect::<Vec<_>>().iter());
         Pooled::New
     }
 

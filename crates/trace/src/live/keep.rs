@@ -111,7 +111,11 @@ impl Out {
         self.u32(u32::try_from(length).unwrap_or(u32::MAX));
     }
 
-    fn list<T>(&mut self, items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>, put: fn(&mut Self, T)) {
+    fn list<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+        put: fn(&mut Self, T),
+    ) {
         let items = items.into_iter();
         self.length(items.len());
         items.for_each(|item| put(self, item));
@@ -172,7 +176,8 @@ impl Out {
 
     fn undo(&mut self, undo: &Undo) {
         self.tip(undo.before);
-        let (mut spent, mut made) = (undo.spent.iter().collect::<Vec<_>>(), undo.made.iter().collect::<Vec<_>>());
+        let (mut spent, mut made) =
+            (undo.spent.iter().collect::<Vec<_>>(), undo.made.iter().collect::<Vec<_>>());
         spent.sort_unstable_by_key(|(at, _)| *at);
         made.sort_unstable();
         self.list(spent, |out, (at, held)| out.held(at, held));

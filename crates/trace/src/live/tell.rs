@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     feed::{
-        AppendError, Block, Body, Chain, Entry, Feed, Growth, NAMED_MAX, Reach, Reason, Since, Standing, Subject,
-        Tag, Taint,
+        AppendError, Block, Body, Chain, Entry, Feed, Growth, NAMED_MAX, Reach, Reason, Since, Standing,
+        Subject, Tag, Taint,
     },
     tags::Confidence,
     taint::Method,
@@ -101,10 +101,8 @@ impl Live {
         }
         let mut entries = self.cases_to_open(feed.standing());
         let first = feed.size().saturating_add(count(entries.len()));
-        let numbers: Vec<(Key, u64, Option<Instant>)> = (first..)
-            .zip(&telling.tags)
-            .map(|(number, (key, tag))| (*key, number, renewal(tag)))
-            .collect();
+        let numbers: Vec<(Key, u64, Option<Instant>)> =
+            (first..).zip(&telling.tags).map(|(number, (key, tag))| (*key, number, renewal(tag))).collect();
         entries.extend(telling.tags.into_iter().map(|(_, tag)| Body::Tag(tag)));
         for (block, mut tags) in telling.confirmed.into_values() {
             tags.sort_unstable();

@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kuraban_base::{Height, Instant, Txid};
 use kuraban_chain::btc::{BlockHash, Network, OutPoint, Script, TxOut};
+use kuraban_proof::Resource;
 use kuraban_trace::{
-    feed::{Chain, Feed, Opened, Reach, Rules, Seed, Since, Subject, Taint, Words, shown_txid},
+    feed::{
+        Body, Chain, Entry, Feed, Growth, Opened, Reach, Rules, Seed, Since, Subject, Taint, Words,
+        shown_txid,
+    },
     graph::{Graph, Memory, Node, Tip},
-    live::{Connected, Live, Output, Pooled, Source, StepError, Stops, TooDeep},
+    live::{Connected, KeptError, Live, Output, Pooled, Source, StepError, Stops, UNDO_BLOCKS_MAX},
     taint::{Case, Method, Part, Terms, Trace, outpoint, seed, trace},
 };
 use proptest::prelude::*;
@@ -80,7 +84,8 @@ impl Source for World {
     }
 
     fn stop(&mut self, script: &Script, rules: &Rules) -> Result<Option<Words>, String> {
-        Ok(self.stops.at(script, rules, || None))
+        // Cases differ in where they stop: some know no hubs.
+        Ok(self.stops.at(script, rules, || None).filter(|_| rules.hub_outputs_min.is_some()))
     }
 }
 
@@ -135,7 +140,11 @@ impl World {
         let mut outputs = Vec::new();
         for place in 0..count {
             let last = place + 1 == count && !fee;
-            let value_sat = if last { left } else { self.random.next() % (left + 1) / if self.random.one_in(3) { 1_000 } else { 2 } };
+            let value_sat = if last {
+                left
+            } else {
+                self.random.next() % (left + 1) / if self.random.one_in(3) { 1_000 } else { 2 }
+            };
             left -= value_sat;
             let number = self.random.below(70);
             let script = if number == 69 { Script::new(vec![0x6a]) } else { script(number) };
@@ -253,7 +262,8 @@ impl World {
         let mut terms = Terms::new(method);
         terms.follow_fees = opened.rules.follow_fees;
         terms.dust_sat = u64::try_from(opened.rules.dust_units).unwrap();
-        if self.stops.at(&stop(), &opened.rules, || None).is_some() {
+        let stops = self.stops.at(&stop(), &opened.rules, || None).is_some();
+        if stops && opened.rules.hub_outputs_min.is_some() {
             terms.stops.addresses.extend(graph.address_of(&stop()));
         }
         Some(trace(graph, &[Case { seeds }], &terms).unwrap())
@@ -312,8 +322,7 @@ fn compare(world: &World, live: &Live, feed: Option<&Feed>) {
     let ahead = world.graph(true);
     let waiting: BTreeSet<Txid> = world.pool.iter().map(|node| node.txid).collect();
     for opened in live.cases() {
-        let traces: Vec<_> =
-            Method::ALL.iter().map(|method| world.batch(&graph, opened, *method)).collect();
+        let traces: Vec<_> = Method::ALL.iter().map(|method| world.batch(&graph, opened, *method)).collect();
         for stopped in [false, true] {
             let (found, want) =
                 (of_live(live.outputs(&opened.case), stopped), of_batch(&graph, &traces, stopped));
@@ -325,8 +334,7 @@ fn compare(world: &World, live: &Live, feed: Option<&Feed>) {
                 assert_eq!(totals, trace.cases[0].totals, "{method}");
             }
         }
-        let traces: Vec<_> =
-            Method::ALL.iter().map(|method| world.batch(&ahead, opened, *method)).collect();
+        let traces: Vec<_> = Method::ALL.iter().map(|method| world.batch(&ahead, opened, *method)).collect();
         let coins = world.coins(true);
         for stopped in [false, true] {
             let unspent = |found: Found| -> Found {
@@ -504,7 +512,8 @@ fn open(world: &mut World, live: &mut Live, step: usize) {
     }
     seeds.sort_unstable_by_key(|seed| (*seed.tx.as_bytes(), seed.index));
     seeds.dedup_by_key(|seed| (seed.tx, seed.index));
-    let rules = rules(world.random.one_in(3), if world.random.one_in(2) { 0 } else { 1_000_000 });
+    let mut rules = rules(world.random.one_in(3), if world.random.one_in(2) { 0 } else { 1_000_000 });
+    rules.hub_outputs_min = (!world.random.one_in(3)).then_some(1_000);
     let opened = opened(&format!("case-{step}"), seeds, rules);
     if waits {
         return live.open(opened).unwrap();
@@ -532,5 +541,240 @@ proptest! {
 fn live_is_batch_on_kept_seeds() {
     for seed in 0..12 {
         play(seed, 120);
+    }
+}
+
+/// A theft of ten coins by transaction 1, followed by FIFO and haircut.
+struct Small {
+    live: Live,
+    feed: Feed,
+    values: Values,
+    now: u64,
+}
+
+/// Values of clean outputs: all are worth the same.
+struct Values {
+    clean_sat: u64,
+    service: Option<Script>,
+}
+
+impl Source for Values {
+    type Error = core::convert::Infallible;
+
+    fn value_sat(&mut self, _: &OutPoint) -> Result<u64, Self::Error> {
+        Ok(self.clean_sat)
+    }
+
+    fn stop(&mut self, script: &Script, _: &Rules) -> Result<Option<Words>, Self::Error> {
+        Ok((self.service.as_ref() == Some(script)).then(|| "Example Exchange".parse().unwrap()))
+    }
+}
+
+fn txid(number: u8) -> Txid {
+    Txid::from_bytes([number; 32])
+}
+
+/// A transaction that spends outputs, by transaction and place, and pays these values to scripts of these numbers.
+fn node(number: u8, spends: &[(u8, u32)], pays: &[(u64, usize)]) -> Node {
+    let inputs = spends.iter().map(|(of, vout)| OutPoint { txid: txid(*of), vout: *vout }).collect();
+    let outputs = pays.iter().map(|(value_sat, to)| TxOut { value_sat: *value_sat, script: script(*to) });
+    Node { txid: txid(number), inputs, outputs: outputs.collect() }
+}
+
+impl Small {
+    fn new(lasts_ms: Option<u64>) -> Self {
+        let mut live = Live::new(NET, start());
+        let seed = Seed { tx: shown_txid(&txid(1)), index: 0, units: 10 };
+        let methods = vec![Method::Haircut, Method::Fifo];
+        let rules = Rules { methods, tag_units_min: 2, lasts_ms, ..rules(false, 0) };
+        live.open(opened("theft", vec![seed], rules)).unwrap();
+        let values = Values { clean_sat: 10, service: Some(script(6)) };
+        Self { live, feed: Feed::new(), values, now: 0 }
+    }
+
+    fn mine(&mut self, nodes: &[Node]) {
+        let tip = self.live.tip();
+        let height = tip.height.next().unwrap();
+        let mut hash = [0; 32];
+        hash[..4].copy_from_slice(&height.blocks().to_le_bytes());
+        let block = Connected { height, hash: BlockHash::from_bytes(hash), prev: tip.hash, nodes };
+        self.live.block(&block, &mut self.values).unwrap();
+    }
+
+    /// What the feed is told, in a few words each, heartbeats left out.
+    fn told(&mut self) -> Vec<String> {
+        self.live.refresh(&mut self.values).unwrap();
+        let standing = self.feed.standing().clone();
+        let growth = self.live.publish(&mut self.feed, Instant::from_ms(self.now)).unwrap();
+        let name = |subject: &Subject| match subject {
+            Subject::Output { tx, index, .. } => format!("{}:{index}", tx.as_bytes()[0]),
+            Subject::Account(account) => account.clone(),
+        };
+        let named = |tags: &[u64]| {
+            let name = |number: &u64| {
+                let tag = standing.tag(*number).or_else(|| self.feed.standing().tag(*number)).unwrap();
+                name(&tag.subject)
+            };
+            tags.iter().map(name).collect::<Vec<_>>().join(" ")
+        };
+        let say = |entry: &Entry| match &entry.body {
+            Body::Tag(tag) => {
+                let since = if tag.since == Since::Mempool { "waiting" } else { "mined" };
+                let to = if tag.reach == Reach::Followed { "" } else { " handed over" };
+                Some(format!(
+                    "{} {}..{} {since}{to}",
+                    name(&tag.subject),
+                    tag.taint.least(),
+                    tag.taint.most()
+                ))
+            }
+            Body::Confirmed { tags, .. } => Some(format!("{} confirmed", named(tags))),
+            Body::Revoked { tags, reason } => Some(format!("{} {}", named(tags), reason.name())),
+            Body::Closed { .. } => Some("closed".to_owned()),
+            Body::Opened(_) => Some("opened".to_owned()),
+            Body::Appealed { .. } | Body::Heartbeat { .. } => None,
+        };
+        growth.iter().flat_map(entries).collect::<Vec<_>>().iter().filter_map(say).collect()
+    }
+}
+
+/// The new entries, as a reader finds them in the bundles.
+fn entries(growth: &Growth) -> Vec<Entry> {
+    let mut found = Vec::new();
+    for (resource, bytes) in &growth.files {
+        let Resource::Entries(bundle) = resource else { continue };
+        let numbered = (bundle.start()..).zip(bundle.decode(bytes).unwrap());
+        found.extend(numbered.filter(|(number, _)| *number >= growth.first).map(|(_, entry)| entry));
+    }
+    found.into_iter().map(|entry| Entry::decode(entry).unwrap()).collect()
+}
+
+#[test]
+fn a_tag_lives_from_the_mempool_to_its_spend_and_ends_with_the_reason() {
+    let mut small = Small::new(None);
+    let theft = node(1, &[(9, 0)], &[(10, 1)]);
+    assert_eq!(small.told(), ["opened"]);
+    small.live.pool(&theft);
+    assert_eq!(small.told(), ["1:0 10..10 waiting"]);
+    // Ten stolen and ten clean units: FIFO sends the stolen ones first, haircut half to each.
+    let split = node(2, &[(1, 0), (8, 0)], &[(10, 2), (7, 3), (3, 4)]);
+    small.live.pool(&split);
+    // 2:2 has one or two tainted units by haircut and none by FIFO.
+    assert_eq!(small.told(), ["2:0 5..10 waiting", "2:1 0..4 waiting"]);
+    small.mine(&[node(50, &[], &[(1, 0)]), theft.clone()]);
+    assert_eq!(small.told(), ["1:0 confirmed"]);
+    // Another transaction takes the place of the one that waits.
+    let other = node(3, &[(1, 0)], &[(10, 5)]);
+    small.live.pool(&other);
+    assert_eq!(small.told(), ["3:0 10..10 waiting", "2:0 2:1 replaced"]);
+    small.mine(&[node(51, &[], &[(1, 0)]), other.clone()]);
+    assert_eq!(small.told(), ["3:0 confirmed", "1:0 spent"]);
+    small.live.undo().unwrap();
+    assert_eq!(small.told(), ["1:0 10..10 mined", "3:0 10..10 waiting", "3:0 reorganised"]);
+    // The first one is mined after all: what waits against it is gone. One of its outputs goes to a service.
+    let split = node(2, &[(1, 0), (8, 0)], &[(10, 6), (7, 3), (3, 4)]);
+    small.mine(&[node(52, &[], &[(1, 0)]), split]);
+    let want = ["2:0 5..10 mined handed over", "2:1 0..4 mined", "3:0 replaced", "1:0 spent"];
+    assert_eq!(small.told(), want);
+    // What leaves the service is not tagged, and its deposit stays tagged.
+    small.mine(&[node(53, &[], &[(1, 0)]), node(4, &[(2, 0)], &[(10, 1)])]);
+    assert!(small.told().is_empty());
+    small.live.close(&"theft".parse().unwrap(), "returned".parse().unwrap());
+    assert_eq!(small.told(), ["closed"]);
+    assert_eq!(small.feed.standing().tags().count(), 0);
+}
+
+#[test]
+fn a_child_that_comes_before_its_parent_is_tagged_when_the_parent_comes_or_is_mined() {
+    let child = node(2, &[(1, 0)], &[(10, 2)]);
+    for mined in [false, true] {
+        let mut small = Small::new(None);
+        small.live.pool(&child);
+        assert_eq!(small.told(), ["opened"]);
+        let theft = node(1, &[(9, 0)], &[(10, 1)]);
+        let want = if mined {
+            small.mine(&[node(50, &[], &[(1, 0)]), theft]);
+            ["1:0 10..10 mined", "2:0 10..10 waiting"]
+        } else {
+            small.live.pool(&theft);
+            ["1:0 10..10 waiting", "2:0 10..10 waiting"]
+        };
+        assert_eq!(small.told(), want);
+    }
+}
+
+#[test]
+fn a_tag_that_still_holds_is_given_again_at_half_of_its_time_and_a_deposit_is_let_go() {
+    let mut small = Small::new(Some(100));
+    let theft = node(1, &[(9, 0)], &[(10, 1), (10, 6)]);
+    small.mine(&[node(50, &[], &[(1, 0)]), theft, node(2, &[(1, 0)], &[(6, 2), (4, 6)])]);
+    small.now = 1_000;
+    assert_eq!(small.told(), ["opened", "2:0 6..6 mined", "2:1 4..4 mined handed over"]);
+    for (now, want) in [(1_049, 0), (1_050, 2), (1_051, 0), (1_099, 0), (1_100, 2), (9_999, 2)] {
+        small.now = now;
+        assert_eq!(small.told().len(), want, "{now}");
+    }
+    let live: Vec<_> = small.feed.standing().live(Instant::from_ms(9_999)).map(|(_, tag)| tag).collect();
+    assert_eq!(live.len(), 1);
+    assert_eq!(live[0].expires, Some(Instant::from_ms(10_099)));
+}
+
+#[test]
+fn blocks_that_do_not_follow_and_blocks_too_deep_are_refused() {
+    let mut small = Small::new(None);
+    let tip = small.live.tip();
+    let stranger = BlockHash::from_bytes([7; 32]);
+    for (height, prev) in [(100, stranger), (101, tip.hash), (99, tip.hash)] {
+        let block = Connected { height: Height::new(height), hash: stranger, prev, nodes: &[] };
+        let error = small.live.block(&block, &mut small.values).unwrap_err();
+        assert_eq!(error, StepError::NotNext { found: stranger, tip: tip.hash });
+    }
+    assert!(small.live.undo().is_err());
+    for _ in 0..=UNDO_BLOCKS_MAX {
+        small.mine(&[]);
+    }
+    for _ in 0..UNDO_BLOCKS_MAX {
+        small.live.undo().unwrap();
+    }
+    assert!(small.live.undo().is_err());
+    assert_eq!(small.live.tip().height, Height::new(100));
+}
+
+#[test]
+fn a_snapshot_that_is_cut_or_changed_is_refused() {
+    let mut small = Small::new(None);
+    small.mine(&[node(50, &[], &[(1, 0)]), node(1, &[(9, 0)], &[(10, 1)])]);
+    let snapshot = small.live.snapshot();
+    let refused = |bytes: &[u8]| matches!(Live::restore(bytes), Err(KeptError { .. }));
+    for place in 0..snapshot.len() {
+        let mut changed = snapshot.clone();
+        changed[place] ^= 0x10;
+        assert!(refused(&changed) && refused(&snapshot[..place]), "{place}");
+    }
+    assert_eq!(Live::restore(&snapshot).unwrap().snapshot(), snapshot);
+}
+
+#[test]
+fn dust_to_bystanders_gives_them_no_tag_however_many_they_are() {
+    // As on 30 January 2018: of 523 million stolen, 100 each go to nine strangers, so that whatever marks every recipient
+    // marks them too.
+    let mut small = Small::new(None);
+    small.live.close(&"theft".parse().unwrap(), "another".parse().unwrap());
+    let seed = Seed { tx: shown_txid(&txid(1)), index: 0, units: 523_000_000 };
+    for (name, dust_units, tag_units_min) in
+        [("all", 0, 1), ("tagged", 0, 101), ("at", 0, 100), ("dropped", 101, 0)]
+    {
+        let rules = Rules { tag_units_min, ..rules(false, dust_units) };
+        small.live.open(opened(name, vec![seed], rules)).unwrap();
+    }
+    let mut pays = vec![(523_000_000 - 900, 0)];
+    pays.extend((1..6).chain(1..5).map(|stranger| (100, stranger)));
+    let nodes =
+        [node(50, &[], &[(1, 0)]), node(1, &[(9, 0)], &[(523_000_000, 1)]), node(2, &[(1, 0)], &pays)];
+    small.mine(&nodes);
+    small.told();
+    for (name, want) in [("all", 10), ("tagged", 1), ("at", 10), ("dropped", 1)] {
+        let tags = small.feed.standing().tags().filter(|(_, tag)| tag.case.as_str() == name);
+        assert_eq!(tags.count(), want, "{name}");
     }
 }
