@@ -6,12 +6,14 @@
 mod accounts;
 mod clusters;
 mod corpus;
+mod feed;
 mod graph;
 mod index_bad;
 mod index_build;
 mod index_chain;
 mod index_real;
 mod index_undo;
+mod live;
 mod patterns;
 mod tags;
 mod taint_back;
