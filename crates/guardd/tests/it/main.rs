@@ -16,6 +16,7 @@ mod hostile_rpc;
 mod kit;
 mod place;
 mod process;
+mod screen;
 mod watch;
 mod writer;
 

@@ -25,8 +25,6 @@ use super::{
 };
 pub use view::View;
 
-/// The file's name in the store's folder.
-const FILE: &str = "tags.v1";
 /// What it begins with; the last byte is the version.
 const MAGIC: [u8; 8] = *b"KBRNTAG\x01";
 const HEAD: usize = 8 + 3 * 4 + 2 * 8;
@@ -189,12 +187,15 @@ pub fn subject(network: &str, text: &str) -> Result<(SubjectKind, Checked), Subj
 }
 
 impl Store {
+    /// The file's name in the store's folder.
+    pub const FILE: &str = "tags.v1";
+
     /// Reads the store in a folder and checks all of it.
     ///
     /// # Errors
     /// A file that is missing, cut, changed or of another version.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join(FILE);
+        let path = folder.join(Self::FILE);
         let bytes = fs::read(&path)
             .map_err(|source| StoreError::File { path: path.display().to_string(), source })?;
         Self::of_bytes(bytes, &path.display().to_string())
