@@ -162,6 +162,11 @@ impl Value {
 
     /// A map of named values.
     pub fn map<const N: usize>(fields: [(&str, Self); N]) -> Self {
+        Self::fields(fields)
+    }
+
+    /// A map of named values whose number depends on what is said; of two with one name the later stands.
+    pub fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
         Self::Map(fields.into_iter().map(|(key, value)| (Key(key.to_owned()), value)).collect())
     }
 

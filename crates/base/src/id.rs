@@ -89,6 +89,8 @@ ids! {
     GroupId = "group id";
     /// Names a machine: writer, watcher, signer, gate.
     MachineId = "machine id";
+    /// Names a theft that is followed.
+    CaseId = "case id";
 }
 
 #[cfg(test)]

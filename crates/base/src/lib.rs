@@ -16,5 +16,5 @@ mod time;
 pub use amount::Amount;
 pub use asset::{Asset, AssetError};
 pub use digest::{Digest, PayoutDigest, PolicyHash, RosterHash, TreeHash, Txid};
-pub use id::{GroupId, IdError, MachineId, PayoutId, PersonId, VaultId};
+pub use id::{CaseId, GroupId, IdError, MachineId, PayoutId, PersonId, VaultId};
 pub use time::{Height, Instant};

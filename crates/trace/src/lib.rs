@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod cluster;
+pub mod feed;
 pub mod graph;
 pub mod index;
 pub mod patterns;

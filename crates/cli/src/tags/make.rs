@@ -130,6 +130,7 @@ fn tag(args: &Make, method: &str, output: &Output, now: Instant) -> anyhow::Resu
         case: args.case.clone(),
         method: method.to_owned(),
         amount: output.tainted_sat.into(),
+        most: None,
         unit: "sat".to_owned(),
         outpoint: Some(outpoint.clone()),
         expires_ms: args.expires.map(Instant::ms),

@@ -126,7 +126,7 @@ fn plain(text: &str) -> Result<(), SubjectError> {
     }
 }
 
-fn of_family(network: Network, text: &str) -> Result<String, SubjectError> {
+pub(crate) fn of_family(network: Network, text: &str) -> Result<String, SubjectError> {
     Address::parse(network, text).map(|address| address.to_string()).map_err(SubjectError::Btc)
 }
 

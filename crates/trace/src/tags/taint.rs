@@ -12,8 +12,10 @@ use super::Tag;
 /// Longest text of a field.
 const TEXT_MAX: usize = 1_000;
 /// The methods of the contract.
-const METHODS: [&str; 8] =
-    ["poison", "haircut", "fifo", "lifo", "tiho", "dirty-first", "clean-first", "libr"];
+const METHODS: [&str; 9] =
+    ["poison", "haircut", "fifo", "lifo", "tiho", "dirty-first", "clean-first", "libr", SPAN];
+/// Stands for a method where several were used: the amount is the least over them, and `most` the most.
+pub const SPAN: &str = "span";
 /// Names of base units.
 const UNITS: [&str; 5] = ["sat", "wei", "drop", "microxem", "unit"];
 
@@ -24,8 +26,10 @@ pub struct Taint {
     pub case: String,
     /// The rule that it was followed by.
     pub method: String,
-    /// How much, in base units.
+    /// How much, in base units; over several methods the least.
     pub amount: u128,
+    /// The most over several methods; nothing for one method.
+    pub most: Option<u128>,
     /// The base unit's name, such as `sat`.
     pub unit: String,
     /// The output: transaction and index.
@@ -65,15 +69,24 @@ impl Taint {
             return Ok(None);
         };
         let fields = taint.as_object().ok_or_else(|| wrong("", "is no object"))?;
-        const KNOWN: [&str; 9] =
-            ["version", "case", "method", "amount", "unit", "outpoint", "expires_ms", "revoked", "sequence"];
+        const KNOWN: [&str; 10] = [
+            "version",
+            "case",
+            "method",
+            "amount",
+            "most",
+            "unit",
+            "outpoint",
+            "expires_ms",
+            "revoked",
+            "sequence",
+        ];
         if let Some(key) = fields.keys().find(|key| !KNOWN.contains(&key.as_str()) && *key != "signature") {
             return Err(wrong("", format!("{key:?} is not known")));
         }
         if fields.get("version").and_then(Value::as_u64) != Some(1) {
             return Err(wrong("version", "want 1"));
         }
-        let amount = text(fields, "amount")?;
         let method = text(fields, "method")?;
         let unit = text(fields, "unit")?;
         if !METHODS.contains(&method.as_str()) {
@@ -82,12 +95,16 @@ impl Taint {
         if !UNITS.contains(&unit.as_str()) {
             return Err(wrong("unit", format!("{unit:?} is none of {}", UNITS.join(", "))));
         }
-        let digits = !amount.is_empty() && amount.bytes().all(|byte| byte.is_ascii_digit());
-        let amount = amount.parse().ok().filter(|_| digits);
+        let amount = amount(fields, "amount")?;
+        let most = fields.get("most").map(|_| self::amount(fields, "most")).transpose()?;
+        if most.is_some() != (method == SPAN) || most.is_some_and(|most| most < amount) {
+            return Err(wrong("most", "want it with the method span, at least the amount"));
+        }
         Ok(Some(Self {
             case: text(fields, "case")?,
             method,
-            amount: amount.ok_or_else(|| wrong("amount", "want a whole number of base units as text"))?,
+            amount,
+            most,
             unit,
             outpoint: fields.get("outpoint").map(|_| outpoint(fields)).transpose()?,
             expires_ms: number(fields, "expires_ms")?,
@@ -106,6 +123,9 @@ impl Taint {
         put("case", json!(self.case));
         put("method", json!(self.method));
         put("amount", json!(self.amount.to_string()));
+        if let Some(most) = self.most {
+            put("most", json!(most.to_string()));
+        }
         put("unit", json!(self.unit));
         if let Some(outpoint) = &self.outpoint {
             put("outpoint", json!(outpoint));
@@ -139,7 +159,7 @@ impl Taint {
         let revoked = self.revoked.as_ref();
         let revoked =
             revoked.map(|(at_ms, reason)| cbor::Value::array([cbor::Value::uint(*at_ms), text(reason)]));
-        cbor::Value::array([
+        let mut said = vec![
             text("kuraban taint tag 1"),
             text(tag.kind.field()),
             text(&tag.network),
@@ -155,8 +175,9 @@ impl Taint {
             number(self.expires_ms),
             cbor::Value::option(revoked),
             number(self.sequence),
-        ])
-        .encode()
+        ];
+        said.extend(self.most.map(cbor::Value::uint));
+        cbor::Value::array(said).encode()
     }
 
     /// Signs it as part of a tag.
@@ -176,7 +197,9 @@ impl Taint {
     /// In a line, for people and for formats that have text only.
     #[must_use]
     pub fn to_line(&self) -> String {
-        let mut line = format!("{} {} tainted by {} ({})", self.amount, self.unit, self.case, self.method);
+        let to = self.most.map_or_else(String::new, |most| format!(" to {most}"));
+        let mut line =
+            format!("{}{to} {} tainted by {} ({})", self.amount, self.unit, self.case, self.method);
         if let Some((_, reason)) = &self.revoked {
             line += &format!(", revoked: {reason}");
         }
@@ -193,6 +216,14 @@ fn text(fields: &Map<String, Value>, field: &'static str) -> Result<String, Tain
         Some(_) => Err(wrong(field, "want text")),
         None => Err(wrong(field, "is missing")),
     }
+}
+
+/// A whole number as text: JSON's numbers do not hold every amount.
+fn amount(fields: &Map<String, Value>, field: &'static str) -> Result<u128, TaintError> {
+    let text = text(fields, field)?;
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let amount = text.parse().ok().filter(|_| digits);
+    amount.ok_or_else(|| wrong(field, "want a whole number of base units as text"))
 }
 
 fn number(fields: &Map<String, Value>, field: &'static str) -> Result<Option<u64>, TaintError> {

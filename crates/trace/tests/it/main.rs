@@ -6,6 +6,7 @@
 mod accounts;
 mod clusters;
 mod corpus;
+mod feed;
 mod graph;
 mod index_bad;
 mod index_build;

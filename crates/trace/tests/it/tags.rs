@@ -159,6 +159,7 @@ fn tainted() -> Taint {
         case: "zaif-2018".to_owned(),
         method: "fifo".to_owned(),
         amount: 199_000_000,
+        most: None,
         unit: "sat".to_owned(),
         outpoint: Some(format!("{}:1", "c3".repeat(32))),
         expires_ms: Some(2_000),
@@ -198,6 +199,24 @@ fn taint_stands_in_the_context_of_a_pack_and_its_signature_binds_it() {
         assert_eq!(taint.holds(now_ms), holds, "{now_ms}");
     }
     assert!(!revoked.holds(0));
+}
+
+#[test]
+fn taint_over_several_methods_has_a_least_and_a_most_and_both_are_signed() {
+    let mut taint = Taint { method: "span".to_owned(), most: Some(199_000_001), ..tainted() };
+    let tag = parse(&with_context(&taint.to_context())).tags.pop().unwrap();
+    assert_eq!(tag.taint.as_ref(), Some(&taint));
+    let secret = SigningKey::from_bytes(&[7; 32]);
+    taint.sign(&tag, &secret);
+    assert!(taint.signer(&tag).is_some());
+    assert_eq!(Taint { most: Some(199_000_002), ..taint.clone() }.signer(&tag), None);
+    for wrong in [
+        Taint { most: None, ..taint.clone() },
+        Taint { most: Some(198_999_999), ..taint.clone() },
+        Taint { method: "fifo".to_owned(), ..taint.clone() },
+    ] {
+        assert!(Taint::of_context(&wrong.to_context()).unwrap_err().to_string().starts_with("taint.most"));
+    }
 }
 
 #[test]
