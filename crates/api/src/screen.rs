@@ -59,6 +59,12 @@ pub struct HitView<'a> {
     /// When it was last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lastmod: Option<&'a str>,
+    /// The tag's place in the feed: what an appeal names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feed_number: Option<u64>,
+    /// What is appealed against it, as the feed says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub appealed: Option<&'a str>,
     /// What it says of stolen coins.
     #[serde(flatten)]
     pub taint: Option<TaintView>,
@@ -74,18 +80,33 @@ pub struct TaintView {
     /// Satoshi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tainted_sat: Option<u64>,
+    /// The most over several methods, where the method is `span`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tainted_sat_max: Option<u64>,
     /// Millionths of a XEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tainted_microxem: Option<u64>,
+    /// The most over several methods, where the method is `span`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tainted_microxem_max: Option<u64>,
     /// Wei, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tainted_wei: Option<String>,
+    /// The most over several methods, where the method is `span`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tainted_wei_max: Option<String>,
     /// Drops, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tainted_drop: Option<String>,
+    /// The most over several methods, where the method is `span`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tainted_drop_max: Option<String>,
     /// Base units of another asset, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tainted_unit: Option<String>,
+    /// The most over several methods, where the method is `span`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tainted_unit_max: Option<String>,
     /// `txid:index`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outpoint: Option<String>,
@@ -172,8 +193,8 @@ pub struct FeedView<'a> {
     pub size: u64,
     /// Its root at that size, in hexadecimal.
     pub root: &'a str,
-    /// `following`, `silent` (the upstream does not answer) or `forked` (the upstream shows another history: what was taken
-    /// up before stays).
+    /// `following`; `silent`: the upstream does not answer; `refused`: what it answers does not verify; `forked`: its key
+    /// signed two histories. In all of them what was verified before stands.
     pub state: &'a str,
     /// When the newest entry was made, as it says; milliseconds since 1970. Null where there is none.
     pub entry_ms: Option<u64>,

@@ -45,8 +45,8 @@ fn answer(operation: Operation) -> Answer {
         Operation::Stream => Answer::Other("application/x-ndjson"),
         Operation::Private => Answer::Json("PrivateTerms"),
         Operation::Bucket => Answer::Json("Bucket"),
-        Operation::Filter => Answer::Other("application/octet-stream"),
-        Operation::Metrics | Operation::Health => Answer::Other("text/plain"),
+        Operation::Filter | Operation::FeedTile => Answer::Other("application/octet-stream"),
+        Operation::FeedCheckpoint | Operation::Metrics | Operation::Health => Answer::Other("text/plain"),
         Operation::OpenApi => Answer::Other("application/json"),
     }
 }
@@ -59,6 +59,8 @@ fn body(operation: Operation) -> Option<Answer> {
         | Operation::Private
         | Operation::Bucket
         | Operation::Filter
+        | Operation::FeedCheckpoint
+        | Operation::FeedTile
         | Operation::Metrics
         | Operation::Health
         | Operation::OpenApi => None,

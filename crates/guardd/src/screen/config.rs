@@ -4,16 +4,21 @@ use std::{
     collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
 
+use super::feed;
 use crate::config::{self, ConfigError};
 
 /// Most threads that answer.
 const THREADS_MAX: usize = 64;
 /// Most stores.
 const STORES_MAX: usize = 16;
+/// Shortest and longest pause between two questions to a feed.
+const POLL_MS_MIN: u64 = 50;
+const POLL_MS_MAX: u64 = 3_600_000;
 /// Longest name of a store, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -24,6 +29,16 @@ struct RawConfig {
     threads: usize,
     #[serde(default)]
     store: Vec<RawStore>,
+    feed: Option<RawFeed>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFeed {
+    url: String,
+    vkey: String,
+    folder: PathBuf,
+    poll_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +61,7 @@ pub(super) struct Config {
     pub(super) listen: SocketAddr,
     pub(super) threads: usize,
     pub(super) stores: Vec<StoreAt>,
+    pub(super) feed: Option<feed::Settings>,
 }
 
 impl Config {
@@ -58,8 +74,12 @@ impl Config {
             let problem = format!("{}, want 1 to {THREADS_MAX}, such as the number of cores", raw.threads);
             return Err(ConfigError::field("threads", problem));
         }
-        if !(1..=STORES_MAX).contains(&raw.store.len()) {
-            let problem = format!("{} of them, want 1 to {STORES_MAX} tables [[store]]", raw.store.len());
+        let fewest = usize::from(raw.feed.is_none());
+        if !(fewest..=STORES_MAX).contains(&raw.store.len()) {
+            let problem = format!(
+                "{} of them, want 1 to {STORES_MAX} tables [[store]], or none and a [feed]",
+                raw.store.len()
+            );
             return Err(ConfigError::field("store", problem));
         }
         let mut names = BTreeSet::new();
@@ -76,7 +96,29 @@ impl Config {
             Ok(StoreAt { name, folder: folder.join(at) })
         };
         let stores = raw.store.into_iter().map(store).collect::<Result<_, _>>()?;
-        Ok(Self { listen, threads: raw.threads, stores })
+        let feed = raw.feed.map(|raw| raw.parse(folder)).transpose()?;
+        Ok(Self { listen, threads: raw.threads, stores, feed })
+    }
+}
+
+impl RawFeed {
+    fn parse(self, folder: &Path) -> Result<feed::Settings, ConfigError> {
+        let host = self.url.strip_prefix("http://").filter(|rest| !rest.is_empty() && !rest.starts_with('/'));
+        if host.is_none() || self.url.contains(['?', '#', ' ']) {
+            let problem =
+                format!("{:?}, want http://host[:port]/path; a proxy beside this may end TLS", self.url);
+            return Err(ConfigError::field("feed.url", problem));
+        }
+        if !(POLL_MS_MIN..=POLL_MS_MAX).contains(&self.poll_ms) {
+            let problem = format!("{}, want {POLL_MS_MIN} to {POLL_MS_MAX}", self.poll_ms);
+            return Err(ConfigError::field("feed.poll_ms", problem));
+        }
+        Ok(feed::Settings {
+            url: self.url,
+            key: config::parse("feed.vkey", &self.vkey)?,
+            folder: folder.join(self.folder),
+            poll: Duration::from_millis(self.poll_ms),
+        })
     }
 }
 

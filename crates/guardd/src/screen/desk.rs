@@ -1,14 +1,14 @@
 //! What every thread that answers has to hand: the sources as they are now, read without a lock, and what is counted.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
-use kuraban_api::Freshness;
+use kuraban_api::{FeedView, Freshness};
 
-use super::{private::Filters, sources::Sources};
+use super::{feed::Live, private::Filters, sources::Sources};
 use crate::{clock, http::metric};
 
 /// How often each thing was done.
@@ -33,13 +33,16 @@ pub(super) fn add(count: &AtomicU64, by: u64) {
 #[derive(Debug)]
 pub(super) struct Desk {
     now: ArcSwap<Sources>,
+    /// Whoever puts newer sources in place; readers do not wait for this.
+    change: Mutex<()>,
     pub(super) counts: Counts,
     pub(super) filters: Filters,
 }
 
 impl Desk {
     pub(super) fn new(sources: Sources) -> Self {
-        Self { now: ArcSwap::from_pointee(sources), counts: Counts::default(), filters: Filters::default() }
+        let now = ArcSwap::from_pointee(sources);
+        Self { now, change: Mutex::default(), counts: Counts::default(), filters: Filters::default() }
     }
 
     /// The sources as they are now. Held for one answer, so that an answer is of one moment.
@@ -52,9 +55,11 @@ impl Desk {
         self.now.load()
     }
 
-    /// From now on these.
-    pub(super) fn publish(&self, sources: Sources) {
-        self.now.store(Arc::new(sources));
+    /// From now on those that follow from the present ones.
+    pub(super) fn change(&self, next: impl FnOnce(&Sources) -> Sources) {
+        let _one_by_one = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = next(&self.now());
+        self.now.store(Arc::new(next));
     }
 
     /// Figures in Prometheus' text format.
@@ -84,10 +89,38 @@ impl Desk {
             metric("kuraban_screen_store_loaded_ms", "gauge", loaded),
         ]
         .concat()
+            + &now.live.as_ref().map(|live| of_feed(live)).unwrap_or_default()
     }
+}
+
+/// A feed's figures.
+fn of_feed(live: &Live) -> String {
+    let one =
+        |name: &str, value: u64| metric(&format!("kuraban_screen_feed_{name}"), "gauge", [(None, value)]);
+    [
+        one("size", live.size),
+        one("tags", u64::try_from(live.tags).unwrap_or(u64::MAX)),
+        one("checked_ms", live.status.checked_ms().unwrap_or(0)),
+        // 0 silent, 1 following, 2 refused, 3 forked.
+        one("state", u64::from(live.status.state().number())),
+    ]
+    .concat()
 }
 
 /// How fresh an answer from these sources is.
 pub(super) fn freshness(sources: &Sources) -> Freshness<'_> {
-    Freshness { at_ms: clock::wall().ms(), stores: &sources.views, feed: None }
+    let at_ms = clock::wall().ms();
+    let feed = sources.live.as_ref().map(|live| {
+        let checked_ms = live.status.checked_ms();
+        FeedView {
+            origin: &live.origin,
+            size: live.size,
+            root: &live.root,
+            state: live.status.state().name(),
+            entry_ms: live.entry_ms,
+            checked_ms,
+            age_ms: checked_ms.map(|checked_ms| at_ms.saturating_sub(checked_ms)),
+        }
+    });
+    Freshness { at_ms, stores: &sources.views, feed }
 }

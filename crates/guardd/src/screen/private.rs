@@ -25,7 +25,7 @@ use super::{
     hits::hits,
     refusal::{Refusal, refusal},
     route::{Answer, json, response},
-    sources::{Sources, merged},
+    sources::Sources,
 };
 
 /// What keys are.
@@ -105,13 +105,9 @@ fn parsed(bits: &str, prefix: &str) -> Result<(u32, Key), Refusal> {
 
 /// Writes the entries, a piece at a time.
 async fn flow(now: Arc<Sources>, prefix: Key, bits: u32, mut out: Vec<u8>, send: mpsc::Sender<Bytes>) {
-    let keys: Vec<&[Key]> = now
-        .iter()
-        .map(|(_, store)| store.keys().get(store.bucket(&prefix, bits)).unwrap_or_default())
-        .collect();
     let now_ms = crate::clock::wall().ms();
     let mut first = true;
-    for key in merged(keys) {
+    for key in now.keys(&prefix, bits) {
         let hits = hits(&now, key, now_ms);
         if hits.is_empty() {
             continue;
@@ -147,7 +143,7 @@ struct Made {
 
 impl Made {
     fn of(sources: &Arc<Sources>) -> Self {
-        let keys = || merged(sources.iter().map(|(_, store)| store.keys()).collect());
+        let keys = || sources.keys(&[0; 16], 0);
         let count = u64::try_from(keys().count()).unwrap_or(u64::MAX);
         let (at, made_ms) = (Instant::now(), crate::clock::wall().ms());
         let bytes = filter::of_keys(count, keys());

@@ -15,15 +15,16 @@ use super::{
     body::Payload,
     bulk,
     desk::{Desk, add, freshness},
+    feed::State,
     hits::hits,
-    private,
+    onward, private,
     refusal::{Refusal, refusal},
 };
 use crate::http::METRICS_TYPE;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static(Problem::MEDIA_TYPE);
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// Room for an answer without hits, so that it is not moved while it is written.
 const ANSWER_BYTES: usize = 1_024;
 
@@ -110,10 +111,29 @@ async fn other(desk: &Arc<Desk>, request: Request<Incoming>) -> Answer {
         Operation::Private => private::terms(desk),
         Operation::Bucket => private::bucket(desk, &path),
         Operation::Filter => private::filter(desk, &request).await,
+        Operation::FeedCheckpoint => onward::checkpoint(desk, &request),
+        Operation::FeedTile => onward::tile(desk, &path).await,
         Operation::Metrics => Ok(response(METRICS_TYPE, Payload::of(desk.metrics()))),
-        Operation::Health => Ok(response(TEXT, Payload::of(format!("{} tags\n", desk.now().tags())))),
+        Operation::Health => Ok(health(desk)),
         Operation::OpenApi => Ok(response(JSON, Payload::of(screen_openapi().to_string()))),
     }
+}
+
+/// Well unless the feed's key signed two histories: what it said before is as doubtful then as what it says now.
+fn health(desk: &Desk) -> Response<Payload> {
+    let now = desk.now();
+    let mut text = format!("{} tags\n", now.tags());
+    let mut status = StatusCode::OK;
+    if let Some(feed) = freshness(&now).feed {
+        let age = feed.age_ms.map_or_else(|| "never".to_owned(), |age_ms| format!("{age_ms} ms ago"));
+        text += &format!("feed {}: {}, {} entries, confirmed {age}\n", feed.origin, feed.state, feed.size);
+        if feed.state == State::Forked.name() {
+            status = StatusCode::SERVICE_UNAVAILABLE;
+        }
+    }
+    let mut response = response(TEXT, Payload::of(text));
+    *response.status_mut() = status;
+    response
 }
 
 /// Whether a path is of a pattern: a name in braces stands for one segment, with `*` for all that follow.

@@ -12,9 +12,12 @@ use std::{
 
 use kuraban_api::SourceView;
 use kuraban_base::hex;
-use kuraban_trace::tags::{Store, StoreError, store::Key};
+use kuraban_trace::tags::{
+    Store, StoreError,
+    store::{self, Key},
+};
 
-use super::{config::StoreAt, desk::Desk};
+use super::{config::StoreAt, desk::Desk, feed::Live};
 use crate::{clock, log};
 
 /// How often it is seen whether a store was imported again.
@@ -61,14 +64,15 @@ pub(super) struct Terms {
     pub(super) subjects_min: u32,
 }
 
-/// All stores at one moment.
-#[derive(Debug)]
+/// All stores at one moment, and what a feed says.
+#[derive(Clone, Debug)]
 pub(super) struct Sources {
     stores: Vec<Arc<Source>>,
     /// The same stores as answers name them.
     pub(super) views: Vec<SourceView>,
     networks: BTreeSet<String>,
     pub(super) terms: Terms,
+    pub(super) live: Option<Arc<Live>>,
 }
 
 impl Sources {
@@ -86,7 +90,7 @@ impl Sources {
         let networks = stores.iter().flat_map(|source| source.store.networks()).map(str::to_owned).collect();
         let keys: Vec<&[Key]> = stores.iter().map(|source| source.store.keys()).collect();
         let terms = terms(&keys);
-        Self { stores, views, networks, terms }
+        Self { stores, views, networks, terms, live: None }
     }
 
     /// With one store in the place of another.
@@ -95,7 +99,12 @@ impl Sources {
         if let Some(old) = all.get_mut(place) {
             *old = opened;
         }
-        Self::of(all)
+        Self { live: self.live.clone(), ..Self::of(all) }
+    }
+
+    /// With what the feed says now.
+    pub(super) fn with_live(&self, live: Arc<Live>) -> Self {
+        Self { live: Some(live), ..self.clone() }
     }
 
     /// Each store with its name.
@@ -105,12 +114,24 @@ impl Sources {
 
     /// Whether any tag is on a network; its name in capitals.
     pub(super) fn has(&self, network: &str) -> bool {
-        self.networks.contains(network)
+        self.networks.contains(network) || self.live.as_ref().is_some_and(|live| live.has(network))
     }
 
     /// How many tags there are.
     pub(super) fn tags(&self) -> usize {
-        self.stores.iter().map(|source| source.store.len()).sum()
+        let live = self.live.as_ref().map_or(0, |live| live.tags);
+        self.stores.iter().map(|source| source.store.len()).fold(live, usize::saturating_add)
+    }
+
+    /// The keys that begin with the first `bits` bits of `prefix`, ascending, each once.
+    pub(super) fn keys(&self, prefix: &Key, bits: u32) -> impl Iterator<Item = &Key> {
+        let stores = self.stores.iter().map(|source| {
+            let keys = source.store.keys();
+            keys.get(source.store.bucket(prefix, bits)).unwrap_or_default()
+        });
+        let stores = merged(stores.collect());
+        let (from, to) = store::span(prefix, bits);
+        either(stores, self.live.iter().flat_map(move |live| live.keys(from, to)))
     }
 }
 
@@ -143,7 +164,7 @@ pub(super) fn watch(stores: &[StoreAt], desk: &Desk) {
             match open(at) {
                 Ok(opened) => {
                     let tags = opened.1.tags;
-                    desk.publish(now.with(place, opened));
+                    desk.change(|now| now.with(place, opened));
                     tracing::info!(store = at.name, tags, "store-taken-up");
                 }
                 Err(problem) => {
@@ -156,7 +177,7 @@ pub(super) fn watch(stores: &[StoreAt], desk: &Desk) {
 }
 
 /// Keys of several sources, each ascending, as one: each key once, ascending.
-pub(super) fn merged(mut sources: Vec<&[Key]>) -> impl Iterator<Item = &Key> {
+fn merged(mut sources: Vec<&[Key]>) -> impl Iterator<Item = &Key> {
     core::iter::from_fn(move || {
         let least = *sources.iter().filter_map(|keys| keys.first()).min()?;
         let mut found = None;
@@ -166,6 +187,23 @@ pub(super) fn merged(mut sources: Vec<&[Key]>) -> impl Iterator<Item = &Key> {
             }
         }
         found
+    })
+}
+
+/// Two ascending rows of keys as one: each key once, ascending.
+fn either<'a>(
+    one: impl Iterator<Item = &'a Key>,
+    other: impl Iterator<Item = &'a Key>,
+) -> impl Iterator<Item = &'a Key> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    core::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(first), Some(second)) if first < second => one.next(),
+        (Some(first), Some(second)) if first == second => {
+            other.next();
+            one.next()
+        }
+        (Some(_), None) => one.next(),
+        (_, _) => other.next(),
     })
 }
 

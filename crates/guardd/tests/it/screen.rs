@@ -56,6 +56,7 @@ fn tainted(mut tag: Tag, amount: u128, expires_ms: Option<u64>) -> Tag {
         case: "case-1".to_owned(),
         method: "fifo".to_owned(),
         amount,
+        most: None,
         unit: "sat".to_owned(),
         outpoint: None,
         expires_ms,

@@ -174,6 +174,14 @@ pub fn key(kind: SubjectKind, network: &str, normal: &str) -> Key {
     *key
 }
 
+/// The first and the last key that begin with the first `bits` bits of `prefix`, at most 128.
+#[must_use]
+pub fn span(prefix: &Key, bits: u32) -> (Key, Key) {
+    let below = u128::MAX.checked_shr(bits).unwrap_or(0);
+    let first = u128::from_be_bytes(*prefix) & !below;
+    (first.to_be_bytes(), (first | below).to_be_bytes())
+}
+
 /// What an address or a transaction's id is looked up as; 32 bytes in hexadecimal are a transaction.
 ///
 /// # Errors
@@ -273,9 +281,7 @@ impl Store {
     /// The rows whose keys begin with the first `bits` bits of `prefix`, at most 128.
     #[must_use]
     pub fn bucket(&self, prefix: &Key, bits: u32) -> Range<usize> {
-        let below = u128::MAX.checked_shr(bits).unwrap_or(0);
-        let first = u128::from_be_bytes(*prefix) & !below;
-        let (first, last) = (first.to_be_bytes(), (first | below).to_be_bytes());
+        let (first, last) = span(prefix, bits);
         let keys = self.keys();
         keys.partition_point(|key| *key < first)..keys.partition_point(|key| *key <= last)
     }

@@ -19,7 +19,11 @@ const OWN: &[(&str, &[&str], &str)] = &[
     ("ledger", &["base", "proof"], "books know customers, not keys"),
     ("link", &["base"], "what carries messages knows nothing of them"),
     ("watch", &["base", "chain", "proof", "ledger", "vault"], "the watcher needs no daemon to be replayed"),
-    ("trace", &["base", "chain", "proof"], "evidence is reproducible from files, and tags are shared in a log of our kind"),
+    (
+        "trace",
+        &["base", "chain", "proof"],
+        "evidence is reproducible from files, and tags are shared in a log of our kind",
+    ),
     ("lake", &["base", "chain", "trace", "ledger"], "the same answers at another scale"),
     (
         "sim",
