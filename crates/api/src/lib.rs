@@ -9,15 +9,20 @@ mod openapi;
 mod operation;
 mod payout;
 mod problem;
+mod screen;
 mod signer;
 
 pub use breaker::{AlarmList, AlarmView, BreakerReset, BreakerView, CellName, CellView, ResetAccepted};
 pub use event::{EventView, OpeningView};
-pub use openapi::openapi;
-pub use operation::{Method, Operation};
+pub use openapi::{openapi, screen_openapi};
+pub use operation::{Method, Operation, ScreenOperation};
 pub use payout::{
     ApprovalSubmit, ApprovalView, Payout, PayoutAccepted, PayoutList, PayoutView, RefusalView, Submit,
     TransactionView,
 };
 pub use problem::{Problem, ReasonView};
+pub use screen::{
+    Bucket, BucketEntry, FeedView, Freshness, HitView, ManyScreened, PrivateTerms, RowView, ScreenMany,
+    Screened, SourceView, Subject, TaintView,
+};
 pub use signer::{SignerList, SignerResume, SignerView};

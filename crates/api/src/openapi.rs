@@ -1,4 +1,6 @@
-//! The OpenAPI document, made from the closed set of operations and the types themselves.
+//! The OpenAPI documents, made from the closed sets of operations and the types themselves.
+
+mod screen;
 
 use serde_json::{Map, Value, json};
 use utoipa::{
@@ -6,45 +8,69 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
+pub use screen::screen_openapi;
+
 use crate::{
     AlarmList, ApprovalSubmit, BreakerReset, BreakerView, EventView, Method, OpeningView, Operation,
     PayoutAccepted, PayoutList, PayoutView, Problem, ResetAccepted, SignerList, SignerResume, SignerView,
     Submit,
 };
 
-/// The OpenAPI 3.1 document of version 1.
+/// The writer's OpenAPI 3.1 document of version 1.
 #[must_use]
 pub fn openapi() -> Value {
+    let operations = Operation::ALL.iter().map(|one| (one.method(), one.path(), described(*one)));
+    document(
+        "Kuraban writer",
+        "Errors are problem documents (RFC 9457). Amounts are whole base units.",
+        operations,
+        schemas(),
+    )
+}
+
+pub(crate) fn document(
+    title: &str,
+    description: &str,
+    operations: impl Iterator<Item = (Method, &'static str, Value)>,
+    schemas: Map<String, Value>,
+) -> Value {
     let mut paths = Map::new();
-    for operation in Operation::ALL {
-        let path = operation.path().replace("{*", "{");
-        let method = match operation.method() {
+    for (method, path, described) in operations {
+        let method = match method {
             Method::Get => "get",
             Method::Post => "post",
         };
-        if let Some(known) = paths.entry(path).or_insert_with(|| json!({})).as_object_mut() {
-            known.insert(method.to_owned(), described(*operation));
+        let known = paths.entry(path.replace("{*", "{")).or_insert_with(|| json!({}));
+        if let Some(known) = known.as_object_mut() {
+            known.insert(method.to_owned(), described);
         }
     }
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Kuraban writer",
+            "title": title,
             "version": "1",
             "license": { "name": "Apache-2.0 OR MIT" },
-            "description": "Errors are problem documents (RFC 9457). Amounts are whole base units.",
+            "description": description,
         },
         "paths": paths,
-        "components": { "schemas": schemas() },
+        "components": { "schemas": schemas },
     })
+}
+
+/// A type by name, and what it refers to.
+pub(crate) fn add<T: ToSchema + PartialSchema>(into: &mut Vec<(String, RefOr<Schema>)>) {
+    into.push((T::name().into_owned(), T::schema()));
+    T::schemas(into);
+}
+
+pub(crate) fn written(all: Vec<(String, RefOr<Schema>)>) -> Map<String, Value> {
+    let value = |schema| serde_json::to_value(schema).unwrap_or(Value::Null);
+    all.into_iter().map(|(name, schema)| (name, value(schema))).collect()
 }
 
 /// Every type by name, and what they refer to.
 fn schemas() -> Map<String, Value> {
-    fn add<T: ToSchema + PartialSchema>(into: &mut Vec<(String, RefOr<Schema>)>) {
-        into.push((T::name().into_owned(), T::schema()));
-        T::schemas(into);
-    }
     let mut all = Vec::new();
     add::<Submit>(&mut all);
     add::<ApprovalSubmit>(&mut all);
@@ -61,12 +87,12 @@ fn schemas() -> Map<String, Value> {
     add::<EventView>(&mut all);
     add::<OpeningView>(&mut all);
     add::<Problem>(&mut all);
-    let value = |schema| serde_json::to_value(schema).unwrap_or(Value::Null);
-    all.into_iter().map(|(name, schema)| (name, value(schema))).collect()
+    written(all)
 }
 
 /// What a successful answer carries.
-enum Answer {
+#[derive(Clone, Copy)]
+pub(crate) enum Answer {
     /// A JSON document of this type.
     Json(&'static str),
     /// Something else, by media type.
@@ -115,7 +141,6 @@ fn body(operation: Operation) -> Option<&'static str> {
     }
 }
 
-/// Parameters beside those in the path: where, name, type, whether required.
 fn parameters(operation: Operation) -> &'static [(&'static str, &'static str, &'static str, bool)] {
     match operation {
         Operation::PayoutRequest => &[("header", "Idempotency-Key", "string", true)],
@@ -140,38 +165,62 @@ fn parameters(operation: Operation) -> &'static [(&'static str, &'static str, &'
 }
 
 fn described(operation: Operation) -> Value {
-    let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
-    let (status, given) = answer(operation);
-    let content = match given {
-        Answer::Json(name) => json!({ "application/json": { "schema": reference(name) } }),
-        Answer::Other(media) => json!({ media: {} }),
-    };
-    let problem = json!({
-        "description": "What went wrong, or every broken rule",
-        "content": { Problem::MEDIA_TYPE: { "schema": reference("Problem") } },
-    });
-    let in_path = operation.path().split('/').filter_map(|segment| {
-        let name = segment.strip_prefix('{')?.strip_suffix('}')?;
-        let name = name.trim_start_matches('*');
-        Some(json!({ "in": "path", "name": name, "required": true, "schema": { "type": "string" } }))
-    });
-    let others = parameters(operation).iter().map(|(place, name, kind, required)| {
-        json!({ "in": place, "name": name, "required": required, "schema": { "type": kind } })
-    });
-    let mut described = json!({
-        "operationId": operation.id(),
-        "summary": operation.summary(),
-        "parameters": in_path.chain(others).collect::<Vec<_>>(),
-        "responses": {
-            status.to_string(): { "description": "Done", "content": content },
-            "default": problem,
-        },
-    });
-    if let (Some(name), Some(fields)) = (body(operation), described.as_object_mut()) {
-        let content = json!({ "application/json": { "schema": reference(name) } });
-        fields.insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
+    Described {
+        id: operation.id(),
+        summary: operation.summary(),
+        path: operation.path(),
+        answer: answer(operation),
+        body: body(operation).map(Answer::Json),
+        parameters: parameters(operation),
     }
-    described
+    .value()
+}
+
+/// An operation as the document has it.
+pub(crate) struct Described {
+    pub(crate) id: &'static str,
+    pub(crate) summary: String,
+    pub(crate) path: &'static str,
+    pub(crate) answer: (u16, Answer),
+    pub(crate) body: Option<Answer>,
+    /// Beside those in the path: where, name, type, whether required.
+    pub(crate) parameters: &'static [(&'static str, &'static str, &'static str, bool)],
+}
+
+impl Described {
+    pub(crate) fn value(&self) -> Value {
+        let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+        let content = |carried: Answer| match carried {
+            Answer::Json(name) => json!({ "application/json": { "schema": reference(name) } }),
+            Answer::Other(media) => json!({ media: {} }),
+        };
+        let (status, given) = self.answer;
+        let problem = json!({
+            "description": "What went wrong, or every broken rule",
+            "content": { Problem::MEDIA_TYPE: { "schema": reference("Problem") } },
+        });
+        let in_path = self.path.split('/').filter_map(|segment| {
+            let name = segment.strip_prefix('{')?.strip_suffix('}')?;
+            let name = name.trim_start_matches('*');
+            Some(json!({ "in": "path", "name": name, "required": true, "schema": { "type": "string" } }))
+        });
+        let others = self.parameters.iter().map(|(place, name, kind, required)| {
+            json!({ "in": place, "name": name, "required": required, "schema": { "type": kind } })
+        });
+        let mut described = json!({
+            "operationId": self.id,
+            "summary": self.summary,
+            "parameters": in_path.chain(others).collect::<Vec<_>>(),
+            "responses": {
+                status.to_string(): { "description": "Done", "content": content(given) },
+                "default": problem,
+            },
+        });
+        if let (Some(body), Some(fields)) = (self.body, described.as_object_mut()) {
+            fields.insert("requestBody".to_owned(), json!({ "required": true, "content": content(body) }));
+        }
+        described
+    }
 }
 
 #[cfg(test)]

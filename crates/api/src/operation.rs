@@ -11,12 +11,12 @@ pub enum Method {
 }
 
 macro_rules! operations {
-    ($($(#[doc = $doc:literal])* $name:ident = $method:ident $path:literal $id:literal,)*) => {
-        /// What the writer does over HTTP.
+    (#[doc = $of:literal] $all:ident: $($(#[doc = $doc:literal])* $name:ident = $method:ident $path:literal $id:literal,)*) => {
+        #[doc = $of]
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub enum Operation { $($(#[doc = $doc])* $name,)* }
+        pub enum $all { $($(#[doc = $doc])* $name,)* }
 
-        impl Operation {
+        impl $all {
             /// All of them, in the order of the document.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
@@ -49,6 +49,8 @@ macro_rules! operations {
 }
 
 operations! {
+    /// What the writer does over HTTP.
+    Operation:
     /// Asks for a payout. The header Idempotency-Key names the attempt: repeated with the same body, the answer is the
     /// same.
     PayoutRequest = Post "/v1/payouts" "requestPayout",
@@ -79,6 +81,34 @@ operations! {
     /// Figures in Prometheus' text format.
     Metrics = Get "/metrics" "metrics",
     /// Answers while the writer takes requests.
+    Health = Get "/healthz" "health",
+    /// This document.
+    OpenApi = Get "/openapi.json" "openapi",
+}
+
+operations! {
+    /// What the screening service does over HTTP.
+    ScreenOperation:
+    /// Says what is known of an address or a transaction; without hits where nothing is.
+    One = Get "/v1/screen/{chain}/{address}" "screenOne",
+    /// Says what is known of up to 10,000 subjects, in the order asked; a row that cannot be read bears a problem.
+    Many = Post "/v1/screen" "screenMany",
+    /// The same for any number: a JSON document a line in, one a line out, with a line of freshness before the first and
+    /// wherever it changes.
+    Stream = Post "/v1/screen/stream" "screenStream",
+    /// Says how to ask without naming addresses.
+    Private = Get "/v1/private" "privateTerms",
+    /// Everything whose key begins with so many bits: the caller looks for its own key among it.
+    Bucket = Get "/v1/private/buckets/{bits}/{prefix}" "privateBucket",
+    /// A filter of all keys (Golomb-coded set), for callers that keep even the prefix to themselves.
+    Filter = Get "/v1/private/filter" "privateFilter",
+    /// The checkpoint of this service's own copy of the feed (C2SP tlog-checkpoint).
+    FeedCheckpoint = Get "/v1/tags/feed/checkpoint" "feedCheckpoint",
+    /// A tile of the feed or a bundle of its entries (C2SP tlog-tiles).
+    FeedTile = Get "/v1/tags/feed/tile/{*path}" "feedTile",
+    /// Figures in Prometheus' text format.
+    Metrics = Get "/metrics" "metrics",
+    /// Answers while screening is possible and says how the feed stands.
     Health = Get "/healthz" "health",
     /// This document.
     OpenApi = Get "/openapi.json" "openapi",

@@ -64,6 +64,12 @@ impl Bound {
         self.address
     }
 
+    /// The socket, for who serves it by itself.
+    #[must_use]
+    pub fn into_listener(self) -> std::net::TcpListener {
+        self.listener
+    }
+
     /// Serves with so many threads, for ever.
     ///
     /// # Errors

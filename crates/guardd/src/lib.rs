@@ -1,4 +1,5 @@
-//! The daemon of three roles: `guard` writes, `watch` watches and stops, `gate` answers gateways.
+//! The daemon of four roles: `guard` writes, `watch` watches and stops, `gate` answers gateways, `screen` says what is known
+//! of addresses.
 //!
 //! Only executes: what may move, what is theft and what is open is decided in the crates below.
 
@@ -10,5 +11,6 @@ pub mod guard;
 pub mod http;
 pub mod log;
 pub mod own;
+pub mod screen;
 pub mod secrets;
 pub mod watch;

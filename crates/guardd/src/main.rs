@@ -10,9 +10,9 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
-use kuraban_guardd::{gate, guard, log, watch};
+use kuraban_guardd::{gate, guard, log, screen, watch};
 
-/// The daemon of Kuraban: guard, watch or gate.
+/// The daemon of Kuraban: guard, watch, gate or screen.
 ///
 /// Exit status: 0 done, 2 bad usage or input, 3 could not be done.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ enum Role {
     Watch,
     /// Answers gateways from the watchers' permits.
     Gate,
+    /// Says what is known of addresses, from tags.
+    Screen,
 }
 
 #[derive(Subcommand)]
@@ -71,7 +73,10 @@ fn execute(role: Role, step: Step) -> Result<String, Failure> {
     let guard = |problem: guard::GuardError| Failure(problem.status(), Box::new(problem));
     let watch = |problem: watch::WatchError| Failure(problem.status(), Box::new(problem));
     let gate = |problem: gate::GateError| Failure(problem.status(), Box::new(problem));
+    let screen = |problem: screen::ScreenError| Failure(problem.status(), Box::new(problem));
     match (role, step) {
+        (Role::Screen, Step::Init { config }) => screen::init(&config).map_err(screen),
+        (Role::Screen, Step::Run { config }) => runs(|| screen::run(&config).map_err(screen)),
         (Role::Watch, Step::Init { config }) => watch::init(&config).map_err(watch),
         (Role::Gate, Step::Init { config }) => gate::init(&config).map_err(gate),
         (Role::Watch, Step::Run { config }) => runs(|| watch::run(&config).map_err(watch)),

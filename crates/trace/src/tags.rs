@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod address;
 pub mod export;
+pub mod filter;
 pub mod ofac;
 pub mod pack;
 pub mod store;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::command::{cargo, line, output, path_with_daemons};
 use crate::demo::{self, Profile};
 use crate::say;
-use crate::setup::ensure_nginx;
+use crate::setup::{ensure_nginx, ensure_redis};
 use crate::workspace::Workspace;
 
 #[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
@@ -45,11 +45,21 @@ pub(crate) enum Subject {
     Patterns,
     /// A store of ten million tags: its size and how fast addresses are looked up.
     Tags,
+    /// The screening service over HTTP, beside `redis-server`.
+    Screen,
 }
 
 impl Subject {
-    const ALL: [Self; 7] =
-        [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop, Self::Trace, Self::Patterns, Self::Tags];
+    const ALL: [Self; 8] = [
+        Self::Fsync,
+        Self::Signatures,
+        Self::Payouts,
+        Self::Stop,
+        Self::Trace,
+        Self::Patterns,
+        Self::Tags,
+        Self::Screen,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -60,6 +70,7 @@ impl Subject {
             Self::Trace => "trace",
             Self::Patterns => "patterns",
             Self::Tags => "tags",
+            Self::Screen => "screen",
         }
     }
 
@@ -73,12 +84,15 @@ impl Subject {
             Self::Trace => &[Self::Trace],
             Self::Patterns => &[Self::Patterns],
             Self::Tags => &[Self::Tags],
+            Self::Screen => &[Self::Screen],
         }
     }
 
     const fn needs_kuraban(self) -> bool {
         match self {
-            Self::Fsync | Self::Signatures | Self::Trace | Self::Patterns | Self::Tags => false,
+            Self::Fsync | Self::Signatures | Self::Trace | Self::Patterns | Self::Tags | Self::Screen => {
+                false
+            }
             Self::Payouts | Self::Stop => true,
         }
     }
@@ -90,6 +104,7 @@ impl Subject {
             Self::Trace => ["xtask", "trace"],
             Self::Patterns => ["kuraban-trace", "patterns"],
             Self::Tags => ["kuraban-trace", "tags"],
+            Self::Screen => ["xtask", "screen"],
         }
     }
 }
@@ -134,6 +149,10 @@ fn measure(subject: Subject, count: Option<u32>, workspace: &Workspace) -> Resul
             command.args(["--count", &count.to_string()]);
         }
         command.current_dir(&workspace.root).env("KURABAN_BENCH_DIR", &workspace.target);
+        if subject == Subject::Screen {
+            command.env("KURABAN_BENCH_REDIS", ensure_redis()?);
+            command.env("KURABAN_BENCH_GUARDD", demo::build_guardd(workspace)?);
+        }
     }
     say::step(&format!("measuring {}", subject.name()));
     let said = output(command.stderr(Stdio::inherit()))?;

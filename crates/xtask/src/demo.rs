@@ -78,6 +78,15 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> 
     Ok(workspace.target.join(folder).join("kuraban"))
 }
 
+/// Builds the daemon alone, for release, and says where it is.
+pub(crate) fn build_guardd(workspace: &Workspace) -> Result<PathBuf> {
+    say::step("building kuraban-guardd");
+    let mut command = cargo();
+    command.args(["build", "--release", "--package", "kuraban-guardd", "--bins"]);
+    run(command.current_dir(&workspace.root))?;
+    Ok(workspace.target.join("release/kuraban-guardd"))
+}
+
 fn command(kuraban: &Path, args: &Args, node_binary: Option<&Path>, nginx: &Path) -> Command {
     let node = match args.node {
         Node::Embedded => "embedded",

@@ -80,6 +80,11 @@ pub(crate) fn ensure_nginx() -> Result<PathBuf> {
     ensure_program(Need::program("nginx", "nginx"))
 }
 
+/// The peer of the screening service in its benchmark.
+pub(crate) fn ensure_redis() -> Result<PathBuf> {
+    ensure_program(Need::program("redis-server", "redis-server"))
+}
+
 /// The test runner; where it is missing and cannot be built, cargo's own.
 pub(crate) fn ensure_nextest() -> Runner {
     if works(cargo().args(["nextest", "--version"])) {

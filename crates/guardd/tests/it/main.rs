@@ -17,5 +17,7 @@ mod gate;
 mod kit;
 mod place;
 mod process;
+mod screen;
+mod screen_feed;
 mod watch;
 mod writer;

@@ -94,6 +94,11 @@ impl Process {
         self.lines.lock().iter().filter(|line| line["event"] == event).count()
     }
 
+    /// Its id in the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -205,7 +210,23 @@ pub(crate) fn request(
     stream.read_to_end(&mut bytes).ok()?;
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let body = bytes.split_off(end + 4);
-    Some((String::from_utf8(bytes).ok()?, body))
+    let head = String::from_utf8(bytes).ok()?;
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    Some((head, if chunked { joined(&body)? } else { body }))
+}
+
+/// What came in chunks (RFC 9112 §7.1).
+fn joined(mut bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|two| two == b"\r\n")?;
+        let length = usize::from_str_radix(str::from_utf8(&bytes[..end]).ok()?, 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(bytes.get(end + 2..end + 2 + length)?);
+        bytes = bytes.get(end + 4 + length..)?;
+    }
 }
 
 /// Asks again and again until `good` holds; how long that took.

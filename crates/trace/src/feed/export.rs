@@ -12,6 +12,13 @@ use super::{
 use crate::tags::{self, SubjectKind, TagType, taint::SPAN};
 
 impl Standing {
+    /// A tag that was not taken back, expired or not, as one of a pack.
+    #[must_use]
+    pub fn exported(&self, number: u64) -> Option<tags::Tag> {
+        let tag = self.tag(number)?;
+        Some(exported(number, tag, self.case(&tag.case)?))
+    }
+
     /// The tags that hold at a time, in the order in which they were given.
     pub fn export(&self, now: Instant) -> impl Iterator<Item = tags::Tag> {
         self.live(now).filter_map(|(number, tag)| Some(exported(number, tag, self.case(&tag.case)?)))

@@ -73,6 +73,12 @@ pub fn address(network: &str, text: &str) -> Result<Checked, SubjectError> {
     }
 }
 
+/// Whether addresses of a network are verified; its name in capitals.
+#[must_use]
+pub fn is_verified(network: &str) -> bool {
+    matches!(network, "BTC" | "LTC" | "BCH" | "ETH" | "ETC" | "BSC" | "BEP20" | "MATIC" | "XRP" | "TRX")
+}
+
 /// Checks a transaction's id: 32 bytes in hexadecimal where the network is known here.
 ///
 /// # Errors

@@ -10,21 +10,21 @@
 //! tags share (label, source, pack and more) is one profile.
 
 mod build;
+mod view;
+
+use core::ops::Range;
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 pub use build::Builder;
-
-use std::{fs, io, path::Path};
-
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    SubjectKind, Tag, TagType, Taint,
+    SubjectKind, Tag, TagType,
     address::{self, Checked, SubjectError},
-    taxonomy::{self, Confidence},
+    taxonomy::Confidence,
 };
+pub use view::View;
 
-/// The file's name in the store's folder.
-const FILE: &str = "tags.v1";
 /// What it begins with; the last byte is the version.
 const MAGIC: [u8; 8] = *b"KBRNTAG\x01";
 const HEAD: usize = 8 + 3 * 4 + 2 * 8;
@@ -154,8 +154,14 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
-/// What is looked up: kind, network and normal form, so that a Bitcoin address is not found as a Litecoin one.
-fn key(kind: SubjectKind, network: &str, normal: &str) -> [u8; KEY] {
+/// What a subject is looked up by: the first 16 bytes of SHA-256 over kind, network and normal form, with a zero byte
+/// between them, so that a Bitcoin address is not found as a Litecoin one. Kinds are written `address` and `tx_hash`,
+/// networks in capitals.
+pub type Key = [u8; KEY];
+
+/// The key of a subject.
+#[must_use]
+pub fn key(kind: SubjectKind, network: &str, normal: &str) -> Key {
     let hash: [u8; 32] = Sha256::new()
         .chain_update(kind.field())
         .chain_update([0])
@@ -166,6 +172,14 @@ fn key(kind: SubjectKind, network: &str, normal: &str) -> [u8; KEY] {
         .into();
     let (key, _) = hash.split_first_chunk().unwrap_or((&[0; KEY], &[]));
     *key
+}
+
+/// The first and the last key that begin with the first `bits` bits of `prefix`, at most 128.
+#[must_use]
+pub fn span(prefix: &Key, bits: u32) -> (Key, Key) {
+    let below = u128::MAX.checked_shr(bits).unwrap_or(0);
+    let first = u128::from_be_bytes(*prefix) & !below;
+    (first.to_be_bytes(), (first | below).to_be_bytes())
 }
 
 /// What an address or a transaction's id is looked up as; 32 bytes in hexadecimal are a transaction.
@@ -181,12 +195,15 @@ pub fn subject(network: &str, text: &str) -> Result<(SubjectKind, Checked), Subj
 }
 
 impl Store {
+    /// The file's name in the store's folder.
+    pub const FILE: &str = "tags.v1";
+
     /// Reads the store in a folder and checks all of it.
     ///
     /// # Errors
     /// A file that is missing, cut, changed or of another version.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join(FILE);
+        let path = folder.join(Self::FILE);
         let bytes = fs::read(&path)
             .map_err(|source| StoreError::File { path: path.display().to_string(), source })?;
         Self::of_bytes(bytes, &path.display().to_string())
@@ -231,23 +248,58 @@ impl Store {
         self.bytes.len().saturating_add(self.fences.len().saturating_mul(4))
     }
 
+    /// SHA-256 of all that is in the store.
+    #[must_use]
+    pub fn digest(&self) -> [u8; DIGEST] {
+        self.bytes.last_chunk().copied().unwrap_or_default()
+    }
+
+    /// The networks that tags are on, in capitals.
+    #[must_use]
+    pub fn networks(&self) -> BTreeSet<&str> {
+        let profiles =
+            (0..u32::try_from(self.parts.profiles).unwrap_or(NONE)).filter_map(|at| self.profile(at));
+        profiles.filter_map(|Profile { strings: [.., network, _], .. }| self.string(network)).collect()
+    }
+
     /// Every tag on a subject; those that have expired or were taken back are among them.
     #[must_use]
     pub fn find(&self, kind: SubjectKind, network: &str, normal: &str) -> Vec<Hit> {
-        let key = key(kind, network, normal);
-        let [first, second, ..] = key;
+        self.rows(&key(kind, network, normal)).filter_map(|row| self.hit(row, Some(normal))).collect()
+    }
+
+    /// The rows of a subject's tags.
+    #[must_use]
+    pub fn rows(&self, key: &Key) -> Range<usize> {
+        let (from, near) = self.near(key);
+        let first = near.partition_point(|other| other < key);
+        let rows = near.get(first..).unwrap_or_default().iter().take_while(|other| *other == key).count();
+        let first = from.saturating_add(first);
+        first..first.saturating_add(rows)
+    }
+
+    /// The rows whose keys begin with the first `bits` bits of `prefix`, at most 128.
+    #[must_use]
+    pub fn bucket(&self, prefix: &Key, bits: u32) -> Range<usize> {
+        let (first, last) = span(prefix, bits);
+        let keys = self.keys();
+        keys.partition_point(|key| *key < first)..keys.partition_point(|key| *key <= last)
+    }
+
+    /// Every row's key, ascending.
+    #[must_use]
+    pub fn keys(&self) -> &[Key] {
+        self.bytes.get(HEAD..self.parts.at_rows).unwrap_or_default().as_chunks().0
+    }
+
+    /// The rows whose keys share this key's first two bytes: where they begin, and their keys.
+    fn near(&self, key: &Key) -> (usize, &[Key]) {
+        let [first, second, ..] = *key;
         let place = usize::from(u16::from_be_bytes([first, second]));
         let fence =
             |place: usize| self.fences.get(place).and_then(|row| usize::try_from(*row).ok()).unwrap_or(0);
         let (from, to) = (fence(place), fence(place.saturating_add(1)));
-        let bytes = self.bytes.get(HEAD..self.parts.at_rows).unwrap_or_default();
-        let (keys, _) = bytes.as_chunks::<KEY>();
-        let near = keys.get(from..to).unwrap_or_default();
-        let first = near.partition_point(|other| *other < key);
-        let rows = near.get(first..).unwrap_or_default().iter().take_while(|other| **other == key).count();
-        (0..rows)
-            .filter_map(|row| self.hit(from.saturating_add(first).saturating_add(row), Some(normal)))
-            .collect()
+        (from, self.keys().get(from..to).unwrap_or_default())
     }
 
     /// Every tag of the store, in the order of keys.
@@ -262,39 +314,36 @@ impl Store {
     }
 
     /// The tag in a row; its subject's one form is found anew where it is not given.
-    fn hit(&self, row: usize, normal: Option<&str>) -> Option<Hit> {
+    #[must_use]
+    pub fn hit(&self, row: usize, normal: Option<&str>) -> Option<Hit> {
+        self.view(row)?.to_hit(normal)
+    }
+
+    /// The tag in a row, where it lies.
+    #[must_use]
+    pub fn view(&self, row: usize) -> Option<View<'_>> {
         let [subject, profile, context] = self.row(row)?;
         let profile = self.profile(profile)?;
         let [label, source, pack, creator, actor, lastmod, currency, network, concepts] = profile.strings;
-        let text = |number: u32| self.string(number).map(str::to_owned);
-        let (subject, network) = (self.subject(subject)?.to_owned(), text(network)?);
-        let kind = if profile.kind == 0 { SubjectKind::Address } else { SubjectKind::Tx };
-        let normal = match (normal, kind) {
-            (Some(normal), _) => normal.to_owned(),
-            (None, SubjectKind::Address) => address::address(&network, &subject).ok()?.normal,
-            (None, SubjectKind::Tx) => address::tx_hash(&network, &subject).ok()?.normal,
-        };
-        let context = text(context);
-        let taint = context.as_deref().and_then(|context| serde_json::from_str(context).ok());
-        let tag = Tag {
-            kind,
-            subject,
-            normal,
+        let text = |number: u32| self.string(number);
+        Some(View {
+            kind: if profile.kind == 0 { SubjectKind::Address } else { SubjectKind::Tx },
+            subject: self.subject(subject)?,
             verified: profile.verified == 1,
             currency: text(currency)?,
-            network,
+            network: text(network)?,
             label: text(label)?,
             source: text(source)?,
             confidence: Confidence::at(profile.confidence)?,
-            concepts: self.string(concepts)?.split_whitespace().filter_map(taxonomy::concept).collect(),
+            concepts: text(concepts)?,
             actor: text(actor),
             tag_type: TagType::ALL.get(usize::from(profile.tag_type)).copied()?,
             cluster_definer: profile.cluster_definer == 1,
             lastmod: text(lastmod),
-            taint: taint.and_then(|context| Taint::of_context(&context).ok().flatten()),
-            context,
-        };
-        Some(Hit { tag, pack: text(pack)?, creator: text(creator)? })
+            context: text(context),
+            pack: text(pack)?,
+            creator: text(creator)?,
+        })
     }
 
     fn profile(&self, number: u32) -> Option<Profile> {

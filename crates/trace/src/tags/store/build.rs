@@ -9,7 +9,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::{FILE, KEY, MAGIC, NONE, Profile, Store, StoreError, key};
+use super::{KEY, MAGIC, NONE, Profile, Store, StoreError, key};
 use crate::tags::{SubjectKind, Tag, TagType};
 
 /// Strings, each once, with a number.
@@ -137,7 +137,7 @@ impl Builder {
         }
         self.rows.sort_unstable_by_key(|(key, [place, profile, context])| (*key, *profile, *context, *place));
         self.rows.dedup_by_key(|(key, [_, profile, context])| (*key, *profile, *context));
-        let (next, path) = (folder.join("tags.next"), folder.join(FILE));
+        let (next, path) = (folder.join("tags.next"), folder.join(Store::FILE));
         let mut out =
             Hashing { out: BufWriter::new(File::create(&next).map_err(file(&next))?), hash: Sha256::new() };
         let written = self.write(&mut out).and_then(|()| {

@@ -1,0 +1,105 @@
+//! The role `screen`: says what is known of addresses, to programs that ask one by one, by thousands, or without naming them.
+//!
+//! Only carries: what a tag says and whether it can be used is decided by [`kuraban_trace::tags`]. It holds no key and
+//! moves nothing.
+
+mod ask;
+mod body;
+mod bulk;
+mod config;
+mod desk;
+mod feed;
+mod hits;
+mod onward;
+mod private;
+mod refusal;
+mod route;
+mod serve;
+mod sources;
+
+use std::{convert::Infallible, io, path::Path, sync::Arc, thread};
+
+use kuraban_trace::tags::StoreError;
+
+use crate::{
+    config::ConfigError,
+    http::{Bound, HttpError},
+};
+use config::Config;
+use desk::Desk;
+pub use feed::FeedError;
+use feed::{Follower, Shelf};
+use sources::Sources;
+
+/// Why a screening service does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ScreenError {
+    /// The configuration does not hold together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A store cannot be used.
+    #[error("a store cannot be used")]
+    Store(#[from] StoreError),
+    /// The address cannot be served.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The feed's copy cannot be used.
+    #[error("the feed cannot be followed")]
+    Feed(#[from] FeedError),
+    /// No thread.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+impl ScreenError {
+    /// The exit status: 2 for what the operator gave, 3 for what the system did.
+    #[must_use]
+    pub const fn status(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Store(_) | Self::Feed(_) => 2,
+            Self::Http(_) | Self::Thread(_) => 3,
+        }
+    }
+}
+
+/// Makes the folder of the feed's copy; stores are made by `kuraban tags import`.
+///
+/// # Errors
+/// The configuration does not hold together, or the folder cannot be made.
+pub fn init(config: &Path) -> Result<String, ScreenError> {
+    let Config { stores, feed, .. } = Config::read(config)?;
+    let stores = stores.len();
+    let Some(feed) = feed else {
+        return Ok(format!("nothing to create: {stores} stores are named; the configuration is good\n"));
+    };
+    Shelf::create(&feed.folder).map_err(FeedError::from)?;
+    Ok(format!("{} is ready; {stores} stores are named\n", feed.folder.display()))
+}
+
+/// Runs the service until it is killed.
+///
+/// # Errors
+/// The configuration does not hold together, a store cannot be used, or the address cannot be listened on.
+pub fn run(config: &Path) -> Result<Infallible, ScreenError> {
+    let Config { listen, threads, stores, feed } = Config::read(config)?;
+    let mut sources = Sources::open(&stores)?;
+    let follower = feed.map(Follower::open).transpose()?;
+    if let Some(follower) = &follower {
+        sources = sources.with_live(Arc::new(follower.live()));
+    }
+    let bound = Bound::bind(listen)?;
+    let desk = Arc::new(Desk::new(sources));
+    let watching = Arc::clone(&desk);
+    thread::Builder::new()
+        .name("stores".to_owned())
+        .spawn(move || sources::watch(&stores, &watching))
+        .map_err(ScreenError::Thread)?;
+    if let Some(follower) = follower {
+        let desk = Arc::clone(&desk);
+        let follow = move || follower.follow(&desk);
+        thread::Builder::new().name("feed".to_owned()).spawn(follow).map_err(ScreenError::Thread)?;
+    }
+    let (address, tags) = (bound.address(), desk.now().tags());
+    tracing::info!(role = "screen", http = %address, tags, "started");
+    Ok(serve::serve(bound, &desk, threads)?)
+}
