@@ -4,6 +4,7 @@
 //! Only executes: what may move, what is theft and what is open is decided in the crates below.
 
 pub mod bridge;
+pub mod chase;
 pub mod clock;
 pub mod config;
 pub mod gate;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
-use kuraban_guardd::{gate, guard, log, screen, watch};
+use kuraban_guardd::{chase, gate, guard, log, screen, watch};
 
 /// The daemon of Kuraban: guard, watch, gate or screen.
 ///
@@ -34,6 +34,8 @@ enum Role {
     Gate,
     /// Says what is known of addresses, from tags.
     Screen,
+    /// Follows a chain and thefts on it, and signs the feed of tags.
+    Chase,
 }
 
 #[derive(Subcommand)]
@@ -74,7 +76,10 @@ fn execute(role: Role, step: Step) -> Result<String, Failure> {
     let watch = |problem: watch::WatchError| Failure(problem.status(), Box::new(problem));
     let gate = |problem: gate::GateError| Failure(problem.status(), Box::new(problem));
     let screen = |problem: screen::ScreenError| Failure(problem.status(), Box::new(problem));
+    let chase = |problem: chase::ChaseError| Failure(problem.status(), Box::new(problem));
     match (role, step) {
+        (Role::Chase, Step::Init { config }) => chase::init(&config).map_err(chase),
+        (Role::Chase, Step::Run { config }) => runs(|| chase::run(&config).map_err(chase)),
         (Role::Screen, Step::Init { config }) => screen::init(&config).map_err(screen),
         (Role::Screen, Step::Run { config }) => runs(|| screen::run(&config).map_err(screen)),
         (Role::Watch, Step::Init { config }) => watch::init(&config).map_err(watch),

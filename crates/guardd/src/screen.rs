@@ -28,7 +28,8 @@ use crate::{
 use config::Config;
 use desk::Desk;
 pub use feed::FeedError;
-use feed::{Follower, Shelf};
+use feed::Follower;
+pub(crate) use feed::{Shelf, ShelfError};
 use sources::Sources;
 
 /// Why a screening service does not run.

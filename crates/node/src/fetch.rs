@@ -4,18 +4,22 @@
 //! decides; only that headers follow each other is seen to here.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
+use kuraban_base::Txid;
 use kuraban_chain::btc::{Block, BlockHash, Header, p2p::HEADERS_MAX};
 
 use crate::p2p::{Arrived, BLOCKS_MAX, Client, Closed, Event, Request, RequestError, Settings};
 
 /// Most headers that are taken from a node: two centuries of Bitcoin's.
 pub const HEADERS_ALL_MAX: usize = 10_000_000;
+
+/// Most things the node said that wait for the caller while something is fetched; the oldest are forgotten.
+pub const BACKLOG_MAX: usize = 4_096;
 
 /// Why a node does not hand over what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +76,8 @@ pub struct Fetch {
     met: bool,
     asked: BTreeSet<BlockHash>,
     here: BTreeMap<BlockHash, Block>,
+    /// What came while something else was waited for.
+    backlog: VecDeque<Event>,
 }
 
 impl Fetch {
@@ -82,7 +88,8 @@ impl Fetch {
     pub fn start(settings: Settings, within: Duration) -> Result<Self, FetchError> {
         let (client, events) = Client::start(settings).map_err(FetchError::Thread)?;
         let (asked, here) = (BTreeSet::new(), BTreeMap::new());
-        Ok(Self { client, events, within, ready: false, met: false, asked, here })
+        let backlog = VecDeque::new();
+        Ok(Self { client, events, within, ready: false, met: false, asked, here, backlog })
     }
 
     /// All headers of the node's best chain after the first block of `have` that is on it, lowest first. `have` has the newest
@@ -127,10 +134,9 @@ impl Fetch {
                     }
                 }
                 Event::Closed(_) => asked = false,
+                event @ (Event::Tx(_) | Event::InvTx(_)) => self.put_off(event),
                 Event::Ready(_)
                 | Event::Block(_)
-                | Event::Tx(_)
-                | Event::InvTx(_)
                 | Event::InvBlock(_)
                 | Event::NotFound { .. }
                 | Event::Alive { .. }
@@ -165,17 +171,46 @@ impl Fetch {
                     return Err(FetchError::NotThere { block: first });
                 }
                 Event::Closed(_) => self.asked.clear(),
+                // Another block is announced, perhaps: whoever waits for that hears of it afterwards.
+                event @ (Event::Tx(_) | Event::InvTx(_) | Event::Headers(_) | Event::InvBlock(_)) => {
+                    self.put_off(event);
+                }
                 Event::Ready(_)
-                | Event::Headers(_)
-                | Event::Tx(_)
-                | Event::InvTx(_)
-                | Event::InvBlock(_)
                 | Event::NotFound { .. }
                 | Event::Alive { .. }
                 | Event::Rejected(_)
                 | Event::Unreadable { .. } => {}
             }
         }
+    }
+
+    /// What the node says by itself: new transactions and blocks, or that the connection ended or stands again. Nothing if
+    /// it says nothing within that time. What came while something was fetched comes first.
+    ///
+    /// # Errors
+    /// The first connection could not be made.
+    pub fn listen(&mut self, within: Duration) -> Result<Option<Event>, FetchError> {
+        if let Some(event) = self.backlog.pop_front() {
+            return Ok(Some(event));
+        }
+        match self.events.recv_timeout(within) {
+            Ok(Arrived { event, .. }) => self.heard(event).map(Some),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Ok(None),
+        }
+    }
+
+    /// Asks for transactions, which come through [`listen`](Self::listen); at most
+    /// [`TXS_MAX`](crate::p2p::TXS_MAX). Gives whether the request was passed on.
+    #[must_use]
+    pub fn ask_txs(&self, txids: Vec<Txid>) -> bool {
+        self.tell(Request::Txs(txids))
+    }
+
+    fn put_off(&mut self, event: Event) {
+        if self.backlog.len() >= BACKLOG_MAX {
+            self.backlog.pop_front();
+        }
+        self.backlog.push_back(event);
     }
 
     fn ask_ahead(&mut self, wanted: &[BlockHash]) {
@@ -214,6 +249,11 @@ impl Fetch {
                 return Err(FetchError::Lost { within });
             }
         };
+        self.heard(event)
+    }
+
+    /// Notes whether a connection stands.
+    fn heard(&mut self, event: Event) -> Result<Event, FetchError> {
         match event {
             Event::Ready(_) => (self.ready, self.met) = (true, true),
             Event::Closed(closed) if !self.met => return Err(FetchError::NoConnection(Box::new(closed))),

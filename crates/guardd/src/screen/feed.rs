@@ -27,14 +27,11 @@ use kuraban_proof::{
 };
 use kuraban_trace::feed::{Body, Entry, Replica, UpdateError};
 
+pub(super) use self::live::{Live, LiveTag};
+pub(crate) use self::shelf::{Shelf, ShelfError};
 use self::{
     fetch::{FetchError, Fetched, Upstream},
     live::Tags,
-    shelf::ShelfError,
-};
-pub(super) use self::{
-    live::{Live, LiveTag},
-    shelf::Shelf,
 };
 use super::desk::Desk;
 use crate::{clock, log};

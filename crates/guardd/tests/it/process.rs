@@ -89,6 +89,11 @@ impl Process {
         self.lines.lock().len()
     }
 
+    /// All lines.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        self.lines.lock().clone()
+    }
+
     /// Lines of this event.
     pub(crate) fn count(&self, event: &str) -> usize {
         self.lines.lock().iter().filter(|line| line["event"] == event).count()

@@ -45,6 +45,12 @@ pub enum WordsError {
 }
 
 impl Words {
+    /// What is said of a place of which nothing else is known.
+    #[must_use]
+    pub fn stop() -> Self {
+        Self("a stop".to_owned())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

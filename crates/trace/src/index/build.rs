@@ -16,7 +16,7 @@ use super::{
     AppendError, FileError, Index, OpenError, Prepared, RollbackError, Start, Writer,
     branch::{self, BranchError, Plan},
     head::HEAD,
-    source::{Blocks, SourceError},
+    source::{Blocks, Entry, SourceError},
 };
 use crate::graph::Graph as _;
 
@@ -166,6 +166,51 @@ pub fn follow<B: Blocks>(
     }
     let source = node(Some(writer.index()))?;
     onto(writer, &source, pace)
+}
+
+/// Brings an index that is held open to the blocks of a source that lead to more work, and commits. `taken` is called after
+/// each block that was appended; blocks that left the chain are off the index by then.
+///
+/// # Errors
+/// As [`build`]. What was appended before stays.
+pub fn extend(
+    writer: &mut Writer,
+    source: &impl Blocks,
+    mut taken: impl FnMut(&Prepared, &Index),
+) -> Result<Outcome, FillError> {
+    let entries = source.entries();
+    let mut last = writer.index().last_hash();
+    let mut follows = |entry: &Entry| core::mem::replace(&mut last, entry.hash) == entry.header.prev;
+    let plan = if entries.iter().all(&mut follows) {
+        // The common case, which need not look at the whole chain.
+        Plan { keep: None, append: (0..entries.len()).collect(), aside: 0, known: 0, unconnected: 0 }
+    } else {
+        branch::choose_onto(writer.index(), entries)?
+    };
+    let before = writer.index().counts().blocks;
+    if let Some(height) = plan.keep {
+        writer.rollback(height)?;
+    }
+    let kept = writer.index().counts().blocks;
+    let mut append = |place: usize| {
+        let block = source.read(place)?;
+        let height = writer.index().next_height();
+        writer.append(&block).map_err(|source| FillError::Append { height, source })?;
+        taken(&block, writer.index());
+        Ok(())
+    };
+    let appended = plan.append.iter().try_for_each(|place| append(*place));
+    if writer.is_abandoned() {
+        let folder = writer.index().folder().to_owned();
+        return Err(appended.err().unwrap_or(FileError::Abandoned { folder }.into()));
+    }
+    writer.commit()?;
+    appended.map(|()| Outcome {
+        appended: writer.index().counts().blocks - kept,
+        taken_off: before - kept,
+        aside: plan.aside,
+        unconnected: plan.unconnected,
+    })
 }
 
 /// Extends an index with the blocks of a source that lead to more work than it has; blocks that are not on that branch

@@ -10,7 +10,7 @@ use crate::{
     feed::{Rules, Words},
     graph::{AddressNum, Graph, OutputNum, TxNum},
     index::Index,
-    tags::{Store, SubjectKind, taxonomy},
+    tags::{Hit, Store, SubjectKind, taxonomy},
 };
 
 /// Answers from a node, an index, a tag store.
@@ -61,14 +61,29 @@ impl<'a> Stops<'a> {
         self
     }
 
+    /// What is known of a place that is named or tagged.
+    #[must_use]
+    pub fn place(&self, script: &Script) -> Option<Words> {
+        self.named.get(script).cloned().or_else(|| self.service(script))
+    }
+
+    /// Every script that is named, and every one whose address has a tag of a service.
+    pub fn scripts(&self) -> impl Iterator<Item = Script> + '_ {
+        let tagged = self.tags.into_iter().flat_map(|(store, network)| {
+            let packs = crate::feed::Chain::Family(network).network();
+            let hits = store.iter().filter(move |hit| {
+                hit.tag.kind == SubjectKind::Address && hit.tag.network == packs && is_service(hit)
+            });
+            hits.filter_map(move |hit| Some(Address::parse(network, &hit.tag.normal).ok()?.script()))
+        });
+        self.named.keys().cloned().chain(tagged)
+    }
+
     /// What is known of the place; `outputs` says how many outputs the script has had, and is asked only where a case's
     /// rules have a threshold for hubs.
     pub fn at(&self, script: &Script, rules: &Rules, outputs: impl FnOnce() -> Option<u64>) -> Option<Words> {
-        if let Some(place) = self.named.get(script) {
-            return Some(place.clone());
-        }
-        if let Some(label) = self.service(script) {
-            return Some(label);
+        if let Some(place) = self.place(script) {
+            return Some(place);
         }
         let least = u64::from(rules.hub_outputs_min?);
         let count = outputs().filter(|count| *count >= least)?;
@@ -80,13 +95,18 @@ impl<'a> Stops<'a> {
         let address = Address::from_script(network, script)?.to_string();
         let packs = crate::feed::Chain::Family(network).network();
         let hits = store.find(SubjectKind::Address, &packs, &address);
-        let service = |concept: &&str| {
-            let above = core::iter::successors(Some(*concept), |concept| taxonomy::broader(concept));
-            above.take(8).any(|concept| concept == "service")
-        };
-        let hit = hits.into_iter().find(|hit| hit.tag.concepts.iter().any(|concept| service(&concept)))?;
+        let hit = hits.into_iter().find(is_service)?;
         hit.tag.label.parse().ok()
     }
+}
+
+/// Whether a tag is on a service or on something below it.
+fn is_service(hit: &Hit) -> bool {
+    let above = |concept: &&'static str| {
+        let above = core::iter::successors(Some(*concept), |concept| taxonomy::broader(concept));
+        above.take(8).any(|concept| concept == "service")
+    };
+    hit.tag.concepts.iter().any(|concept| above(&concept))
 }
 
 /// An index of the chain as a source: values from its columns, degrees by its addresses. For an engine that follows an

@@ -29,18 +29,18 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ShelfError + '_ {
 
 /// A feed's copy.
 #[derive(Debug)]
-pub(in crate::screen) struct Shelf {
+pub(crate) struct Shelf {
     folder: PathBuf,
 }
 
 impl Shelf {
     /// Makes the folder.
-    pub(in crate::screen) fn create(folder: &Path) -> Result<(), ShelfError> {
+    pub(crate) fn create(folder: &Path) -> Result<(), ShelfError> {
         fs::create_dir_all(folder).map_err(at(folder))
     }
 
     /// Opens a folder that was made.
-    pub(super) fn open(folder: &Path) -> Result<Self, ShelfError> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, ShelfError> {
         fs::read_dir(folder).map_err(at(folder))?;
         Ok(Self { folder: folder.to_owned() })
     }
@@ -50,13 +50,13 @@ impl Shelf {
     }
 
     /// A file that was verified.
-    pub(in crate::screen) fn read(&self, resource: Resource) -> Result<Vec<u8>, ShelfError> {
+    pub(crate) fn read(&self, resource: Resource) -> Result<Vec<u8>, ShelfError> {
         let path = self.path(resource);
         fs::read(&path).map_err(at(&path))
     }
 
     /// The last checkpoint; none before the first.
-    pub(super) fn checkpoint(&self) -> Result<Option<Vec<u8>>, ShelfError> {
+    pub(crate) fn checkpoint(&self) -> Result<Option<Vec<u8>>, ShelfError> {
         let path = self.path(Resource::Checkpoint);
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -72,7 +72,7 @@ impl Shelf {
     }
 
     /// Puts a verified file there, whole or not at all.
-    pub(super) fn put(&self, resource: Resource, bytes: &[u8]) -> Result<(), ShelfError> {
+    pub(crate) fn put(&self, resource: Resource, bytes: &[u8]) -> Result<(), ShelfError> {
         self.write(&self.path(resource), bytes)?;
         if resource.fallback().is_none() {
             // Narrower ones are asked for as this one from now on.
@@ -87,7 +87,7 @@ impl Shelf {
     }
 
     /// Puts the checkpoint there, after all that it covers.
-    pub(super) fn put_checkpoint(&self, checkpoint: &str) -> Result<(), ShelfError> {
+    pub(crate) fn put_checkpoint(&self, checkpoint: &str) -> Result<(), ShelfError> {
         self.write(&self.path(Resource::Checkpoint), checkpoint.as_bytes())
     }
 
