@@ -68,14 +68,14 @@ pub enum ChaseError {
         node: String,
         /// Why.
         #[source]
-        source: FetchError,
+        source: Box<FetchError>,
     },
     /// The index cannot be opened.
     #[error("the index cannot be opened")]
-    Index(#[from] OpenError),
+    Index(#[source] Box<OpenError>),
     /// The index cannot be brought to the node's chain.
     #[error("the index cannot be brought to the node's chain")]
-    Fill(#[from] FillError),
+    Fill(#[source] Box<FillError>),
     /// A file of the index cannot be written.
     #[error("the index cannot be written")]
     Write(#[from] FileError),
@@ -127,7 +127,8 @@ impl ChaseError {
 /// The configuration does not hold together, or a folder cannot be made.
 pub fn init(config: &Path) -> Result<String, ChaseError> {
     let config = Config::read(config)?;
-    Writer::create(&config.index, config.network, Start::GENESIS)?.close()?;
+    let made = Writer::create(&config.index, config.network, Start::GENESIS);
+    made.map_err(|error| ChaseError::Index(Box::new(error)))?.close()?;
     Shelf::create(&config.feed)?;
     let shelf = Shelf::open(&config.feed)?;
     if shelf.checkpoint()?.is_none() {
@@ -169,7 +170,7 @@ pub fn run(config: &Path) -> Result<Infallible, ChaseError> {
         stops = stops.with_tags(store, config.network);
     }
     let settings = Settings::near(config.network, config.node.clone());
-    let node = |source| ChaseError::Node { node: config.node.clone(), source };
+    let node = |source| ChaseError::Node { node: config.node.clone(), source: Box::new(source) };
     let mut fetch = Fetch::start(settings, WITHIN).map_err(node)?;
     let writer = caught_up(&config, &mut fetch)?;
     Driver::new(&config, &stops, page, writer, fetch, feed)?.run()
@@ -187,11 +188,12 @@ fn caught_up(config: &Config, fetch: &mut Fetch) -> Result<Writer, ChaseError> {
     };
     let pace = Pace { commit_bytes: COMMIT_BYTES, progress: &mut progress };
     let (network, node) = (config.network, &config.node);
-    let (index, outcome) =
-        build::follow(&config.index, network, |index| NodeBlocks::new(network, node, fetch, index), pace)?;
+    let followed =
+        build::follow(&config.index, network, |index| NodeBlocks::new(network, node, fetch, index), pace);
+    let (index, outcome) = followed.map_err(|error| ChaseError::Fill(Box::new(error)))?;
     tracing::info!(appended = outcome.appended, taken_off = outcome.taken_off, "caught-up");
     drop(index);
-    Ok(Writer::open(&config.index)?)
+    Writer::open(&config.index).map_err(|error| ChaseError::Index(Box::new(error)))
 }
 
 /// The feed, where its last checkpoint ends.

@@ -15,11 +15,14 @@ use crate::{config::ConfigError, log};
 /// Most files that are looked at.
 const FILES_MAX: usize = 10_000;
 
+/// By which a file that has changed is told: its length and when it was written.
+type Stamp = (u64, Option<SystemTime>);
+
 /// The folder, as it was looked at last.
 pub(super) struct Cases {
     folder: PathBuf,
     network: Network,
-    seen: BTreeMap<PathBuf, (u64, Option<SystemTime>)>,
+    seen: BTreeMap<PathBuf, Stamp>,
     /// Every case that a good file gave, by file.
     known: BTreeMap<PathBuf, CaseFile>,
 }
@@ -84,7 +87,7 @@ impl Cases {
         }
     }
 
-    fn files(&self) -> io::Result<Vec<(PathBuf, (u64, Option<SystemTime>))>> {
+    fn files(&self) -> io::Result<Vec<(PathBuf, Stamp)>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)?.take(FILES_MAX) {
             let path = entry?.path();

@@ -95,9 +95,9 @@ impl<'a> Driver<'a> {
         let (mut ticked, mut polled) = (Instant::now(), Instant::now());
         self.show(0);
         loop {
-            let mut blocks = self.hear(TICK)?;
+            let mut blocks = self.hear(TICK)?.unwrap_or(false);
             // All that has come is taken up together: one look at what waits, one signature.
-            while let Some(more) = self.hear_at_once()? {
+            while let Some(more) = self.hear(Duration::ZERO)? {
                 blocks |= more;
             }
             if blocks || polled.elapsed() >= POLL {
@@ -112,16 +112,10 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// One thing that the node says; whether it speaks of a block.
-    fn hear(&mut self, within: Duration) -> Result<bool, ChaseError> {
-        let node = |source| ChaseError::Node { node: self.config.node.clone(), source };
+    /// One thing that the node says within that time, if any; whether it speaks of a block.
+    fn hear(&mut self, within: Duration) -> Result<Option<bool>, ChaseError> {
+        let node = |source| ChaseError::Node { node: self.config.node.clone(), source: Box::new(source) };
         let event = self.fetch.listen(within).map_err(node)?;
-        Ok(event.is_some_and(|event| self.take(event)))
-    }
-
-    fn hear_at_once(&mut self) -> Result<Option<bool>, ChaseError> {
-        let node = |source| ChaseError::Node { node: self.config.node.clone(), source };
-        let event = self.fetch.listen(Duration::ZERO).map_err(node)?;
         Ok(event.map(|event| self.take(event)))
     }
 
@@ -166,7 +160,10 @@ impl<'a> Driver<'a> {
         let blocks = NodeBlocks::new(self.config.network, &self.config.node, &mut self.fetch, Some(index));
         let blocks = match blocks {
             Ok(blocks) => blocks,
-            Err(problem) => return Ok(self.lost(&problem)),
+            Err(problem) => {
+                not_had(&problem);
+                return Ok(());
+            }
         };
         let (live, stops, known) = (&mut self.live, self.stops, &mut self.known);
         let (mut broken, mut undone) = (false, 0_u64);
@@ -178,8 +175,11 @@ impl<'a> Driver<'a> {
         self.undone = self.undone.saturating_add(undone);
         let outcome = match outcome {
             Ok(outcome) => outcome,
-            Err(problem @ FillError::Source(_)) => return Ok(self.lost(&problem)),
-            Err(problem) => return Err(problem.into()),
+            Err(problem @ FillError::Source(_)) => {
+                not_had(&problem);
+                return Ok(());
+            }
+            Err(problem) => return Err(ChaseError::Fill(Box::new(problem))),
         };
         if outcome.appended == 0 {
             return Ok(());
@@ -198,11 +198,6 @@ impl<'a> Driver<'a> {
         let Tip { height, hash } = self.live.tip();
         tracing::info!(height = height.blocks(), %hash, taken_off = outcome.taken_off, ms = block_ms, "block");
         Ok(())
-    }
-
-    fn lost(&self, problem: &dyn core::error::Error) {
-        let problem = log::told(problem);
-        tracing::warn!(problem, "blocks-not-had");
     }
 
     /// Looks at what waits, and tells the feed.
@@ -366,6 +361,12 @@ impl<'a> Driver<'a> {
             totals: totals.into_iter().map(total).collect(),
         }
     }
+}
+
+/// Blocks that the node does not hand over now are asked for again.
+fn not_had(problem: &dyn core::error::Error) {
+    let problem = log::told(problem);
+    tracing::warn!(problem, "blocks-not-had");
 }
 
 fn tip(index: &Index) -> Tip {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::{
     conformance::{Node, Vault},
     daemon::{Daemon, Kind},
-    process::{LONG, Process, ask, free, guardd, request},
+    process::{LONG, Process, ask, free, guardd, request, until},
 };
 
 /// A chase beside a node.
@@ -51,6 +51,11 @@ impl Place {
 
     fn start(&self) -> Process {
         Process::role("chase", &self.folder.path().join("chase.toml"))
+    }
+
+    fn is_up(&self) {
+        let well = || ask(self.listen, "GET", "/healthz").is_some_and(|answer| answer.status == 200);
+        until("it follows", well);
     }
 
     fn case(&self, id: &str, seeds: &[(OutPoint, u64)], more: &str) {
@@ -143,12 +148,8 @@ fn a_theft_is_followed(kind: Kind) {
     let seeds = [(stolen.0, stolen.1.value_sat)];
     place.case("theft-1", &seeds, "methods = [\"haircut\"]\n");
     let mut chase = place.start();
-    let mut reader = loop {
-        if ask(place.listen, "GET", "/healthz").is_some_and(|answer| answer.status == 200) {
-            break Reader::of(&place);
-        }
-        std::thread::park_timeout(Duration::from_millis(10));
-    };
+    place.is_up();
+    let mut reader = Reader::of(&place);
     // It lies where it was stolen.
     reader.until("the seed", &[(stolen.0, true)]);
 
@@ -156,7 +157,9 @@ fn a_theft_is_followed(kind: Kind) {
     let value = stolen.1.value_sat + clean.1.value_sat - 1_000_000 - 200_000;
     let tx = vault.spend(&[stolen.clone(), clean], vec![vault.pays(value), service.clone()], 0);
     assert_eq!(node.rpc.send(&tx).unwrap(), Sent::Pooled);
-    let tags = reader.until("what waits", &[(outpoint(&tx, 0), false), (outpoint(&tx, 1), false)]);
+    // Until a block has it, the coin is not spent for good.
+    let waits = [(stolen.0, true), (outpoint(&tx, 0), false), (outpoint(&tx, 1), false)];
+    let tags = reader.until("what waits", &waits)[1..].to_vec();
     assert!(
         tags[0].taint.most() > u128::from(value / 2) - 2 && tags[0].taint.most() < u128::from(value / 2) + 2
     );
@@ -171,15 +174,16 @@ fn a_theft_is_followed(kind: Kind) {
     let height = node.rpc.best_height().unwrap().blocks();
     let tagged = |tag: &Tag| matches!(tag.since, Since::Block(at) if at.height == Height::new(height - 1));
     assert!(tags.iter().all(tagged), "{tags:?}, blocks {other:?}");
-    assert_eq!(place.status()["undone"], json!(1));
+    until("it is shown", || place.status()["undone"] == json!(1));
 
     // Killed; what happens meanwhile is told when it is back. The feed goes on: its reader sees no fork.
     chase.kill();
-    let coin = (outpoint(&tx, 0), tx.outputs[0].clone(), 2);
+    let coin = (outpoint(&tx, 0), tx.outputs[0].clone(), 9);
     let next = vault.spend(&[coin], vec![vault.pays(value - 100_000)], 0);
     assert_eq!(node.rpc.send(&next).unwrap(), Sent::Pooled);
     node.mine(1, &vault.script(5));
     let chase = place.start();
+    place.is_up();
     reader.until("after a restart", &[(outpoint(&next, 0), true), (outpoint(&tx, 1), true)]);
     let row = place.row("theft-1");
     let [totals] = row["totals"].as_array().unwrap().as_slice() else { panic!("{row}") };
@@ -223,6 +227,7 @@ fn bad_cases_are_named_and_the_others_followed() {
     place.case("no-method", &[(coin.0, value)], "methods = [\"guess\"]\n");
     place.case("twice", &[(coin.0, value), (coin.0, value)], "");
     let chase = place.start();
+    place.is_up();
     let mut reader = Reader::of(&place);
     chase.event("case-followed");
     let tags = reader.until("the good one", &[(coin.0, true)]);
@@ -241,6 +246,7 @@ fn bad_cases_are_named_and_the_others_followed() {
         });
         assert!(told, "{want}: {:#?}", chase.lines());
     }
+    until("it is shown", || !place.row("later").is_null());
     let states: Vec<Value> =
         ["good", "other-value", "mixed", "later"].iter().map(|id| place.row(id)["state"].clone()).collect();
     assert_eq!(states, [json!("followed"), json!("waiting"), json!("waiting"), json!("followed")]);

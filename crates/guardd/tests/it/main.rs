@@ -8,7 +8,6 @@ mod chase;
 mod conformance;
 mod crash;
 #[path = "../../../node/tests/it/daemon.rs"]
-#[expect(dead_code, reason = "the node clients' own tests use the rest of it")]
 mod daemon;
 mod exchange;
 mod front;

@@ -106,7 +106,7 @@ fn is_service(hit: &Hit) -> bool {
         let above = core::iter::successors(Some(*concept), |concept| taxonomy::broader(concept));
         above.take(8).any(|concept| concept == "service")
     };
-    hit.tag.concepts.iter().any(|concept| above(&concept))
+    hit.tag.concepts.iter().any(above)
 }
 
 /// An index of the chain as a source: values from its columns, degrees by its addresses. For an engine that follows an
