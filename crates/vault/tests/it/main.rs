@@ -11,4 +11,5 @@ mod gate;
 mod judging;
 mod kit;
 mod lapse;
+mod messages;
 mod rogue;
