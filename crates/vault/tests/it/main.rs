@@ -8,6 +8,7 @@ mod folding;
 mod found;
 mod frozen;
 mod gate;
+mod incident;
 mod judging;
 mod kit;
 mod lapse;
