@@ -14,3 +14,4 @@ mod kit;
 mod lapse;
 mod messages;
 mod rogue;
+mod signing;
