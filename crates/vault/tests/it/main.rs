@@ -5,6 +5,7 @@ mod charters;
 mod explaining;
 mod flow;
 mod folding;
+mod following;
 mod found;
 mod frozen;
 mod gate;
