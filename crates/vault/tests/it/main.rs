@@ -15,4 +15,5 @@ mod kit;
 mod lapse;
 mod messages;
 mod rogue;
+mod scripts;
 mod signing;
