@@ -63,7 +63,7 @@ impl Exchange {
         Self::under(kit::charter())
     }
 
-    fn under(charter: Arc<Charter>) -> Self {
+    pub(crate) fn under(charter: Arc<Charter>) -> Self {
         Self::behind(charter, 0)
     }
 
@@ -250,7 +250,7 @@ impl Exchange {
 
     /// The writer is killed and goes on from its disk.
     pub(crate) fn restart(&mut self) {
-        let mut writer = Coordinator::new(&kit::machine(0), kit::charter(), kit::log_key());
+        let mut writer = Coordinator::new(&kit::machine(0), self.charter.clone(), kit::log_key());
         writer.restore(&self.disk).unwrap();
         writer.resume();
         self.writer = writer;

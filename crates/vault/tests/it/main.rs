@@ -1,7 +1,9 @@
 //! The vault's machines against each other, and its judgement against the rows of a table. No I/O, no clock.
 #![cfg(test)]
 
+mod assembling;
 mod charters;
+mod evacuating;
 mod explaining;
 mod flow;
 mod folding;
