@@ -5,7 +5,7 @@ use kuraban_chain::btc::{Branch, OutPoint, Tx, TxOut};
 use kuraban_vault::{Payout, coordinator::Event, fold::Status};
 
 use crate::{
-    flow::{Exchange, approved},
+    exchange::{Exchange, approved},
     kit,
 };
 

@@ -14,7 +14,7 @@ use kuraban_vault::{
 };
 
 use crate::{
-    flow::{Exchange, approved},
+    exchange::{Exchange, approved},
     kit,
 };
 

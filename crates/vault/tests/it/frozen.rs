@@ -9,7 +9,7 @@ use kuraban_vault::{
 };
 
 use crate::{
-    flow::{Exchange, approved},
+    exchange::{Exchange, approved},
     kit,
     rogue::{Rogue, draft, wanted},
 };

@@ -4,6 +4,7 @@
 mod assembling;
 mod charters;
 mod evacuating;
+mod exchange;
 mod explaining;
 mod flow;
 mod folding;
