@@ -503,8 +503,9 @@ impl Coordinator {
             match answer {
                 Ok(receipt) => {
                     let claim = receipt.claim_unverified();
-                    let fits = claim.by == *id && claim.payout == *payout && claim.txid == *txid;
-                    // The fold verifies the signature; a receipt that is not one is as good as a refusal.
+                    let fits = claim.by == *id && claim.txid == *txid;
+                    // The fold verifies the signature, and that the transaction is the payout's; a receipt that is not one is as
+                    // good as a refusal.
                     if !fits || self.append(now, Body::PayoutReceipt(receipt), fresh).is_err() {
                         self.refuse(
                             now,

@@ -52,6 +52,10 @@ pub(crate) struct Exchange {
     pub(crate) refuses: BTreeMap<MachineId, &'static str>,
     /// Signers who refuse to release signatures, with this code.
     pub(crate) withholds: BTreeMap<MachineId, &'static str>,
+    /// What becomes of a machine's answers on their way.
+    pub(crate) tampers: BTreeMap<MachineId, fn(&mut Response)>,
+    /// Whose receipts a machine gives for its own.
+    pub(crate) lends: BTreeMap<MachineId, MachineId>,
     /// Machines that take what they are asked and never answer.
     pub(crate) held: BTreeSet<MachineId>,
     /// Whatever machines were asked: how long after the start, who, and what.
@@ -98,6 +102,8 @@ impl Exchange {
             breaks: false,
             refuses: BTreeMap::new(),
             withholds: BTreeMap::new(),
+            tampers: BTreeMap::new(),
+            lends: BTreeMap::new(),
             held: BTreeSet::new(),
             asked: Vec::new(),
         };
@@ -180,12 +186,16 @@ impl Exchange {
             return Some(Event::Answer(id, Box::new(Response::Signatures(answers))));
         }
         let releases = matches!(request, Request::Release { .. });
-        let response = match self.signers.get_mut(&id) {
+        let lent = self.lends.get(&id).filter(|_| matches!(request, Request::Sign { .. }));
+        let mut response = match self.signers.get_mut(lent.unwrap_or(&id)) {
             Some(signer) => signer.step(clock, Role::Writer, fresh, request).answer,
             None => self.watch(request),
         };
         if releases && self.breaks {
             return Some(Event::Lost(id));
+        }
+        if let Some(tamper) = self.tampers.get(&id) {
+            tamper(&mut response);
         }
         Some(Event::Answer(id, Box::new(Response::decode(&response.encode()).unwrap())))
     }

@@ -1,6 +1,7 @@
 //! The vault's machines against each other, and its judgement against the rows of a table. No I/O, no clock.
 #![cfg(test)]
 
+mod asking;
 mod assembling;
 mod charters;
 mod evacuating;
