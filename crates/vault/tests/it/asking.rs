@@ -324,9 +324,11 @@ fn a_signer_speaks_for_itself_and_about_what_it_was_asked() {
     assert_eq!((reasons(&exchange, "w-1"), reasons(&exchange, "w-2")), (vec![invalid(1)], vec![invalid(1)]));
 }
 
+type Tamper = fn(&mut Response);
+
 #[test]
 fn a_signature_that_does_not_hold_is_as_good_as_a_refusal() {
-    let spoils: [(&str, fn(&mut Response)); 5] = [
+    let spoils: [(&str, Tamper); 5] = [
         ("none", |response| spoil(response, |list| list.clear())),
         ("one more", |response| spoil(response, |list| list.push(list[0].clone()))),
         ("for another input", |response| spoil(response, |list| list[0].input = 1)),
