@@ -372,6 +372,7 @@ fn a_store_that_does_not_hold_together_starts_no_signer() {
         let refused = changes.into_iter().find_map(|change| signer.restore(change).err());
         let found = refused.map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(found, want, "{what}");
+        signer.seq()
     };
     // Only the last head is read back.
     let place = |kind: fn(&Change) -> bool| disk.iter().position(kind).unwrap();
@@ -381,7 +382,7 @@ fn a_store_that_does_not_hold_together_starts_no_signer() {
         disk.iter().filter(|change| !matches!(change, Change::Cosigned(_))).cloned().collect();
     let with = |last: Change| [body.clone(), vec![last]].concat();
     const LOG: &str = "the stored log does not hold together";
-    check("as it was", with(head), "");
+    assert_eq!(check("as it was", with(head), ""), 1);
     check("with a trip", with(Change::Trip(trip(Stage::Closed, 4))), "");
     check(
         "with a stranger's trip",
@@ -403,7 +404,7 @@ fn a_store_that_does_not_hold_together_starts_no_signer() {
     );
     let mut next = own;
     next.seq = 2;
-    check("with the next", with(Change::Receipt(next, prevouts)), "");
+    assert_eq!(check("with the next", with(Change::Receipt(next, prevouts)), ""), 2);
     check(
         "a receipt for nothing",
         vec![receipt],
