@@ -82,6 +82,14 @@ impl Peer {
         }
     }
 
+    /// It co-signed the log at this size.
+    fn remember(&mut self, size: u64) {
+        self.sizes.push_back(size);
+        if self.sizes.len() > SIZES_MAX {
+            self.sizes.pop_front();
+        }
+    }
+
     fn idle(&self, now: Instant) -> bool {
         self.up && self.inflight.is_none() && !self.estranged && now >= self.quiet_until
     }
@@ -238,10 +246,7 @@ impl Coordinator {
                 let more = peer.size.replace(size) != Some(size);
                 peer.leases_not = false;
                 peer.cosigned = now;
-                peer.sizes.push_back(size);
-                if peer.sizes.len() > SIZES_MAX {
-                    peer.sizes.pop_front();
-                }
+                peer.remember(size);
                 peer.challenge = (peer.role == Role::Signer).then_some((challenge, now));
                 self.cosigned(size, &line);
                 if more {
@@ -449,7 +454,8 @@ impl Coordinator {
         let folded = self.peers.get(watcher)?.size?;
         let mut challenges = Vec::new();
         let mut signers = Vec::new();
-        for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.role == Role::Signer && peer.up) {
+        // Only a signer that is there has given one.
+        for (id, peer) in &self.peers {
             if let Some((challenge, at)) = peer.challenge
                 && now.ms_since(at) < CHALLENGE_MS_MAX
             {

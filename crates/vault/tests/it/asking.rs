@@ -4,7 +4,7 @@ use kuraban_base::{Amount, MachineId};
 use kuraban_chain::btc::{Branch, Script, TxOut};
 use kuraban_vault::{
     Payout,
-    coordinator::Event,
+    coordinator::{Ask, Event, Token},
     fold::Status,
     receipt::RECEIPT_MS,
     wire::{Request, Response},
@@ -389,4 +389,121 @@ fn witnesses_that_are_ahead_of_their_writer_are_left_alone() {
     exchange.restart();
     exchange.pass(5_000);
     assert!(exchange.asked.iter().all(|(_, _, request)| *request == Request::Status));
+}
+
+#[test]
+fn what_was_asked_on_a_connection_that_broke_is_asked_again_at_once() {
+    let mut exchange = exchange();
+    exchange.happen(Event::Lost(kit::machine(3)));
+    exchange.held.insert(kit::machine(2));
+    approved(&mut exchange, &long("w-1"));
+    exchange.held.clear();
+    exchange.pass(500);
+    assert_eq!(exchange.sent.len(), 0);
+    exchange.happen(Event::Joined(kit::machine(2)));
+    assert_eq!(exchange.sent.len(), 1);
+}
+
+/// Witnesses are asked about one head after the other, so that they come to a quorum about each.
+#[test]
+fn a_head_waits_until_a_quorum_has_cosigned_the_one_before() {
+    let mut exchange = exchange();
+    let size = exchange.size();
+    for number in [3, 4] {
+        exchange.held.insert(kit::machine(number));
+    }
+    exchange.asked.clear();
+    for id in ["w-1", "w-2"] {
+        approved(&mut exchange, &long(id));
+    }
+    let told = |exchange: &Exchange| {
+        let entries = |(_, id, request): &(u64, MachineId, Request)| match request {
+            Request::Extend { from, entries, .. } if *id == kit::machine(1) => {
+                Some(from + u64::try_from(entries.len()).unwrap())
+            }
+            Request::Extend { .. }
+            | Request::Status
+            | Request::Lease { .. }
+            | Request::Sign { .. }
+            | Request::Release { .. }
+            | Request::Trip(_)
+            | Request::Permits { .. }
+            | Request::Alarms { .. } => None,
+        };
+        exchange.asked.iter().filter_map(entries).collect::<Vec<_>>()
+    };
+    // The first entry alone, of everything that came to be logged.
+    assert!(exchange.size() > size + 4);
+    assert_eq!(told(&exchange), [size + 1]);
+    exchange.held.clear();
+    exchange.happen(Event::Lost(kit::machine(3)));
+    exchange.happen(Event::Joined(kit::machine(3)));
+    assert_eq!(told(&exchange).last(), Some(&exchange.size()));
+}
+
+/// What a witness says that adds nothing makes no new checkpoint.
+#[test]
+fn a_checkpoint_is_published_when_a_quorum_or_one_more_has_cosigned_it() {
+    for (tamper, want) in [(false, 2), (true, 1)] {
+        let mut exchange = Exchange::new();
+        if tamper {
+            exchange.tampers.insert(kit::machine(4), |response| {
+                if let Response::Cosigned { line, .. } = response {
+                    line.clear();
+                }
+            });
+        }
+        exchange.published.clear();
+        let size = exchange.size();
+        let digest = long("w-1").digest(&kit::charter().context());
+        let request = kit::sign(&kit::person(1), kuraban_vault::REQUEST, digest.as_bytes());
+        let (payout, key) = (long("w-1"), "k".to_owned());
+        exchange.happen(Event::Ask(Token(1), Ask::Request { payout, request, key }));
+        // Three of four witnesses are a quorum; the fourth is one more.
+        assert_eq!(exchange.published, vec![size + 1; want], "{tamper}");
+    }
+}
+
+/// Under load there is always more of the log to send; what waits for a lease goes first.
+#[test]
+fn a_watcher_is_asked_for_a_lease_before_it_is_sent_more_of_the_log() {
+    let mut exchange = exchange();
+    exchange.happen(Event::Lost(kit::machine(3)));
+    exchange.refuses.insert(kit::machine(2), "input-unproven");
+    approved(&mut exchange, &long("w-1"));
+    assert_eq!(exchange.sent.len(), 0);
+    let digest = long("w-2").digest(&kit::charter().context());
+    let request = kit::sign(&kit::person(1), kuraban_vault::REQUEST, digest.as_bytes());
+    let ask = Ask::Request { payout: long("w-2"), request, key: "k".to_owned() };
+    exchange.beside = Some((kit::machine(3), Event::Ask(Token(1), ask)));
+    exchange.asked.clear();
+    exchange.happen(Event::Joined(kit::machine(3)));
+    let first = exchange.asked.iter().find(|(_, id, _)| *id == kit::machine(4)).unwrap();
+    assert!(matches!(first.2, Request::Lease { .. }));
+    assert_eq!(exchange.sent.len(), 1);
+}
+
+#[test]
+fn signatures_are_asked_for_when_enough_receipts_stand_in_the_log_and_not_at_once_again() {
+    let mut exchange = exchange();
+    for number in [2, 3] {
+        exchange.refuses.insert(kit::machine(number), "input-unproven");
+    }
+    approved(&mut exchange, &long("w-1"));
+    exchange.pass(4_000);
+    assert_eq!((times(&exchange, 1, "sign"), times(&exchange, 1, "release")), (vec![0], vec![]));
+    // All give receipts, and what they say then is of no use.
+    let mut exchange = self::exchange();
+    for signer in all() {
+        exchange.tampers.insert(signer, |response| {
+            if let Response::Signatures(_) = response {
+                *response = Response::Status { size: 0, epoch: 0 };
+            }
+        });
+    }
+    approved(&mut exchange, &long("w-1"));
+    exchange.pass(6_000);
+    let turns: Vec<Vec<u64>> = (1..=3).map(|signer| times(&exchange, signer, "release")).collect();
+    let early = turns.iter().filter(|times| times.first() == Some(&0)).collect::<Vec<_>>();
+    assert_eq!(early, [&[0, 3_000, 6_000]; 2], "{turns:?}");
 }

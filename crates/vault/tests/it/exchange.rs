@@ -56,6 +56,10 @@ pub(crate) struct Exchange {
     pub(crate) tampers: BTreeMap<MachineId, fn(&mut Response)>,
     /// Whose receipts a machine gives for its own.
     pub(crate) lends: BTreeMap<MachineId, MachineId>,
+    /// An event that comes together with a machine's next cosignature.
+    pub(crate) beside: Option<(MachineId, Event)>,
+    /// The sizes of the checkpoints that were published.
+    pub(crate) published: Vec<u64>,
     /// Machines that take what they are asked and never answer.
     pub(crate) held: BTreeSet<MachineId>,
     /// Whatever machines were asked: how long after the start, who, and what.
@@ -104,6 +108,8 @@ impl Exchange {
             withholds: BTreeMap::new(),
             tampers: BTreeMap::new(),
             lends: BTreeMap::new(),
+            beside: None,
+            published: Vec::new(),
             held: BTreeSet::new(),
             asked: Vec::new(),
         };
@@ -129,6 +135,13 @@ impl Exchange {
             for effect in effects {
                 events.extend(self.execute(effect));
             }
+            let cosigns = |id: &MachineId, event: &Event| {
+                matches!(event, Event::Answer(by, response)
+                    if by == id && matches!(**response, Response::Cosigned { .. }))
+            };
+            let comes = |(id, _): &mut (MachineId, Event)| events.iter().any(|event| cosigns(id, event));
+            let beside = self.beside.take_if(comes);
+            events.extend(beside.map(|(_, event)| event));
         }
         assert!(events.is_empty(), "the machines never come to rest");
     }
@@ -141,7 +154,10 @@ impl Exchange {
                 self.checkpoints.insert(self.size(), checkpoint);
                 None
             }
-            Effect::Publish { .. } => None,
+            Effect::Publish { size, .. } => {
+                self.published.push(size);
+                None
+            }
             Effect::Reply(token, reply) => {
                 self.replies.insert(token, reply);
                 None

@@ -20,4 +20,5 @@ mod lapse;
 mod messages;
 mod rogue;
 mod scripts;
+mod settling;
 mod signing;
