@@ -507,3 +507,74 @@ fn signatures_are_asked_for_when_enough_receipts_stand_in_the_log_and_not_at_onc
     let early = turns.iter().filter(|times| times.first() == Some(&0)).collect::<Vec<_>>();
     assert_eq!(early, [&[0, 3_000, 6_000]; 2], "{turns:?}");
 }
+
+/// The payouts that a signer was asked to sign for, question by question.
+fn signing(exchange: &Exchange, machine: u8) -> Vec<Vec<String>> {
+    let items = |(_, id, request): &(u64, MachineId, Request)| match request {
+        Request::Sign { items, .. } if *id == kit::machine(machine) => {
+            Some(items.iter().map(|item| item.payout.to_string()).collect())
+        }
+        Request::Sign { .. }
+        | Request::Status
+        | Request::Extend { .. }
+        | Request::Lease { .. }
+        | Request::Release { .. }
+        | Request::Trip(_)
+        | Request::Permits { .. }
+        | Request::Alarms { .. } => None,
+    };
+    exchange.asked.iter().filter_map(items).collect()
+}
+
+/// A signer would refuse what its checkpoint does not cover, and a watcher's lease would come too early.
+#[test]
+fn nobody_is_asked_about_an_entry_before_a_quorum_has_cosigned_it() {
+    let mut exchange = Exchange::new();
+    approved(&mut exchange, &long("w-1"));
+    exchange.asked.clear();
+    for number in [2, 3] {
+        exchange.held.insert(kit::machine(number));
+    }
+    // Its transaction is the next entry, which two of four witnesses co-sign.
+    exchange.fund(0, 300_000_000);
+    exchange.pass(1_000);
+    assert_eq!(exchange.status("w-1"), Status::Assembled);
+    assert_eq!((times(&exchange, 4, "lease"), times(&exchange, 1, "sign")), (vec![], vec![]));
+
+    // The same beside a payout that waits, whose lease reaches it.
+    let mut exchange = self::exchange();
+    for signer in all() {
+        exchange.refuses.insert(signer, "lease-invalid");
+    }
+    approved(&mut exchange, &long("w-0"));
+    approved(&mut exchange, &long("w-1"));
+    for number in [2, 3] {
+        exchange.held.insert(kit::machine(number));
+    }
+    exchange.fund(1, 300_000_000);
+    exchange.asked.clear();
+    exchange.pass(4_500);
+    let asked = signing(&exchange, 1);
+    assert!(asked.len() >= 3 && asked.iter().all(|items| *items == ["w-0"]), "{asked:?}");
+    assert_eq!(exchange.status("w-1"), Status::Assembled);
+}
+
+#[test]
+fn a_watcher_that_lacks_the_entry_gets_it_before_it_is_asked_for_a_lease() {
+    let mut exchange = Exchange::new();
+    approved(&mut exchange, &long("w-1"));
+    exchange.happen(Event::Lost(kit::machine(4)));
+    exchange.fund(0, 300_000_000);
+    assert_eq!(exchange.status("w-1"), Status::Assembled);
+    exchange.asked.clear();
+    exchange.happen(Event::Joined(kit::machine(4)));
+    let kinds = exchange.asked.iter().filter(|(_, id, _)| *id == kit::machine(4));
+    let kinds: Vec<_> = kinds.map(|(_, _, request)| std::mem::discriminant(request)).take(3).collect();
+    let want = [
+        Request::Status,
+        Request::Extend { from: 0, entries: Vec::new(), checkpoint: Vec::new(), newest: 0 },
+        Request::Lease { challenges: Vec::new() },
+    ];
+    assert_eq!(kinds, want.each_ref().map(std::mem::discriminant));
+    assert_eq!(exchange.sent.len(), 1);
+}
