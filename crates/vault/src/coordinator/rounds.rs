@@ -642,9 +642,6 @@ impl Coordinator {
     fn combined(&self, record: &Record, work: &Work) -> Option<Tx> {
         let views = self.fold.views(&record.payout.vault)?;
         let descriptor = &views.vault.descriptor;
-        if work.signatures.len() < descriptor.threshold() {
-            return None;
-        }
         let mut tx = record.draft(&work.txid)?.tx.clone();
         for (index, input) in tx.inputs.iter_mut().enumerate() {
             let (branch, at) = views.scripts.place(&work.prevouts.get(index)?.script)?;
@@ -657,6 +654,7 @@ impl Coordinator {
                     Some((PublicKey::parse(&one.key).ok()?, EcdsaSignature::parse(&one.signature).ok()?))
                 })
                 .collect();
+            // Too few do not satisfy it.
             let satisfaction = descriptor.satisfy(branch, at, &signatures).ok()?;
             input.script_sig = satisfaction.script_sig;
             input.witness = satisfaction.witness;
