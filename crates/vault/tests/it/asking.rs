@@ -590,3 +590,19 @@ fn a_watcher_that_lacks_the_entry_gets_it_before_it_is_asked_for_a_lease() {
     assert_eq!(kinds, want.each_ref().map(std::mem::discriminant));
     assert_eq!(exchange.sent.len(), 1);
 }
+
+#[test]
+fn from_its_expiry_on_nobody_is_asked_about_a_payout() {
+    for (now_ms, want) in [(59_999, true), (60_000, false)] {
+        let mut exchange = exchange();
+        exchange.breaks = true;
+        approved(&mut exchange, &Payout { expiry: kit::NOW.plus_ms(60_000), ..long("w-1") });
+        exchange.breaks = false;
+        exchange.now = kit::NOW.plus_ms(now_ms);
+        exchange.happen(Event::Tick);
+        exchange.asked.clear();
+        exchange.join();
+        let asked = (1..=3).any(|signer| asked(&exchange, signer).iter().any(|(_, what)| *what != "cosign"));
+        assert_eq!((asked, exchange.sent.len()), (want, usize::from(want)), "{now_ms}");
+    }
+}
