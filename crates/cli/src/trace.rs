@@ -4,6 +4,7 @@
 mod answer;
 mod bounds;
 mod bundle;
+mod origins;
 
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,8 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Say where an output's units come from
+    Origins(origins::Args),
     /// Check a proof bundle, without an index: run its trace again on what it proves
     Verify {
         /// The bundle
@@ -113,6 +116,7 @@ Examples:
 /// Runs `kuraban trace`.
 pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
     match (&args.command, &args.ask) {
+        (Some(Command::Origins(args)), _) => origins::run(args),
         (Some(Command::Verify { file }), _) => bundle::verify(file),
         (None, Some(ask)) => asked(ask),
         (None, None) => Err(Failure::input("want --index or --transfers, --seed and --method")),
