@@ -1,6 +1,6 @@
 //! What is wrong is said, and nothing is half written.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use kuraban_chain::btc::{Block, Network, OutPoint, Script, TxOut};
 use kuraban_trace::{
@@ -271,4 +271,29 @@ fn a_whole_index_begins_with_its_chains_first_block() {
     assert!(error.contains("is not the first block of bitcoin-regtest, which is 0f9188f1"), "{error}");
     writer.append(&prepared(NETWORK, &blocks[0])).unwrap();
     assert!(Path::new(folder.path()).join("head").exists());
+}
+
+/// The inputs of the fuzz target, whole, cut anywhere, and with any byte changed.
+#[test]
+fn what_is_taken_as_a_block_is_what_the_strict_decoder_takes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/prepared");
+    let check = |bytes: &[u8]| {
+        let Ok(block) = Prepared::read(NETWORK, bytes.to_vec()) else { return 0 };
+        let decoded = Block::decode(NETWORK, bytes).unwrap();
+        // Witnesses are not the index's affair.
+        let merkle = decoded.merkle();
+        assert!(merkle.root == decoded.header.merkle_root && !merkle.duplicated);
+        assert_eq!(decoded.hash(), block.hash());
+        1
+    };
+    for entry in fs::read_dir(folder).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        let whole: u32 = (0..=bytes.len()).map(|length| check(&bytes[..length])).sum();
+        assert_eq!(whole, 1);
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            check(&changed);
+        }
+    }
 }
