@@ -3,6 +3,7 @@
 
 mod answer;
 mod bundle;
+mod report;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,8 @@ use kuraban_trace::{
     accounts::Rule,
     graph::{AddressNum, Graph as _},
     index::Index,
+    picture::{FLOWS_MAX, trace_picture},
+    tags::{Store, store::subject},
     taint::{
         Case, Method, Spread, Stops, TaintError, Terms, Trace,
         bundle::{Question, rests},
@@ -19,11 +22,14 @@ use kuraban_trace::{
     },
 };
 
-use self::answer::Answer;
+use self::{
+    answer::Answer,
+    report::{Around, Sheet},
+};
 use crate::{
     fail::{Failure, OrFail as _},
     index::opening,
-    say::Report,
+    say::{Lang, Report, Say},
     transfers::{self, trace::ChainName},
 };
 
@@ -43,6 +49,9 @@ enum Command {
     Verify {
         /// The bundle
         file: PathBuf,
+        /// Write a report of what was verified, with an interactive picture
+        #[arg(long, value_name = "FILE.html")]
+        report: Option<PathBuf>,
     },
 }
 
@@ -86,6 +95,12 @@ struct Ask {
     /// Block files with the blocks that the bundle needs
     #[arg(long, num_args = 1.., requires = "bundle", value_name = "PATH")]
     blocks: Vec<PathBuf>,
+    /// Write a report with an interactive picture that opens in a browser, without a network
+    #[arg(long, conflicts_with = "transfers", value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// A store of tags to name addresses by in the report, as `kuraban tags import` makes it
+    #[arg(long, requires = "report", value_name = "DIR")]
+    tags: Option<PathBuf>,
 }
 
 const HELP: &str = "\
@@ -100,23 +115,25 @@ Examples:
       --stop 1B6rJRfj… --dust 546
   kuraban trace --index btc --seed TXID:0 --method fifo \\
       --bundle theft.kuraban --blocks ~/.bitcoin/blocks
-  kuraban trace verify theft.kuraban
+  kuraban trace verify theft.kuraban --report theft.html
+  kuraban trace --index btc --seed TXID:0 --method fifo \\
+      --report theft.html --tags tags
   kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 \\
       --method libr --dust 101000000";
 
 /// Runs `kuraban trace`.
-pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
+pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     match (&args.command, &args.ask) {
-        (Some(Command::Verify { file }), _) => bundle::verify(file),
-        (None, Some(ask)) => asked(ask),
+        (Some(Command::Verify { file, report }), _) => bundle::verify(file, report.as_deref(), say.lang()),
+        (None, Some(ask)) => asked(ask, say.lang()),
         (None, None) => Err(Failure::input("want --index or --transfers, --seed and --method")),
     }
 }
 
-fn asked(args: &Ask) -> Result<Report, Failure> {
+fn asked(args: &Ask, lang: Lang) -> Result<Report, Failure> {
     let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
     match (&args.index, &args.transfers, args.chain) {
-        (Some(folder), _, _) => indexed(args, folder, rule),
+        (Some(folder), _, _) => indexed(args, folder, rule, lang),
         (None, Some(transfers), Some(chain)) => transfers::trace::run(&transfers::trace::Ask {
             transfers,
             chain,
@@ -132,7 +149,7 @@ fn asked(args: &Ask) -> Result<Report, Failure> {
     }
 }
 
-fn indexed(args: &Ask, folder: &Path, rule: Rule) -> Result<Report, Failure> {
+fn indexed(args: &Ask, folder: &Path, rule: Rule, lang: Lang) -> Result<Report, Failure> {
     let Rule::Of(method) = rule else {
         return Err(Failure::input(format!("--method {rule}: is for accounts, and an index has outputs")));
     };
@@ -156,11 +173,49 @@ fn indexed(args: &Ask, folder: &Path, rule: Rule) -> Result<Report, Failure> {
             (rests.trace, answer)
         }
     };
+    let traces = match &args.report {
+        Some(file) => reported(args, file, &index, &case, &found, &answer, lang)?,
+        None if args.all_methods => others(&index, &case, &found)?,
+        None => Vec::new(),
+    };
     if args.all_methods {
-        let traces = others(&index, &case, &found)?;
         answer.compare(&index, &address, &traces, &Spread::of(&index, &traces));
     }
     Ok(Report::done(&answer, answer.to_text(index.network())))
+}
+
+/// Writes the report; gives the traces by every method that it tells.
+fn reported(
+    args: &Ask,
+    file: &Path,
+    index: &Index,
+    case: &Case,
+    found: &Trace,
+    answer: &Answer,
+    lang: Lang,
+) -> Result<Vec<Trace>, Failure> {
+    let tags = args.tags.as_deref().map(|folder| Store::open(folder).or_undone("the store cannot be used"));
+    let tags = tags.transpose()?;
+    let network = index.network().asset().to_string();
+    let known = |address: &str| {
+        let normal = subject(&network, address).map(|(kind, checked)| (kind, checked.normal));
+        let (Some(tags), Ok((kind, normal))) = (&tags, normal) else { return Vec::new() };
+        tags.find(kind, &network, &normal)
+            .iter()
+            .map(|hit| format!("{} ({})", hit.tag.label, hit.category()))
+            .collect()
+    };
+    let around = Around {
+        name: &|number| index.address_text(number).map(|address| address.to_string()),
+        time: &|height| index.header(height).map(|header| header.time_s),
+        tags: &known,
+        lang,
+        proven: false,
+    };
+    let (traces, picture) =
+        trace_picture(index, case, &found.terms, &Method::ALL, FLOWS_MAX).map_err(tracing)?;
+    Sheet::of(index, &around, answer, &traces, &picture)?.write_page(file)?;
+    Ok(traces)
 }
 
 fn question(args: &Ask, seeds: Vec<OutPoint>, terms: &Terms) -> Question {

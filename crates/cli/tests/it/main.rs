@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod approve;
+mod browser;
 mod case;
 mod classify;
 #[path = "../../../guardd/tests/it/conformance.rs"]
@@ -14,11 +15,13 @@ mod decode;
 mod dmm;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod embedded;
+mod heist;
 mod index;
 mod index_node;
 mod judge;
 mod log;
 mod real_peer;
+mod report;
 mod run;
 mod server;
 mod ssh;

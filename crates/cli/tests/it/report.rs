@@ -1,0 +1,157 @@
+//! The report of a trace, as its readers open it: in a real browser without a network, and without scripts.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::{
+    browser::Browser,
+    heist::{Heist, heist},
+    run::{Ran, run},
+};
+
+/// What an interaction may take until the page is laid out again, in milliseconds.
+const INTERACTION_MS_MAX: f64 = 100.0;
+
+fn reported(heist: &Heist, more: &[&str]) -> (Ran, PathBuf) {
+    let (index, file) = (heist.at("index"), heist.at("theft.html"));
+    let mut args = vec!["trace", "--index", &index, "--seed"];
+    args.extend(heist.seeds.iter().map(String::as_str));
+    args.extend(["--method", "fifo", "--stop", &heist.service, "--report", &file, "--json"]);
+    args.extend(more);
+    let ran = run(args);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    (ran, PathBuf::from(file))
+}
+
+/// Runs a script that acts on the page, and gives the milliseconds until it is laid out: the best of three, so that other
+/// work on the machine does not count.
+fn timed(browser: &Browser, action: &str) -> f64 {
+    let script = format!(
+        "const t = performance.now(); {action}; document.body.getBoundingClientRect(); return performance.now() - t"
+    );
+    (0..3).map(|_| browser.run(&script).as_f64().unwrap()).fold(f64::INFINITY, f64::min)
+}
+
+/// Units of an amount as the page writes it.
+fn units(text: &Value) -> u64 {
+    let text = text.as_str().unwrap().trim_end_matches(" BTC").replace(',', "");
+    let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
+    whole.parse::<u64>().unwrap() * 100_000_000 + format!("{rest:0<8}").parse::<u64>().unwrap()
+}
+
+const TOTALS: [&str; 7] =
+    ["stolen_sat", "unspent_sat", "fees_sat", "burned_sat", "stopped_sat", "dust_sat", "shielded_sat"];
+
+fn check_totals(browser: &Browser, want: &Value) {
+    let shown = browser
+        .run("return [0,1,2,3,4,5,6].map((k) => document.querySelector(`[data-total='${k}']`).textContent)");
+    for (place, name) in TOTALS.iter().enumerate() {
+        if want[name].is_null() {
+            assert_eq!(shown[place], "–", "{name}");
+        } else {
+            assert_eq!(units(&shown[place]), want[name].as_u64().unwrap(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_report_of_five_thousand_addresses_is_usable_in_a_real_browser_without_a_network() {
+    let Some(browser) = Browser::start() else { return };
+    let heist = heist(50, 100);
+    let (ran, file) = reported(&heist, &["--all-methods"]);
+    let found = ran.json();
+    assert!(found["outputs"].as_array().unwrap().len() > 4_900);
+    browser.open(&file);
+    let boxes = "return document.querySelectorAll('#picture g[data-f]').length";
+    assert_eq!(browser.run("return document.documentElement.dataset.ready"), "true");
+    assert_eq!(
+        browser.run("return document.documentElement.dataset.same"),
+        "true",
+        "page and script place alike"
+    );
+    assert_eq!(browser.run("return performance.getEntriesByType('resource').length"), 0);
+    let first = browser.run(boxes).as_u64().unwrap();
+    assert!((20..300).contains(&first), "{first}");
+    check_totals(&browser, &found);
+    // A fold opens.
+    let click = "document.querySelector('#picture g.folded').dispatchEvent(new MouseEvent('click', { bubbles: true }))";
+    let unfolding_ms = timed(&browser, click);
+    let unfolded = browser.run(boxes).as_u64().unwrap();
+    assert!(unfolded > first, "{unfolded}");
+    // Every method's totals are those of the command's own answer.
+    let rows = found["comparison"]["methods"].as_array().unwrap();
+    let mut switching_ms = 0.0_f64;
+    for (place, row) in rows.iter().enumerate() {
+        let action = format!(
+            "const s = document.querySelector('#method'); s.value = '{place}'; s.dispatchEvent(new Event('change'))"
+        );
+        switching_ms = switching_ms.max(timed(&browser, &action));
+        assert_eq!(browser.run("return document.querySelector('[data-method]').textContent"), row["method"]);
+        check_totals(&browser, row);
+    }
+    // Back in time, fewer boxes are lit and less is paid.
+    let later = "return document.querySelectorAll('#picture .box.later').length";
+    assert_eq!(browser.run(later), 0);
+    let slide =
+        "const s = document.querySelector('#time'); s.value = '1'; s.dispatchEvent(new Event('input'))";
+    let sliding_ms = timed(&browser, slide);
+    assert!(browser.run(later).as_u64() > Some(3));
+    // What is searched for is unfolded and shown.
+    let deep = &found["outputs"][4_000];
+    let search = format!(
+        "const s = document.querySelector('#search'); s.value = '{}'; s.dispatchEvent(new Event('input')); \
+         document.querySelector('#found button').click(); return document.querySelector('#chosen').textContent",
+        deep["address"].as_str().unwrap()
+    );
+    let told = browser.run(&search);
+    assert!(told.as_str().unwrap().contains(deep["address"].as_str().unwrap()), "{told}");
+    assert!(browser.run("return document.querySelectorAll('#picture .box.lit').length").as_u64() > Some(2));
+    println!("unfolding {unfolding_ms:.0} ms, switching {switching_ms:.0} ms, sliding {sliding_ms:.0} ms");
+    for ms in [unfolding_ms, switching_ms, sliding_ms] {
+        assert!(ms < INTERACTION_MS_MAX, "{ms} ms");
+    }
+    assert_eq!(browser.console(), json!([]));
+}
+
+#[test]
+fn a_report_tells_all_without_scripts_and_is_the_same_every_time() {
+    let heist = heist(4, 60);
+    let (ran, file) = reported(&heist, &[]);
+    let page = fs::read_to_string(&file).unwrap();
+    assert_eq!(fs::read_to_string(reported(&heist, &[]).1).unwrap(), page);
+    let found = ran.json();
+    for output in found["outputs"].as_array().unwrap().iter().chain(found["stopped"].as_array().unwrap()) {
+        let Some(address) = output["address"].as_str() else { continue };
+        assert!(page.contains(&format!("<bdi class=\"mono\">{address}</bdi>")), "{output}");
+    }
+    assert!(page.contains("<svg id=\"picture\"") && page.contains("class=\"box end stopped"));
+    for outside in ["http://", "https://", "src=", "@import", "url("] {
+        let inside = page.replace("http://www.w3.org/2000/svg", "");
+        assert!(!inside.contains(outside), "{outside}");
+    }
+    assert!(page.contains("Content-Security-Policy\" content=\"default-src 'none'; script-src 'sha256-"));
+}
+
+#[test]
+fn a_bundle_that_is_verified_makes_a_report() {
+    let heist = heist(5, 20);
+    let (bundle, blocks, report) = (heist.at("theft.bundle"), heist.at("blocks"), heist.at("verified.html"));
+    let (ran, file) = reported(&heist, &["--bundle", &bundle, "--blocks", &blocks]);
+    let checked = run(["trace", "verify", &bundle, "--report", &report, "--json"]);
+    assert_eq!((checked.status, &checked.json()["answer"]), (0, &ran.json()), "{}", checked.err);
+    let digest = checked.json()["answer_sha256"].as_str().unwrap().to_owned();
+    for file in [file, PathBuf::from(&report)] {
+        let page = fs::read_to_string(&file).unwrap();
+        assert!(page.contains(&digest), "{}", file.display());
+    }
+    let page = fs::read_to_string(&report).unwrap();
+    assert!(page.contains("made from a proof bundle") && page.contains("\"methods\":[\"fifo\"]"));
+    // What is not verified makes none.
+    let mut bytes = fs::read(&bundle).unwrap();
+    bytes[2_000] ^= 1;
+    fs::write(&bundle, bytes).unwrap();
+    fs::remove_file(&report).unwrap();
+    assert_eq!(run(["trace", "verify", &bundle, "--report", &report]).status, 1);
+    assert!(!PathBuf::from(&report).exists());
+}
