@@ -24,12 +24,12 @@ use kuraban_trace::{
 
 use self::{
     answer::Answer,
-    report::{Around, Sheet},
+    report::{Around, Files, Sheet},
 };
 use crate::{
     fail::{Failure, OrFail as _},
     index::opening,
-    say::{Lang, Report, Say},
+    say::{Report, Say},
     transfers::{self, trace::ChainName},
 };
 
@@ -39,6 +39,9 @@ use crate::{
 pub(crate) struct Args {
     #[command(flatten)]
     ask: Option<Ask>,
+    // Beside what is asked, since an optional group of options cannot hold another group.
+    #[command(flatten)]
+    files: Files,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -49,9 +52,8 @@ enum Command {
     Verify {
         /// The bundle
         file: PathBuf,
-        /// Write a report of what was verified, with an interactive picture
-        #[arg(long, value_name = "FILE.html")]
-        report: Option<PathBuf>,
+        #[command(flatten)]
+        files: Files,
     },
 }
 
@@ -95,11 +97,8 @@ struct Ask {
     /// Block files with the blocks that the bundle needs
     #[arg(long, num_args = 1.., requires = "bundle", value_name = "PATH")]
     blocks: Vec<PathBuf>,
-    /// Write a report with an interactive picture that opens in a browser, without a network
-    #[arg(long, conflicts_with = "transfers", value_name = "FILE.html")]
-    report: Option<PathBuf>,
-    /// A store of tags to name addresses by in the report, as `kuraban tags import` makes it
-    #[arg(long, requires = "report", value_name = "DIR")]
+    /// A store of tags to name addresses by in a report, as `kuraban tags import` makes it
+    #[arg(long, value_name = "DIR")]
     tags: Option<PathBuf>,
 }
 
@@ -117,23 +116,26 @@ Examples:
       --bundle theft.kuraban --blocks ~/.bitcoin/blocks
   kuraban trace verify theft.kuraban --report theft.html
   kuraban trace --index btc --seed TXID:0 --method fifo \\
-      --report theft.html --tags tags
+      --report theft.html --pdf theft.pdf --tags tags
   kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 \\
       --method libr --dust 101000000";
 
 /// Runs `kuraban trace`.
 pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     match (&args.command, &args.ask) {
-        (Some(Command::Verify { file, report }), _) => bundle::verify(file, report.as_deref(), say.lang()),
-        (None, Some(ask)) => asked(ask, say.lang()),
+        (Some(Command::Verify { file, files }), _) => bundle::verify(file, files, say),
+        (None, Some(ask)) => asked(ask, &args.files, say),
         (None, None) => Err(Failure::input("want --index or --transfers, --seed and --method")),
     }
 }
 
-fn asked(args: &Ask, lang: Lang) -> Result<Report, Failure> {
+fn asked(args: &Ask, files: &Files, say: &Say) -> Result<Report, Failure> {
     let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
     match (&args.index, &args.transfers, args.chain) {
-        (Some(folder), _, _) => indexed(args, folder, rule, lang),
+        (Some(folder), _, _) => indexed(args, files, folder, rule, say),
+        (None, Some(_), Some(_)) if files.any() => {
+            Err(Failure::input("--report and --pdf: want --index; a list of transfers has no picture"))
+        }
         (None, Some(transfers), Some(chain)) => transfers::trace::run(&transfers::trace::Ask {
             transfers,
             chain,
@@ -149,7 +151,7 @@ fn asked(args: &Ask, lang: Lang) -> Result<Report, Failure> {
     }
 }
 
-fn indexed(args: &Ask, folder: &Path, rule: Rule, lang: Lang) -> Result<Report, Failure> {
+fn indexed(args: &Ask, files: &Files, folder: &Path, rule: Rule, say: &Say) -> Result<Report, Failure> {
     let Rule::Of(method) = rule else {
         return Err(Failure::input(format!("--method {rule}: is for accounts, and an index has outputs")));
     };
@@ -173,10 +175,10 @@ fn indexed(args: &Ask, folder: &Path, rule: Rule, lang: Lang) -> Result<Report, 
             (rests.trace, answer)
         }
     };
-    let traces = match &args.report {
-        Some(file) => reported(args, file, &index, &case, &found, &answer, lang)?,
-        None if args.all_methods => others(&index, &case, &found)?,
-        None => Vec::new(),
+    let traces = match (files.any(), args.all_methods) {
+        (true, _) => reported(args, files, &index, &case, &found, &answer, say)?,
+        (false, true) => others(&index, &case, &found)?,
+        (false, false) => Vec::new(),
     };
     if args.all_methods {
         answer.compare(&index, &address, &traces, &Spread::of(&index, &traces));
@@ -187,12 +189,12 @@ fn indexed(args: &Ask, folder: &Path, rule: Rule, lang: Lang) -> Result<Report, 
 /// Writes the report; gives the traces by every method that it tells.
 fn reported(
     args: &Ask,
-    file: &Path,
+    files: &Files,
     index: &Index,
     case: &Case,
     found: &Trace,
     answer: &Answer,
-    lang: Lang,
+    say: &Say,
 ) -> Result<Vec<Trace>, Failure> {
     let tags = args.tags.as_deref().map(|folder| Store::open(folder).or_undone("the store cannot be used"));
     let tags = tags.transpose()?;
@@ -209,12 +211,12 @@ fn reported(
         name: &|number| index.address_text(number).map(|address| address.to_string()),
         time: &|height| index.header(height).map(|header| header.time_s),
         tags: &known,
-        lang,
+        lang: say.lang(),
         proven: false,
     };
     let (traces, picture) =
         trace_picture(index, case, &found.terms, &Method::ALL, FLOWS_MAX).map_err(tracing)?;
-    Sheet::of(index, &around, answer, &traces, &picture)?.write_page(file)?;
+    Sheet::of(index, &around, answer, &traces, &picture)?.write(files, say)?;
     Ok(traces)
 }
 

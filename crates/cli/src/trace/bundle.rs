@@ -27,12 +27,12 @@ use serde::Serialize;
 
 use super::{
     answer::Answer,
-    report::{Around, Sheet},
+    report::{Around, Files, Sheet},
 };
 use crate::{
     fail::{Failure, OrFail as _},
     input,
-    say::{Answer as Verdict, Lang, Report},
+    say::{Answer as Verdict, Report, Say},
 };
 
 /// Why a block that a bundle needs is not to be had.
@@ -97,11 +97,11 @@ struct Checked {
 }
 
 /// Runs `kuraban trace verify`.
-pub(super) fn verify(file: &Path, report: Option<&Path>, lang: Lang) -> Result<Report, Failure> {
+pub(super) fn verify(file: &Path, files: &Files, say: &Say) -> Result<Report, Failure> {
     let bytes = input::bytes(file, BUNDLE_BYTES_MAX)?;
     match verified(&bytes) {
         Ok(Verified { bundle, graph, case, terms, answer }) => {
-            if let Some(report) = report {
+            if files.any() {
                 // The bundle holds what its own method needs, so that no other can be run on it.
                 let (traces, picture) = trace_picture(&graph, &case, &terms, &[terms.method], FLOWS_MAX)
                     .or_undone("what was verified cannot be traced again")?;
@@ -110,8 +110,14 @@ pub(super) fn verify(file: &Path, report: Option<&Path>, lang: Lang) -> Result<R
                     Some(bundle.headers.get(usize::try_from(at).ok()?)?.time_s)
                 };
                 let name = |number| address(&graph, number);
-                let around = Around { name: &name, time: &time, tags: &|_| Vec::new(), lang, proven: true };
-                Sheet::of(&graph, &around, &answer, &traces, &picture)?.write_page(report)?;
+                let around = Around {
+                    name: &name,
+                    time: &time,
+                    tags: &|_| Vec::new(),
+                    lang: say.lang(),
+                    proven: true,
+                };
+                Sheet::of(&graph, &around, &answer, &traces, &picture)?.write(files, say)?;
             }
             let digest = Digest::sha256(&[&bundle.answer]).to_string();
             let answer = String::from_utf8(bundle.answer.clone()).or_undone("the answer is no text")?;

@@ -3,11 +3,17 @@
 //! Decides how it is told. Every figure is the trace's, and equal traces make equal reports, byte by byte: nothing in
 //! one tells when or where it was written.
 
+mod ink;
 mod page;
+mod paper;
 mod svg;
 mod words;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use kuraban_base::{Digest, Height};
 use kuraban_chain::btc::{Network, OutPoint};
@@ -20,8 +26,29 @@ use kuraban_trace::{
 use super::answer::{Answer, Name};
 use crate::{
     fail::{Failure, OrFail as _},
-    say::{Lang, tame},
+    say::{Lang, Say, tame},
 };
+
+/// Which reports are written.
+#[derive(clap::Args)]
+pub(super) struct Files {
+    /// Write a report with an interactive picture that opens in a browser, without a network
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
+    /// Write a report as a PDF file
+    #[arg(long, value_name = "FILE.pdf")]
+    pub(super) pdf: Option<PathBuf>,
+    /// The font for what the PDF file's standard fonts lack, such as Japanese; without it, one that is found
+    #[arg(long, requires = "pdf", value_name = "FONT")]
+    pub(super) pdf_font: Option<PathBuf>,
+}
+
+impl Files {
+    /// Whether a report is asked for.
+    pub(super) const fn any(&self) -> bool {
+        self.report.is_some() || self.pdf.is_some()
+    }
+}
 
 /// What a report is made of beside the trace.
 pub(super) struct Around<'a> {
@@ -163,6 +190,40 @@ impl<'a> Sheet<'a> {
     pub(super) fn write_page(&self, file: &Path) -> Result<(), Failure> {
         let page = page::page(self).or_undone("the report's data cannot be written as JSON")?;
         put(file, page.as_bytes())
+    }
+
+    /// Writes the PDF file, whole or not at all; gives letters that no font here has. What the standard fonts lack is
+    /// taken from the font named, or from one that is found.
+    pub(super) fn write_paper(&self, file: &Path, font: Option<&Path>) -> Result<String, Failure> {
+        let font = ink::wide_font(font).or_input("--pdf-font")?;
+        if self.lang == Lang::Ja && font.is_none() {
+            return Err(Failure::input(
+                "--pdf: no font with Japanese glyphs was found; install one, such as Debian's fonts-ipafont-gothic, name one \
+                 with --pdf-font, or ask for --lang en",
+            ));
+        }
+        let paper = paper::paper(self, font).or_undone("the PDF file cannot be made")?;
+        put(file, &paper.bytes)?;
+        Ok(paper.missing)
+    }
+
+    /// Writes what is asked for.
+    pub(super) fn write(&self, files: &Files, say: &Say) -> Result<(), Failure> {
+        if let Some(file) = &files.report {
+            self.write_page(file)?;
+        }
+        if let Some(file) = &files.pdf {
+            let missing = self.write_paper(file, files.pdf_font.as_deref())?;
+            if !missing.is_empty() {
+                let letters: Vec<String> = missing.chars().map(|c| c.escape_unicode().to_string()).collect();
+                say.show(&format!(
+                    "{}: no font here has {}; each stands as \"?\". --pdf-font names a font",
+                    file.display(),
+                    letters.join(" ")
+                ))?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the method at a place drops a flow as dust.

@@ -1,6 +1,6 @@
 //! The report of a trace, as its readers open it: in a real browser without a network, and without scripts.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::{Value, json};
 
@@ -13,13 +13,19 @@ use crate::{
 /// What an interaction may take until the page is laid out again, in milliseconds.
 const INTERACTION_MS_MAX: f64 = 100.0;
 
-fn reported(heist: &Heist, more: &[&str]) -> (Ran, PathBuf) {
-    let (index, file) = (heist.at("index"), heist.at("theft.html"));
+fn run_report(heist: &Heist, more: &[&str]) -> Ran {
+    let index = heist.at("index");
     let mut args = vec!["trace", "--index", &index, "--seed"];
     args.extend(heist.seeds.iter().map(String::as_str));
-    args.extend(["--method", "fifo", "--stop", &heist.service, "--report", &file, "--json"]);
+    args.extend(["--method", "fifo", "--stop", &heist.service, "--json"]);
     args.extend(more);
-    let ran = run(args);
+    run(args)
+}
+
+/// Writes a report; gives the answer and the page.
+fn reported(heist: &Heist, more: &[&str]) -> (Ran, PathBuf) {
+    let file = heist.at("theft.html");
+    let ran = run_report(heist, &[&["--report", &file], more].concat());
     assert_eq!(ran.status, 0, "{}", ran.err);
     (ran, PathBuf::from(file))
 }
@@ -154,4 +160,84 @@ fn a_bundle_that_is_verified_makes_a_report() {
     fs::remove_file(&report).unwrap();
     assert_eq!(run(["trace", "verify", &bundle, "--report", &report]).status, 1);
     assert!(!PathBuf::from(&report).exists());
+}
+
+/// What a program of poppler's or qpdf says, if it is here.
+fn told(program: &str, args: &[&str]) -> Option<String> {
+    let Ok(ran) = Command::new(program).args(args).output() else {
+        println!(
+            "skipped: there is no {program}; Debian's poppler-utils and qpdf bring what reads PDF files"
+        );
+        return None;
+    };
+    assert!(ran.status.success(), "{program}: {}", String::from_utf8_lossy(&ran.stderr));
+    Some(String::from_utf8(ran.stdout).unwrap())
+}
+
+#[test]
+fn the_pdf_file_is_sound_and_says_what_the_page_says() {
+    let heist = heist(12, 60);
+    let (english, japanese) = (heist.at("en.pdf"), heist.at("ja.pdf"));
+    let (ran, _) = reported(&heist, &["--pdf", &english]);
+    let found = ran.json();
+    let whole = fs::read(&english).unwrap();
+    assert!(whole.starts_with(b"%PDF-1.7"));
+    reported(&heist, &["--pdf", &english]);
+    assert_eq!(fs::read(&english).unwrap(), whole, "equal traces make equal files");
+    // Every object and stream is well formed, by qpdf's reading.
+    let Some(checked) = told("qpdf", &["--check", &english]) else { return };
+    assert!(checked.contains("No syntax or stream encoding errors"), "{checked}");
+    // Poppler's reading: the text, in order, with amounts, addresses, digest and page numbers.
+    let Some(text) = told("pdftotext", &["-layout", &english, "-"]) else { return };
+    let pages = text.matches('\u{c}').count();
+    for page in 1..=pages {
+        assert!(text.contains(&format!("{page} / {pages}")), "{page} of {pages}");
+    }
+    let largest = found["outputs"].as_array().unwrap().iter().max_by_key(|row| row["tainted_sat"].as_u64());
+    let address = largest.unwrap()["address"].as_str().unwrap();
+    for want in ["What was found", "By every method", "clean-first", "Transactions on the way", address] {
+        assert!(text.contains(want), "{want}");
+    }
+    // The picture is lines and letters: no page holds an image.
+    let Some(images) = told("pdfimages", &["-list", &english]) else { return };
+    assert_eq!(images.lines().count(), 2, "{images}");
+    let ran = run_report(&heist, &["--pdf", &japanese, "--lang", "ja"]);
+    if ran.status == 2 && ran.err.contains("no font with Japanese glyphs") {
+        println!("skipped: no Japanese font here; Debian's fonts-ipafont-gothic is one");
+        return;
+    }
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let Some(text) = told("pdftotext", &["-layout", &japanese, "-"]) else { return };
+    for want in ["結論", "方式ごとの結果", "盗まれました", "経路上の取引", address] {
+        assert!(text.contains(want), "{want}");
+    }
+    let Some(fonts) = told("pdffonts", &[&japanese]) else { return };
+    assert!(
+        fonts.lines().any(|line| line.contains("KURABN+Wide") && line.contains("yes yes yes")),
+        "{fonts}"
+    );
+}
+
+#[test]
+fn what_cannot_be_reported_is_refused() {
+    let heist = heist(5, 20);
+    let check = |more: &[&str], want: &str| {
+        let ran = run_report(&heist, more);
+        assert_eq!(ran.status, 2, "{more:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(want), "{more:?}: {}", ran.err);
+    };
+    let pdf = heist.at("theft.pdf");
+    check(&["--pdf", &pdf, "--pdf-font", &heist.at("nothing.ttf")], "nothing.ttf cannot be read");
+    check(&["--pdf", &pdf, "--pdf-font", &heist.at("blocks/blk00000.dat")], "is no font that can be read");
+    check(&["--pdf-font", &pdf], "--pdf <FILE.pdf>");
+    let ran = run(["trace", "--report", &heist.at("theft.html")]);
+    assert_eq!(ran.status, 2);
+    let ran = run_report(&heist, &["--report", &heist.at("no/such/folder.html")]);
+    assert_eq!(ran.status, 3, "{}", ran.err);
+    assert!(ran.err.contains("cannot be written"), "{}", ran.err);
+    let list = heist.at("list.jsonl");
+    let more = ["--chain", "xem", "--seed", "a:0", "--method", "fifo", "--report", &pdf];
+    let ran = run([&["trace", "--transfers", &list], &more[..]].concat());
+    assert_eq!(ran.status, 2);
+    assert!(ran.err.contains("a list of transfers has no picture"), "{}", ran.err);
 }

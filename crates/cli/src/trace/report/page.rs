@@ -75,7 +75,7 @@ fn digest(text: &str) -> String {
 }
 
 /// The kinds of places where stolen units are: class, place in the totals, words.
-const KINDS: [(&str, &str, &str); 7] = [
+pub(super) const KINDS: [(&str, &str, &str); 7] = [
     ("stolen", "Stolen", "盗難総額"),
     ("unspent", "In unspent outputs", "未使用の出力"),
     ("fees", "Paid as fees", "手数料"),
@@ -85,7 +85,7 @@ const KINDS: [(&str, &str, &str); 7] = [
     ("shielded", "In a shielded pool", "秘匿プール内"),
 ];
 
-fn amounts(totals: &Totals) -> [Option<u128>; 7] {
+pub(super) fn amounts(totals: &Totals) -> [Option<u128>; 7] {
     let Totals { stolen_sat, unspent_sat, fees_sat, burned_sat, stopped_sat, dust_sat, shielded_sat } =
         *totals;
     [
