@@ -144,7 +144,7 @@ impl<'a> Sheet<'a> {
         };
         let shown = picture.methods.iter().position(|method| method.name() == answer.method);
         let mut addresses = Addresses::default();
-        let owner = |flow: &Flow| (around.name)(graph.address(flow.output?)?);
+        let owner = |flow: &Flow| Some(tame(&(around.name)(graph.address(flow.output?)?)?));
         let owners = picture.flows.iter().map(|flow| Some(addresses.number(owner(flow)?))).collect();
         let addresses = addresses.all;
         let tagged = addresses.iter().enumerate().map(|(place, address)| {
@@ -224,6 +224,11 @@ impl<'a> Sheet<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Stops, as they were given.
+    fn stops(&self) -> String {
+        tame(&self.answer.parameters.stops.join(", "))
     }
 
     /// Whether the method at a place drops a flow as dust.
@@ -363,3 +368,6 @@ fn put(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     fs::write(&part, bytes).or_undone(format_args!("{} cannot be written", part.display()))?;
     fs::rename(&part, file).or_undone(format_args!("{} cannot be made", file.display()))
 }
+
+#[cfg(test)]
+mod tests;

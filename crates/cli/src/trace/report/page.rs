@@ -422,8 +422,7 @@ fn transactions(sheet: &Sheet<'_>) -> String {
 /// What the result depends on, and how to run it again.
 fn terms(sheet: &Sheet<'_>) -> String {
     let parameters = &sheet.answer.parameters;
-    let stops =
-        if parameters.stops.is_empty() { "–".to_owned() } else { escaped(&parameters.stops.join(", ")) };
+    let stops = if parameters.stops.is_empty() { "–".to_owned() } else { escaped(&sheet.stops()) };
     let tip = &sheet.answer.tip;
     let seeds = sheet.answer.seeds.iter().map(|seed| {
         let value = whole(sheet.network, seed.value_sat.into());

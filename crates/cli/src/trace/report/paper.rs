@@ -351,7 +351,7 @@ fn terms(sheet: &Sheet<'_>, press: &mut Press) {
         (pick("Coinbases", "コインベースの扱い"), parameters.coinbase.to_owned()),
         (pick("Units that two seeds claim", "重複する起点の扱い"), parameters.overlap.to_owned()),
         (pick("Dust threshold", "少額の閾値"), whole(sheet.network, parameters.dust_sat.into())),
-        (pick("Stops", "停止先"), parameters.stops.join(", ")),
+        (pick("Stops", "停止先"), sheet.stops()),
         (pick("SHA-256 of the answer", "結果の SHA-256"), sheet.answer_sha256.clone()),
     ];
     for (name, value) in rows {

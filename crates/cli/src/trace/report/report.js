@@ -332,7 +332,7 @@
       const held = link.flows.filter((flow) => !late(flow.height));
       const amount = sum(held, method);
       const waits = held.length > 0 && held.every((flow) => flow.to !== null && late(nodes[flow.to].height));
-      link.drawn.setAttribute("stroke-width", String(Number(10n + (150n * amount) / stolen) / 10));
+      link.drawn.setAttribute("stroke-width", String(Number(14n + (150n * amount) / stolen) / 10));
       link.drawn.setAttribute("class", `link${amount === 0n ? " none" : ""}${held.length ? "" : " later"}${waits ? " waits" : ""}${path.has(link.from) && path.has(link.to) ? " lit" : ""}`);
       link.drawn.firstChild.textContent = `${whole(amount)} · ${link.flows.length} ${say("inOuts")}`;
     }
@@ -359,6 +359,9 @@
   const sight = { x: 0, y: 0, scale: 1 };
   const look = () => layers.stage.setAttribute("transform", `translate(${sight.x} ${sight.y}) scale(${sight.scale})`);
   const fit = () => {
+    // No taller than what there is to see.
+    const room = Math.max(320, Math.min(window.innerHeight * 0.7, scene.height * 1.05 + 20));
+    canvas.style.height = `${Math.round(room)}px`;
     const { width, height } = canvas.getBoundingClientRect();
     sight.scale = Math.min(1.1, Math.max(0.72, Math.min(width / scene.width, height / scene.height)));
     const theft = scene.boxes.get("n0");

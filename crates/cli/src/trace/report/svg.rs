@@ -63,7 +63,7 @@ pub(super) fn blocks(sheet: &Sheet<'_>, column: &Column) -> Option<(String, Stri
 /// A link's width in tenths of a pixel, in proportion to what was stolen.
 pub(super) fn tenths(sheet: &Sheet<'_>, sat: u128) -> u128 {
     let stolen_sat = sheet.totals.get(sheet.shown).map_or(0, |totals| totals.stolen_sat).max(1);
-    sat.saturating_mul(150).checked_div(stolen_sat).unwrap_or(0).saturating_add(10)
+    sat.saturating_mul(150).checked_div(stolen_sat).unwrap_or(0).saturating_add(14)
 }
 
 fn path(sheet: &Sheet<'_>, link: &Link) -> String {
