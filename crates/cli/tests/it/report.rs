@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     browser::Browser,
     heist::{Heist, heist},
-    run::{Ran, run},
+    run::{Ran, run, shared},
 };
 
 /// What an interaction may take until the page is laid out again, in milliseconds.
@@ -216,6 +216,31 @@ fn the_pdf_file_is_sound_and_says_what_the_page_says() {
         fonts.lines().any(|line| line.contains("KURABN+Wide") && line.contains("yes yes yes")),
         "{fonts}"
     );
+}
+
+/// The coinbase of block 9, and what everybody knows of its units up to block 438.
+#[test]
+fn bitcoins_first_payments_are_drawn_as_docs_tell() {
+    let Some(data) = shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let blocks = data.join("btc_blocks/bitcoinj_first-100k-blocks.dat").display().to_string();
+    let built = run(["index", "build", "--chain", "btc", "--blocks", &blocks, "--out", &at("index")]);
+    assert_eq!(built.status, 0, "{}", built.err);
+    let seed = "0437cd7f8525ceed2324359c2d0ba26006d92d856a9c20fa0241106ee5a597c9:0";
+    let args = ["trace", "--index", &at("index"), "--seed", seed, "--method", "fifo", "--until", "438"];
+    let ran = run([&args[..], &["--report", &at("first.html")]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let page = fs::read_to_string(at("first.html")).unwrap();
+    assert_eq!(page.matches("class=\"box node\"").count(), 7);
+    assert_eq!(page.matches("class=\"box end unspent\"").count(), 6);
+    assert_eq!(page.matches("class=\"day\"").count(), 5);
+    for block in ["block 170", "block 181", "block 182", "block 183", "blocks 187–248"] {
+        assert!(page.contains(&format!(">{block}</text>")), "{block}");
+    }
+    let first =
+        "Transaction f4184fc596403b9d638783cf57adfe4c75c605f6356fbc91338530e9831e9e16, block 170: 50 BTC";
+    assert!(page.contains(first));
 }
 
 #[test]

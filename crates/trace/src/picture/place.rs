@@ -17,6 +17,8 @@ const WIDTH: (i64, i64) = (96, 112);
 const HEIGHT: (i64, i64) = (44, 32);
 /// Between two boxes of one column.
 const GAP: i64 = 10;
+/// What a link takes that passes through a column.
+const LANE: i64 = 4;
 /// Above the first box, for the columns' heads.
 const TOP: i64 = 64;
 /// Around everything else.
@@ -59,6 +61,8 @@ pub struct Link {
     pub flows: Vec<usize>,
     /// Where it leaves.
     pub start: (i64, i64),
+    /// Where it passes between the boxes of a column on its way, as (left, right, height).
+    pub vias: Vec<(i64, i64, i64)>,
     /// Where it arrives.
     pub stop: (i64, i64),
 }
@@ -94,18 +98,18 @@ impl Scene {
         let anchors = view.anchors(picture, tree);
         let mut links = links(picture, tree, view, &anchors);
         let columns = columns(&anchors, &links);
-        let mut boxes = Vec::new();
-        let mut centers: BTreeMap<Face, i64> = BTreeMap::new();
-        for column in &columns {
-            let nodes = stand(picture, &links, column, &centers);
-            centers.extend(nodes.iter().map(|at| (at.face, at.y + at.height / 2)));
-            let ends = ends(tree, view, &nodes);
-            centers.extend(ends.iter().map(|at| (at.face, at.y + at.height / 2)));
-            boxes.extend(nodes.into_iter().chain(ends));
+        let mut ground = Ground::new(picture, &columns, &links);
+        for (at, column) in columns.iter().enumerate() {
+            ground.stand(at, column, &links);
+            ground.ends(at, column, tree, view, &links);
         }
-        let top = boxes.iter().map(|at: &Placed| at.y).min().unwrap_or(0);
+        let Ground { mut boxes, vias, .. } = ground;
+        let top = boxes.iter().map(|at| at.y).min().unwrap_or(0);
         for at in &mut boxes {
             at.y += TOP - top;
+        }
+        for (link, vias) in links.iter_mut().zip(vias) {
+            link.vias = vias.into_iter().map(|(left, right, y)| (left, right, y + TOP - top)).collect();
         }
         attach(&mut links, &boxes);
         let width = boxes.iter().map(|at| at.x + at.width).max().unwrap_or(0) + MARGIN;
@@ -148,19 +152,20 @@ fn links(picture: &Picture, tree: &Tree, view: &View, anchors: &[(usize, bool)])
             found.entry((from, to)).or_default().push(place);
         }
     }
-    let link = |((from, to), flows)| Link { from, to, flows, start: (0, 0), stop: (0, 0) };
+    let link = |((from, to), flows)| Link { from, to, flows, start: (0, 0), vias: Vec::new(), stop: (0, 0) };
     found.into_iter().map(link).collect()
 }
 
 /// Spreads the links of each box over its side, in the order of where they lead.
 fn attach(links: &mut [Link], boxes: &[Placed]) {
     let by_face: BTreeMap<Face, Placed> = boxes.iter().map(|at| (at.face, *at)).collect();
-    let height = |face: Face| by_face.get(&face).map_or(0, |at| at.y);
+    let height = |face: Face| by_face.get(&face).map_or(0, |at| at.y + at.height / 2);
     for leaves in [true, false] {
         let own = |link: &Link| if leaves { (link.from, link.to) } else { (link.to, link.from) };
         let side = |(place, link): (usize, &Link)| {
+            let via = if leaves { link.vias.first() } else { link.vias.last() };
             let (own, other) = own(link);
-            (own, height(other), other, place)
+            (own, via.map_or_else(|| height(other), |(_, _, y)| *y), other, place)
         };
         let mut sides: Vec<(Face, i64, Face, usize)> = links.iter().enumerate().map(side).collect();
         sides.sort_unstable();
@@ -206,63 +211,173 @@ fn columns(anchors: &[(usize, bool)], links: &[Link]) -> Vec<Column> {
     columns
 }
 
-/// Puts a column's transactions beside what feeds them.
-fn stand(picture: &Picture, links: &[Link], column: &Column, centers: &BTreeMap<Face, i64>) -> Vec<Placed> {
-    let wish = |node: usize| {
-        let feeding = links.iter().filter(|link| link.to == Face::Node(node));
-        let centers: Vec<i64> = feeding.filter_map(|link| centers.get(&link.from).copied()).collect();
-        let count = i64::try_from(centers.len()).unwrap_or(i64::MAX);
-        let sum: i64 = centers.iter().sum();
-        sum.checked_div_euclid(count).unwrap_or(0)
-    };
-    let rank = |node: usize| picture.nodes.get(node).map_or(0, |node| node.rank);
-    let mut wishes: Vec<(i64, u64, usize)> =
-        column.nodes.iter().map(|node| (wish(*node), rank(*node), *node)).collect();
-    wishes.sort_unstable();
-    let sizes: Vec<(i64, i64)> = wishes.iter().map(|(wish, ..)| (*wish, HEIGHT.0)).collect();
-    let tops = apart(&sizes);
-    let stood = wishes.iter().zip(tops).map(|((_, _, node), y)| Placed {
-        face: Face::Node(*node),
-        x: column.x,
-        y,
-        width: WIDTH.0,
-        height: HEIGHT.0,
-    });
-    stood.collect()
+/// What wants a place in a column: a box, or a link on its way through.
+#[derive(Clone, Copy)]
+enum Claim {
+    Box(Face),
+    Lane(usize),
 }
 
-/// Puts what ends at the transactions of a column beside it, each node's own together.
-fn ends(tree: &Tree, view: &View, nodes: &[Placed]) -> Vec<Placed> {
-    let mut wishes: Vec<(i64, i64, Face)> = Vec::new();
-    for at in nodes {
-        let Face::Node(node) = at.face else { continue };
-        let shown = view.shown(node);
-        let mut own: Vec<Face> = Vec::new();
-        for item in tree.items(node).iter().take(shown) {
-            if let Item::End(flow) = item {
-                own.push(Face::End(*flow));
-            }
-        }
-        if shown < tree.items(node).len() {
-            own.push(Face::Folded(node));
-        }
-        let pitch = HEIGHT.1 + GAP;
-        let first = at.y + at.height / 2
-            - (i64::try_from(own.len()).unwrap_or(i64::MAX).saturating_sub(1)).saturating_mul(pitch) / 2;
-        for (step, face) in (0_i64..).zip(own) {
-            wishes.push((first.saturating_add(step.saturating_mul(pitch)), at.x, face));
+/// By what a slot is ordered, from the top.
+type Order = (i64, usize, u64, usize);
+
+/// Columns as they fill from left to right. Each column of transactions is one slot, and what ends beside it another.
+struct Ground<'a> {
+    picture: &'a Picture,
+    /// By link: the slots that it leaves and reaches.
+    spans: Vec<(usize, usize)>,
+    /// By link: how high it was seen last.
+    heights: Vec<Option<i64>>,
+    vias: Vec<Vec<(i64, i64, i64)>>,
+    boxes: Vec<Placed>,
+}
+
+impl<'a> Ground<'a> {
+    fn new(picture: &'a Picture, columns: &[Column], links: &[Link]) -> Self {
+        let own = columns
+            .iter()
+            .enumerate()
+            .flat_map(|(at, column)| column.nodes.iter().map(move |node| (*node, at)));
+        let column_of: BTreeMap<usize, usize> = own.collect();
+        let slot = |node: usize| column_of.get(&node).map_or(0, |at| at.saturating_mul(2));
+        let span = |link: &Link| {
+            let start = match link.from {
+                Face::Node(node) => slot(node),
+                Face::Folded(node) => slot(node).saturating_add(1),
+                Face::End(_) => 0,
+            };
+            let stop = match link.to {
+                Face::Node(node) => slot(node),
+                Face::Folded(node) => slot(node).saturating_add(1),
+                Face::End(_) => start.saturating_add(1),
+            };
+            (start, stop)
+        };
+        Self {
+            picture,
+            spans: links.iter().map(span).collect(),
+            heights: vec![None; links.len()],
+            vias: vec![Vec::new(); links.len()],
+            boxes: Vec::new(),
         }
     }
-    let sizes: Vec<(i64, i64)> = wishes.iter().map(|(wish, ..)| (*wish, HEIGHT.1)).collect();
-    let tops = apart(&sizes);
-    let stood = wishes.iter().zip(tops).map(|((_, x, face), y)| Placed {
-        face: *face,
-        x: x + TO_ENDS,
-        y,
-        width: WIDTH.1,
-        height: HEIGHT.1,
-    });
-    stood.collect()
+
+    /// Links that pass through a slot: where they come from, their target's rank, their place.
+    fn passing(&self, slot: usize, links: &[Link]) -> Vec<(i64, u64, usize)> {
+        let spans = self.spans.iter().zip(links).enumerate();
+        let through = spans.filter(|(_, ((start, stop), _))| *start < slot && slot < *stop);
+        through
+            .map(|(place, (_, link))| {
+                let rank = match link.to {
+                    Face::Node(node) | Face::Folded(node) => self.rank(node),
+                    Face::End(_) => 0,
+                };
+                (self.heights.get(place).copied().flatten().unwrap_or(0), rank, place)
+            })
+            .collect()
+    }
+
+    fn rank(&self, node: usize) -> u64 {
+        self.picture.nodes.get(node).map_or(0, |node| node.rank)
+    }
+
+    /// The mean height of what feeds a node.
+    fn wish(&self, node: usize, links: &[Link]) -> i64 {
+        let feeding = self.heights.iter().zip(links).filter(|(_, link)| link.to == Face::Node(node));
+        let heights: Vec<i64> = feeding.filter_map(|(height, _)| *height).collect();
+        let count = i64::try_from(heights.len()).unwrap_or(i64::MAX);
+        heights.iter().sum::<i64>().checked_div_euclid(count).unwrap_or(0)
+    }
+
+    /// Puts a column's transactions beside what feeds them, and between them what passes through.
+    fn stand(&mut self, at: usize, column: &Column, links: &[Link]) {
+        let nodes = column.nodes.iter().map(|node| {
+            let claim = Claim::Box(Face::Node(*node));
+            ((self.wish(*node, links), 0, self.rank(*node), *node), claim)
+        });
+        let lanes = self.passing(at.saturating_mul(2), links).into_iter();
+        let lanes = lanes.map(|(wish, rank, link)| ((wish, 1, rank, link), Claim::Lane(link)));
+        let mut claims: Vec<(Order, Claim)> = nodes.chain(lanes).collect();
+        claims.sort_by_key(|(key, _)| *key);
+        let wishes: Vec<(i64, Claim)> = claims.into_iter().map(|((wish, ..), claim)| (wish, claim)).collect();
+        self.settle(&wishes, (column.x, WIDTH.0, HEIGHT.0), links);
+    }
+
+    /// Puts what ends at the transactions of a column beside it, each node's own together.
+    fn ends(&mut self, at: usize, column: &Column, tree: &Tree, view: &View, links: &[Link]) {
+        let mut claims: Vec<(Order, i64, Claim)> = Vec::new();
+        for node in &column.nodes {
+            let center = self.boxes.iter().rev().find(|at| at.face == Face::Node(*node));
+            let center = center.map_or(0, |at| at.y + at.height / 2);
+            for (step, (wish, face)) in own_ends(tree, view, *node, center).into_iter().enumerate() {
+                let rank = u64::try_from(step).unwrap_or(u64::MAX);
+                // Of one node all that ends stands together.
+                claims.push(((center, node.saturating_add(1), rank, 0), wish, Claim::Box(face)));
+            }
+        }
+        if claims.is_empty() {
+            return;
+        }
+        for (height, rank, link) in self.passing(at.saturating_mul(2).saturating_add(1), links) {
+            claims.push(((height, 0, rank, link), height, Claim::Lane(link)));
+        }
+        claims.sort_by_key(|(order, ..)| *order);
+        let wishes: Vec<(i64, Claim)> = claims.into_iter().map(|(_, wish, claim)| (wish, claim)).collect();
+        self.settle(&wishes, (column.x + TO_ENDS, WIDTH.1, HEIGHT.1), links);
+    }
+
+    /// Gives everything in a slot its place.
+    fn settle(&mut self, wishes: &[(i64, Claim)], (x, width, height): (i64, i64, i64), links: &[Link]) {
+        let tall = |claim: &Claim| match claim {
+            Claim::Box(_) => height,
+            Claim::Lane(_) => LANE,
+        };
+        let sizes: Vec<(i64, i64)> = wishes.iter().map(|(wish, claim)| (*wish, tall(claim))).collect();
+        for ((_, claim), y) in wishes.iter().zip(apart(&sizes)) {
+            match claim {
+                Claim::Box(face) => {
+                    self.boxes.push(Placed { face: *face, x, y, width, height });
+                    for (seen, link) in self.heights.iter_mut().zip(links) {
+                        if link.from == *face {
+                            *seen = Some(y + height / 2);
+                        }
+                    }
+                }
+                Claim::Lane(link) => {
+                    let middle = y + LANE / 2;
+                    if let (Some(vias), Some(seen)) = (self.vias.get_mut(*link), self.heights.get_mut(*link))
+                    {
+                        vias.push((x, x + width, middle));
+                        *seen = Some(middle);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What ends at a node, and how high it wants to stand: beneath the line to the next transaction, where there is one.
+fn own_ends(tree: &Tree, view: &View, node: usize, center: i64) -> Vec<(i64, Face)> {
+    let shown = view.shown(node);
+    let mut own: Vec<Face> = Vec::new();
+    let mut goes_on = false;
+    for item in tree.items(node).iter().take(shown) {
+        match item {
+            Item::End(flow) => own.push(Face::End(*flow)),
+            Item::Node(_) => goes_on = true,
+        }
+    }
+    if shown < tree.items(node).len() {
+        own.push(Face::Folded(node));
+    }
+    let pitch = HEIGHT.1 + GAP;
+    let count = i64::try_from(own.len()).unwrap_or(i64::MAX);
+    let first = if goes_on {
+        center + HEIGHT.1 / 2 + GAP
+    } else {
+        center - count.saturating_sub(1).saturating_mul(pitch) / 2
+    };
+    (0_i64..).zip(own).map(|(step, face)| (first.saturating_add(step.saturating_mul(pitch)), face)).collect()
 }
 
 /// Tops of boxes that keep their order and their gap and lie as near as they can to the centres that they wish for:

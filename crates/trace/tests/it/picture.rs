@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kuraban_trace::{
     graph::{Graph, Memory, OutputNum, Payment},
-    picture::{FLOWS_MAX, Face, Flow, Item, Picture, Scene, Tree, View, trace_picture},
+    picture::{FLOWS_MAX, Face, Flow, Item, Picture, Placed, Scene, Tree, View, trace_picture},
     taint::{Case, End, Method, Terms, Totals, Trace},
 };
 use proptest::prelude::*;
@@ -110,6 +110,12 @@ fn check_scene(picture: &Picture) -> Scene {
             let over = one.y + one.height <= other.y || other.y + other.height <= one.y;
             assert!(beside || over, "{one:?} {other:?}");
         }
+    }
+    // No line that passes through a column lies on a box of it.
+    for (left, right, y) in scene.links.iter().flat_map(|link| &link.vias) {
+        let on =
+            |at: &&Placed| at.x < *right && *left < at.x + at.width && at.y <= *y && *y <= at.y + at.height;
+        assert_eq!(scene.boxes.iter().find(on), None, "{left} {right} {y}");
     }
     let is_end = |flow: &&Flow| flow.to.is_none() && !matches!(flow.end, End::Spent(_));
     let all = u64::try_from(picture.flows.iter().filter(is_end).count()).unwrap();

@@ -9,7 +9,7 @@
   const SVG = "http://www.w3.org/2000/svg";
 
   // Measures of the picture; crates/trace/src/picture/place.rs has the same, and a test compares what comes of them.
-  const PITCH = 296, TO_ENDS = 140, WIDTH = [96, 112], HEIGHT = [44, 32], GAP = 10, TOP = 64, MARGIN = 24;
+  const PITCH = 296, TO_ENDS = 140, WIDTH = [96, 112], HEIGHT = [44, 32], GAP = 10, LANE = 4, TOP = 64, MARGIN = 24;
   // How much one click unfolds, and how many boxes a picture may have before it says that it is full.
   const UNFOLD = 8, BOXES_MAX = 600, ROWS = 100, FOUND_MAX = 20;
 
@@ -179,36 +179,72 @@
       }
     });
     const boxes = new Map();
-    const center = (at) => at.y + half(at.height);
-    for (const column of columns) {
-      const wishes = column.nodes.map((node) => {
-        const centers = (feeding.get(node) || []).filter((link) => boxes.has(link.from)).map((link) => center(boxes.get(link.from)));
-        const wish = centers.length ? Math.floor(centers.reduce((total, y) => total + y, 0) / centers.length) : 0;
-        return [wish, nodes[node].rank, node];
-      }).sort((one, other) => one[0] - other[0] || one[1] - other[1] || one[2] - other[2]);
-      const stood = apart(wishes.map(([wish]) => [wish, HEIGHT[0]]))
-        .map((y, at) => ({ face: `n${wishes[at][2]}`, x: column.x, y, width: WIDTH[0], height: HEIGHT[0] }));
+    const all = [...links.values()].sort((one, other) => order(one.from, other.from) || order(one.to, other.to));
+    const columnOf = new Map(columns.flatMap((column, at) => column.nodes.map((node) => [node, at])));
+    const slot = (face) => 2 * columnOf.get(+face.slice(1)) + (face[0] === "f" ? 1 : 0);
+    const leaving = new Map();
+    all.forEach((link, at) => {
+      link.at = at;
+      link.first = slot(link.from);
+      link.last = link.to[0] === "e" ? link.first + 1 : slot(link.to);
+      link.height = null;
+      link.vias = [];
+      if (!leaving.has(link.from)) leaving.set(link.from, []);
+      leaving.get(link.from).push(link);
+    });
+    const rankOf = (face) => (face[0] === "e" ? 0 : nodes[+face.slice(1)].rank);
+    const passing = (slot) => all.filter((link) => link.first < slot && slot < link.last)
+      .map((link) => ({ link, wish: link.height ?? 0, rank: rankOf(link.to) }));
+    const byKey = ({ key: one }, { key: other }) => one.reduce((found, part, at) => found || part - other[at], 0);
+    // Gives everything in a slot its place: boxes, and links on their way through.
+    const settle = (claims, x, width, height) => {
+      claims.sort(byKey);
+      const tops = apart(claims.map((claim) => [claim.wish, claim.face ? height : LANE]));
+      claims.forEach((claim, at) => {
+        const y = tops[at];
+        if (claim.face) {
+          boxes.set(claim.face, { face: claim.face, x, y, width, height });
+          for (const link of leaving.get(claim.face) || []) link.height = y + half(height);
+        } else {
+          claim.link.vias.push([x, x + width, y + half(LANE)]);
+          claim.link.height = y + half(LANE);
+        }
+      });
+    };
+    columns.forEach((column, at) => {
+      const stand = column.nodes.map((node) => {
+        const heights = (feeding.get(node) || []).map((link) => link.height).filter((height) => height !== null);
+        const wish = heights.length ? Math.floor(heights.reduce((total, y) => total + y, 0) / heights.length) : 0;
+        return { face: `n${node}`, wish, key: [wish, 0, nodes[node].rank, node] };
+      });
+      const lanes = passing(2 * at).map(({ link, wish, rank }) => ({ link, wish, key: [wish, 1, rank, link.at] }));
+      settle([...stand, ...lanes], column.x, WIDTH[0], HEIGHT[0]);
       const beside = [];
-      for (const at of stood) {
-        const node = +at.face.slice(1);
+      for (const node of column.nodes) {
+        const box = boxes.get(`n${node}`), center = box.y + half(box.height);
         const own = items[node].filter((item, place) => item.kind === "e" && isShown(node, place)).map((item) => `e${item.at}`);
         if (items[node].some((_, place) => !isShown(node, place))) own.push(`f${node}`);
+        // Beneath the line to the next transaction, where there is one.
+        const goesOn = items[node].some((item, place) => item.kind === "n" && isShown(node, place));
         const pitch = HEIGHT[1] + GAP;
-        const top = center(at) - half(Math.max(0, own.length - 1) * pitch);
-        own.forEach((face, step) => beside.push([top + step * pitch, face]));
+        const top = goesOn ? center + half(HEIGHT[1]) + GAP : center - half(Math.max(0, own.length - 1) * pitch);
+        own.forEach((face, step) => beside.push({ face, wish: top + step * pitch, key: [center, node + 1, step, 0] }));
       }
-      const lain = apart(beside.map(([wish]) => [wish, HEIGHT[1]]))
-        .map((y, at) => ({ face: beside[at][1], x: column.x + TO_ENDS, y, width: WIDTH[1], height: HEIGHT[1] }));
-      for (const at of [...stood, ...lain]) boxes.set(at.face, at);
-    }
+      if (!beside.length) return;
+      const through = passing(2 * at + 1).map(({ link, wish, rank }) => ({ link, wish, key: [wish, 0, rank, link.at] }));
+      settle([...beside, ...through], column.x + TO_ENDS, WIDTH[1], HEIGHT[1]);
+    });
     const top = Math.min(...[...boxes.values()].map((at) => at.y));
     for (const at of boxes.values()) at.y += TOP - top;
+    for (const link of all) for (const via of link.vias) via[2] += TOP - top;
     for (const leaves of [true, false]) {
       const sides = new Map();
-      for (const link of links.values()) {
+      for (const link of all) {
         const [own, other] = leaves ? [link.from, link.to] : [link.to, link.from];
         if (!sides.has(own)) sides.set(own, []);
-        sides.get(own).push([boxes.has(other) ? boxes.get(other).y : 0, other, link]);
+        const via = leaves ? link.vias[0] : link.vias[link.vias.length - 1];
+        const to = boxes.get(other);
+        sides.get(own).push([via ? via[2] : to.y + half(to.height), other, link]);
       }
       for (const [own, side] of sides) {
         side.sort((one, other) => one[0] - other[0] || order(one[1], other[1]));
@@ -220,7 +256,7 @@
       }
     }
     const far = [...boxes.values()];
-    return { boxes, links: [...links.values()], columns,
+    return { boxes, links: all, columns,
       width: Math.max(...far.map((at) => at.x + at.width)) + MARGIN, height: Math.max(...far.map((at) => at.y + at.height)) + MARGIN };
   };
 
@@ -260,15 +296,24 @@
   const svg = find("#picture"), canvas = find("#canvas");
   const layers = { stage: draw("g", {}) };
   const seenBefore = new Map([...svg.querySelectorAll("g[data-f]")].map((box) => [box.dataset.f, box.getAttribute("transform")]));
+  const waysBefore = [...svg.querySelectorAll("path.link")].map((way) => way.getAttribute("d")).sort().join();
   svg.replaceChildren(layers.stage);
   svg.removeAttribute("viewBox");
   svg.setAttribute("width", "100%");
   svg.setAttribute("height", "100%");
   canvas.classList.add("live");
 
-  const curve = ([x1, y1], [x2, y2]) => {
-    const bend = x2 > x1 ? Math.max(40, half(x2 - x1)) : 120;
-    return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+  // Curves from box to box, level between those on the way.
+  const curve = (link) => {
+    let [x, y] = link.start;
+    let way = `M${x} ${y}`;
+    const to = (x2, y2) => {
+      const bend = x2 > x ? half(x2 - x) : 120;
+      way += `L${x} ${y}C${x + bend} ${y} ${x2 - bend} ${y2} ${x2} ${y2}`;
+    };
+    for (const [left, right, height] of link.vias) { to(left, height); [x, y] = [right, height]; }
+    to(...link.stop);
+    return way;
   };
   const label = (face) => {
     const at = +face.slice(1);
@@ -279,7 +324,7 @@
     }
     if (face[0] === "e") {
       const flow = flows[at];
-      const name = flow.tags.length ? `⚑ ${short(flow.tags[0], 10, 2)}` : flow.address ? short(flow.address, 7, 5) : say("none");
+      const name = flow.tags.length ? `⚑ ${short(flow.tags[0], 10, 2)}` : flow.address ? short(flow.address, 7, 5) : `${flow.tx.slice(0, 7)}…:${flow.vout}`;
       return [name, `${SIGNS[endOf(flow, method)] || ""} ${brief(flow.amounts[method])}`, flow.amounts[method]];
     }
     const [txs, ends] = folded(at);
@@ -308,7 +353,7 @@
         draw("line", { x1: column.x - 14, x2: column.x - 14, y1: 12, y2: scene.height }));
     });
     for (const link of scene.links) {
-      link.drawn = draw("path", { class: "link", d: curve(link.start, link.stop) });
+      link.drawn = draw("path", { class: "link", d: curve(link) });
       link.drawn.append(draw("title", {}, ""));
       links.append(link.drawn);
     }
@@ -722,7 +767,8 @@
   words();
   paint();
   // Whether this script and the program that wrote the page place the first look alike.
-  const same = seenBefore.size === scene.boxes.size && [...scene.boxes.values()].every((at) => seenBefore.get(at.face) === at.drawn.getAttribute("transform"));
+  const same = seenBefore.size === scene.boxes.size && [...scene.boxes.values()].every((at) => seenBefore.get(at.face) === at.drawn.getAttribute("transform"))
+    && waysBefore === scene.links.map((link) => link.drawn.getAttribute("d")).sort().join();
   document.documentElement.dataset.same = String(same);
   switchTo(method);
   fit();

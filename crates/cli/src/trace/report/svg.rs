@@ -67,19 +67,44 @@ pub(super) fn tenths(sheet: &Sheet<'_>, sat: u128) -> u128 {
 }
 
 fn path(sheet: &Sheet<'_>, link: &Link) -> String {
-    let ((x1, y1), (x2, y2)) = (link.start, link.stop);
-    let bend = if x2 > x1 { ((x2 - x1) / 2).max(40) } else { 120 };
     let sat = sheet.sum(link.flows.iter());
     let tenths = tenths(sheet, sat);
     let none = if sat == 0 { " none" } else { "" };
     format!(
-        "<path class=\"link{none}\" stroke-width=\"{}.{}\" d=\"M{x1} {y1}C{} {y1} {} {y2} {x2} {y2}\"><title>{}</title></path>\n",
+        "<path class=\"link{none}\" stroke-width=\"{}.{}\" d=\"{}\"><title>{}</title></path>
+",
         tenths / 10,
         tenths % 10,
-        x1 + bend,
-        x2 - bend,
+        way(link),
         whole(sheet.network, sat),
     )
+}
+
+/// The curves of a link, from box to box and between those on its way.
+fn way(link: &Link) -> String {
+    let mut out = format!("M{} {}", link.start.0, link.start.1);
+    for [(x1, y1), (x2, y2)] in curves(link) {
+        let bend = bend(x1, x2);
+        out += &format!("L{x1} {y1}C{} {y1} {} {y2} {x2} {y2}", x1 + bend, x2 - bend);
+    }
+    out
+}
+
+/// Where each curve of a link begins and ends; straight lines join them.
+pub(super) fn curves(link: &Link) -> Vec<[(i64, i64); 2]> {
+    let mut from = link.start;
+    let mut curves = Vec::with_capacity(link.vias.len().saturating_add(1));
+    for (left, right, y) in &link.vias {
+        curves.push([from, (*left, *y)]);
+        from = (*right, *y);
+    }
+    curves.push([from, link.stop]);
+    curves
+}
+
+/// How far a curve goes level before it turns.
+pub(super) fn bend(x1: i64, x2: i64) -> i64 {
+    if x2 > x1 { (x2 - x1) / 2 } else { 120 }
 }
 
 /// How an end is marked, in words and in a sign.
@@ -111,7 +136,10 @@ pub(super) fn label(sheet: &Sheet<'_>, at: &Placed, came_in: &[u128]) -> (String
             let name = match (tags.first(), sheet.address(flow)) {
                 (Some(tag), _) => format!("⚑ {}", short(tag, 10, 2)),
                 (None, Some(address)) => short(address, 7, 5),
-                (None, None) => "no address".to_owned(),
+                (None, None) => sheet.outpoints.get(flow).copied().flatten().map_or_else(String::new, |at| {
+                    let txid: String = at.txid.to_string().chars().take(7).collect();
+                    format!("{txid}…:{}", at.vout)
+                }),
             };
             let tagged = if tags.is_empty() { "" } else { " tagged" };
             (name, sheet.amount(flow).into(), format!("end {}{tagged}", sign(end).0))

@@ -124,13 +124,22 @@ fn curve(sheet: &Sheet<'_>, content: &mut Content, link: &Link) {
     if sat == 0 {
         return;
     }
-    let ((x1, y1), (x2, y2)) = (link.start, link.stop);
-    let bend = if x2 > x1 { ((x2 - x1) / 2).max(40) } else { 120 };
     let width = svg::tenths(sheet, sat).div_ceil(10);
     content.set_stroke_rgb(PALE.0, PALE.1, PALE.2);
     content.set_line_width(number(i64::try_from(width).unwrap_or(16)));
-    content.move_to(number(x1), number(y1));
-    content.cubic_to(number(x1 + bend), number(y1), number(x2 - bend), number(y2), number(x2), number(y2));
+    content.move_to(number(link.start.0), number(link.start.1));
+    for [(x1, y1), (x2, y2)] in svg::curves(link) {
+        let bend = svg::bend(x1, x2);
+        content.line_to(number(x1), number(y1));
+        content.cubic_to(
+            number(x1 + bend),
+            number(y1),
+            number(x2 - bend),
+            number(y2),
+            number(x2),
+            number(y2),
+        );
+    }
     content.stroke();
 }
 
