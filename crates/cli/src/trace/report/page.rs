@@ -220,7 +220,7 @@ fn picture(sheet: &Sheet<'_>) -> String {
          <ul id=\"found\" aria-live=\"polite\" data-live hidden></ul><p id=\"note\" role=\"status\" data-live hidden></p>\n\
          <div class=\"tools\" data-live hidden><button type=\"button\" id=\"play\" aria-pressed=\"false\">Play</button>\
          <input type=\"range\" id=\"time\" min=\"0\" max=\"0\" value=\"0\" aria-label=\"Block / ブロック\"></div>\
-         <p id=\"moment\" data-live hidden></p>\n<div class=\"sheet\"><div id=\"canvas\">{}</div>\
+         <p id=\"moment\" data-live hidden></p>\n<div class=\"sheet\"><div id=\"canvas\" tabindex=\"0\" role=\"region\" aria-labelledby=\"picture-name\">{}</div>\
          <aside id=\"chosen\" aria-live=\"polite\" hidden></aside></div>\n<ul class=\"legend\"><li>● {}</li><li>■ {}</li>\
          <li>✕ {}</li><li>◆ {}</li><li>· {}</li><li>⚑ {}</li><li>+N {}</li></ul></section>\n",
         both("The flow, by time", "時間順の流れ"),
@@ -336,9 +336,9 @@ fn addresses(sheet: &Sheet<'_>) -> String {
         &both("Who holds it now", "現在の保有アドレス"),
         &both(
             "Addresses with unspent or held stolen units, by any method. What stands under “least” is there whatever method is \
-             taken, poison aside: the part that every method agrees on.",
+             taken, poison aside: the part that every method agrees on. Outputs without an address stand in the next table alone.",
             "いずれかの方式で盗難分を保有するアドレスです。「最小」は poison を除くどの方式でもそこにあるとされる額、つまり\
-             すべての方式が一致する部分です。",
+             すべての方式が一致する部分です。アドレスのない出力は次の表にのみあります。",
         ),
         &heads,
         &rows,

@@ -415,6 +415,12 @@
       : Math.min(0, height / 2 - (theft.y + theft.height / 2) * sight.scale);
     look();
   };
+  // On paper all that is unfolded is shown, whatever was looked at.
+  window.addEventListener("beforeprint", () => {
+    svg.setAttribute("viewBox", `0 0 ${scene.width} ${scene.height}`);
+    layers.stage.removeAttribute("transform");
+  });
+  window.addEventListener("afterprint", () => { svg.removeAttribute("viewBox"); look(); });
   const zoom = (factor, x, y) => {
     const scale = Math.min(4, Math.max(0.08, sight.scale * factor));
     sight.x = x - ((x - sight.x) * scale) / sight.scale;
@@ -476,6 +482,7 @@
     const left = `f${node}`;
     const next = scene.boxes.get(left) || scene.boxes.get(`n${node}`);
     next.drawn.focus({ preventScroll: true });
+    if (!scene.boxes.has(left) && chosen === left) choose(`n${node}`);
   };
   const fold = (node) => {
     const below = (at) => items[at].forEach((item) => {
