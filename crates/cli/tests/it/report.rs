@@ -2,6 +2,11 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
+use kuraban_trace::{
+    graph::{Graph as _, OutputNum, TxNum},
+    index::Index,
+    taint::{Case, Method, Terms, outpoint, trace},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -241,6 +246,50 @@ fn bitcoins_first_payments_are_drawn_as_docs_tell() {
     let first =
         "Transaction f4184fc596403b9d638783cf57adfe4c75c605f6356fbc91338530e9831e9e16, block 170: 50 BTC";
     assert!(page.contains(first));
+}
+
+/// A seed in a real block that leads to an address within the block; nobody stole it.
+fn followed(index: &Index) -> Option<(String, String)> {
+    let candidates = (0..index.tx_count()).flat_map(|tx| index.outputs(TxNum::new(tx))).map(OutputNum::new);
+    let mut inside = candidates
+        .filter(|output| index.spender(*output).is_some_and(|spender| index.outside_inputs(spender) == 0));
+    inside.find_map(|output| {
+        let found = trace(index, &[Case { seeds: vec![output] }], &Terms::new(Method::Fifo)).ok()?;
+        let holder =
+            found.unspent.iter().find_map(|tainted| index.address_text(index.address(tainted.output)?))?;
+        Some((outpoint(index, output).to_string(), holder.to_string()))
+    })
+}
+
+#[test]
+fn tags_of_a_store_name_addresses_of_a_real_block() {
+    let Some(data) = shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let block = data.join("btc_blocks/bitcoinj_block363703.dat").display().to_string();
+    let built =
+        run(["index", "build", "--chain", "btc", "--partial", "--blocks", &block, "--out", &at("index")]);
+    assert_eq!(built.status, 0, "{}", built.err);
+    let index = Index::open(folder.path().join("index").as_path()).unwrap();
+    let (seed, address) = followed(&index).unwrap();
+    drop(index);
+    let pack = format!(
+        "title: t\ncreator: c\ncurrency: BTC\nsource: https://example.org\nconfidence: forensic\ntags:\n\
+         - address: {address}\n  label: \"</script><b>Depot\"\n  category: exchange\n"
+    );
+    fs::write(at("pack.yaml"), pack).unwrap();
+    let imported = run(["tags", "import", "--store", &at("tags"), &at("pack.yaml")]);
+    assert_eq!(imported.status, 0, "{}{}", imported.out, imported.err);
+    let args = ["trace", "--index", &at("index"), "--seed", &seed, "--method", "fifo"];
+    let ran =
+        run([&args[..], &["--report", &at("r.html"), "--pdf", &at("r.pdf"), "--tags", &at("tags")]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let page = fs::read_to_string(at("r.html")).unwrap();
+    assert!(page.contains("<bdi class=\"tag\">&lt;/script&gt;&lt;b&gt;Depot (exchange)</bdi>"));
+    assert!(page.contains("class=\"box end unspent tagged\"") && !page.contains("<b>Depot"));
+    let none = run([&args[..], &["--report", &at("r.html"), "--tags", &at("nothing")]].concat());
+    assert_eq!(none.status, 3, "{}", none.err);
+    assert!(none.err.contains("the store cannot be used"), "{}", none.err);
 }
 
 #[test]
