@@ -4,6 +4,7 @@
 mod answer;
 mod bounds;
 mod bundle;
+mod origins;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -51,6 +52,8 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Say where an output's units come from
+    Origins(origins::Args),
     /// Check a proof bundle, without an index: run its trace again on what it proves
     Verify {
         /// The bundle
@@ -130,6 +133,7 @@ Examples:
 /// Runs `kuraban trace`.
 pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     match (&args.command, &args.ask) {
+        (Some(Command::Origins(args)), _) => origins::run(args),
         (Some(Command::Verify { file, files }), _) => bundle::verify(file, files, say),
         (None, Some(ask)) => asked(ask, &args.files, say),
         (None, None) => Err(Failure::input("want --index or --transfers, --seed and --method")),
