@@ -85,6 +85,13 @@ fn a_report_of_five_thousand_addresses_is_usable_in_a_real_browser_without_a_net
     let first = browser.run(boxes).as_u64().unwrap();
     assert!((20..300).contains(&first), "{first}");
     check_totals(&browser, &found);
+    // Whoever points at a box reads its id, its amount and where it stands.
+    let hint =
+        "return [...document.querySelectorAll('#picture g.node title')].map((title) => title.textContent)";
+    let hints = browser.run(hint);
+    assert!(
+        hints[1].as_str().unwrap().starts_with("Transaction ") && hints[1].as_str().unwrap().contains(" BTC")
+    );
     // A fold opens.
     let click = "document.querySelector('#picture g.folded').dispatchEvent(new MouseEvent('click', { bubbles: true }))";
     let unfolding_ms = timed(&browser, click);

@@ -362,7 +362,7 @@
         transform: `translate(${at.x} ${at.y})` });
       if (at.face === "n0") at.drawn.classList.add("theft");
       at.drawn.append(draw("rect", { width: at.width, height: at.height, rx: at.face[0] === "n" ? 6 : at.face[0] === "f" ? 16 : 2 }),
-        draw("text", { x: 8, y: half(at.height) - 3, class: "name" }), draw("text", { x: 8, y: half(at.height) + 11, class: "sum" }));
+        draw("text", { x: 8, y: half(at.height) - 3, class: "name" }), draw("text", { x: 8, y: half(at.height) + 11, class: "sum" }), draw("title", {}));
       boxes.append(at.drawn);
     }
     layers.stage.append(heads, links, boxes);
@@ -395,7 +395,9 @@
       classes.toggle("lit", path.has(at.face));
       at.drawn.children[1].textContent = name;
       at.drawn.children[2].textContent = amount;
-      at.drawn.setAttribute("aria-label", spoken(at.face));
+      const told = spoken(at.face);
+      at.drawn.children[3].textContent = told;
+      at.drawn.setAttribute("aria-label", told);
     }
     tellMoment();
   };
@@ -534,6 +536,8 @@
   svg.addEventListener("focusin", (event) => {
     const box = event.target.closest("g[data-f]");
     if (!box || !box.matches(":focus-visible")) return;
+    // Whoever walks by the keyboard reads of each box in the panel.
+    if (chosen !== box.dataset.f) choose(box.dataset.f);
     const seen = box.getBoundingClientRect(), frame = canvas.getBoundingClientRect();
     if (seen.left < frame.left || seen.right > frame.right || seen.top < frame.top || seen.bottom > frame.bottom) show(box.dataset.f);
   });
