@@ -8,5 +8,6 @@ pub mod cluster;
 pub mod graph;
 pub mod index;
 pub mod patterns;
+pub mod picture;
 pub mod tags;
 pub mod taint;

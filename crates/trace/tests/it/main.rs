@@ -13,6 +13,7 @@ mod index_chain;
 mod index_real;
 mod index_undo;
 mod patterns;
+mod picture;
 mod tags;
 mod taint_back;
 mod taint_dense;
