@@ -351,3 +351,12 @@ fn a_signature_holds_for_one_statement_by_one_key() {
     assert!(with(Receipt { at: Instant::from_ms(kit::NOW.ms() + 1), ..receipt() }).is_err());
     assert_eq!(format!("{:?}", kit::statement(1)), "StatementSecret(<redacted>)");
 }
+
+#[test]
+fn an_approval_is_its_armoured_text() {
+    let person = kit::person(2);
+    let approval = kit::sign(&person, APPROVE, &[7; 32]);
+    assert_eq!(kuraban_vault::Approval::parse(approval.pem()), Ok(approval.clone()));
+    assert!(approval.pem().starts_with("-----BEGIN SSH SIGNATURE-----\n"));
+    assert_eq!(*approval.key(), person.public_key().key_data().ed25519().unwrap().0);
+}
