@@ -127,7 +127,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Index(command) => index::run(command, say),
         Command::Log(command) => log::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),
-        Command::Trace(args) => trace::run(&args),
+        Command::Trace(args) => trace::run(&args, say),
         Command::Transfers(command) => transfers::run(command),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),

@@ -10,5 +10,6 @@ pub mod graph;
 pub mod index;
 pub mod live;
 pub mod patterns;
+pub mod picture;
 pub mod tags;
 pub mod taint;

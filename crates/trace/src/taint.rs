@@ -18,7 +18,7 @@ mod terms;
 
 pub use back::{BackTerms, Minted, Origins, Reversed, origins};
 pub(crate) use flow::claim;
-pub use flow::{trace, trace_path};
+pub use flow::{End, Step, trace, trace_path, trace_steps};
 pub use part::{CaseNum, Part, Parts};
 pub(crate) use rule::{Landed, Spend, land, lengthen};
 pub(crate) use share::Shares;

@@ -200,7 +200,7 @@ fn mutants(workspace: &Workspace, part: Option<&str>) -> Result<Finding> {
         .args(["mutants", "--jobs", "2", "--no-shuffle", "--profile", "mutants", "--output"])
         .arg(&workspace.target);
     match ensure_nextest() {
-        Runner::Nextest => command.args(["--test-tool", "nextest"]),
+        Runner::Nextest => command.args(["--test-tool", "nextest"]).env("NEXTEST_PROFILE", "mutants"),
         Runner::CargoTest => &mut command,
     };
     if let Some(part) = part {

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod approve;
+mod browser;
 mod case;
 mod classify;
 #[path = "../../../node/tests/it/conformance.rs"]
@@ -14,12 +15,14 @@ mod decode;
 mod dmm;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod embedded;
+mod heist;
 mod index;
 mod index_node;
 mod judge;
 mod log;
 mod order;
 mod real_peer;
+mod report;
 mod run;
 mod server;
 mod ssh;

@@ -15,6 +15,7 @@ mod index_real;
 mod index_undo;
 mod live;
 mod patterns;
+mod picture;
 mod tags;
 mod taint_back;
 mod taint_dense;
