@@ -2,6 +2,7 @@
 //! decides nothing that `kuraban-trace` does not decide.
 
 mod answer;
+mod bounds;
 mod bundle;
 
 use std::path::{Path, PathBuf};
@@ -15,11 +16,12 @@ use kuraban_trace::{
     taint::{
         Case, Method, Spread, Stops, TaintError, Terms, Trace,
         bundle::{Question, rests},
+        interval::intervals,
         seed, trace,
     },
 };
 
-use self::answer::Answer;
+use self::{answer::Answer, bounds::IntervalRows};
 use crate::{
     fail::{Failure, OrFail as _},
     index::opening,
@@ -68,6 +70,9 @@ struct Ask {
     /// Show beside it (without --method, beside fifo) what every method finds, and how far they lie apart
     #[arg(long)]
     all_methods: bool,
+    /// Show beside it how much each output holds at least and at most, when nobody knows who is who in a mix
+    #[arg(long, conflicts_with_all = ["transfers", "bundle", "follow_fees", "dust"])]
+    intervals: bool,
     /// The last block that counts; without it, the last there is
     #[arg(long, value_name = "HEIGHT")]
     until: Option<u64>,
@@ -101,6 +106,7 @@ Examples:
   kuraban trace --index btc --seed TXID:0 --method fifo \\
       --bundle theft.kuraban --blocks ~/.bitcoin/blocks
   kuraban trace verify theft.kuraban
+  kuraban trace --index btc --seed TXID:0 --method haircut --intervals
   kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 \\
       --method libr --dust 101000000";
 
@@ -159,6 +165,10 @@ fn indexed(args: &Ask, folder: &Path, rule: Rule) -> Result<Report, Failure> {
     if args.all_methods {
         let traces = others(&index, &case, &found)?;
         answer.compare(&index, &address, &traces, &Spread::of(&index, &traces));
+    }
+    if args.intervals {
+        let found = intervals(&index, &case, terms.until, &terms.stops).map_err(tracing)?;
+        answer.intervals = Some(IntervalRows::of(&index, &address, &found));
     }
     Ok(Report::done(&answer, answer.to_text(index.network())))
 }

@@ -203,3 +203,27 @@ fn a_bundle_is_verified_without_the_index_and_no_byte_of_it_can_change() {
     assert_eq!(run(["trace"]).status, 2);
     assert_eq!(run(["trace", "verify", &at("nothing")]).status, 2);
 }
+
+#[test]
+fn intervals_hold_what_haircut_finds() {
+    let (folder, seeds) = indexed();
+    let ran = traced(folder.path(), &seeds, &["--json", "--method", "haircut", "--intervals"]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let found = ran.json();
+    let rows = found["intervals"]["outputs"].as_array().unwrap();
+    let outputs = found["outputs"].as_array().unwrap();
+    assert!(!outputs.is_empty() && rows.len() >= outputs.len());
+    for output in outputs {
+        let same = |row: &&Value| row["txid"] == output["txid"] && row["vout"] == output["vout"];
+        let row = rows.iter().find(same).unwrap();
+        let (least, sat) = (row["least_sat"].as_u64().unwrap(), output["tainted_sat"].as_u64().unwrap());
+        assert!(least <= sat && sat <= row["most_sat"].as_u64().unwrap(), "{row} {output}");
+        assert_eq!((&row["address"], &row["value_sat"]), (&output["address"], &output["value_sat"]));
+    }
+    let certain = found["intervals"]["certain_sat"].as_u64().unwrap();
+    assert_eq!(certain, sum(&found["intervals"]["outputs"], "least_sat"));
+    let ran = traced(folder.path(), &seeds, &["--method", "haircut", "--intervals"]);
+    assert!(ran.out.contains(" mixes, ") && ran.out.contains(" is certain"), "{}", ran.out);
+    let ran = traced(folder.path(), &seeds, &["--method", "haircut", "--intervals", "--dust", "5"]);
+    assert_eq!(ran.status, 2);
+}
