@@ -7,7 +7,7 @@ mod memory;
 use core::ops::Range;
 
 use kuraban_base::{Height, Txid};
-use kuraban_chain::btc::{BlockHash, Network};
+use kuraban_chain::btc::{BlockHash, Network, Script, ScriptKind};
 
 pub use memory::{Memory, MemoryError, Node, Payment};
 
@@ -65,6 +65,32 @@ pub enum Fate {
     Unspendable,
     /// They went into a shielded pool (MWEB: a witness program of version 8 or 9).
     Shielded,
+}
+
+impl Fate {
+    /// What an output's script says of it. A chain's first block and repeated coinbases are not seen by a script.
+    #[must_use]
+    pub fn of(network: Network, script: &Script) -> Self {
+        match script.kind_on(network) {
+            ScriptKind::MwebHogAddr | ScriptKind::MwebPegIn => Self::Shielded,
+            ScriptKind::P2pk
+            | ScriptKind::P2pkh
+            | ScriptKind::P2sh
+            | ScriptKind::P2wpkh
+            | ScriptKind::P2wsh
+            | ScriptKind::P2tr
+            | ScriptKind::BareMultisig
+            | ScriptKind::OpReturn
+            | ScriptKind::WitnessUnknown
+            | ScriptKind::NonStandard => {
+                if script.is_unspendable() {
+                    Self::Unspendable
+                } else {
+                    Self::Spendable
+                }
+            }
+        }
+    }
 }
 
 /// A chain's transactions, numbered in chain order. Reads do not fail: whoever makes a graph has checked it.

@@ -17,8 +17,11 @@ mod spread;
 mod terms;
 
 pub use back::{BackTerms, Minted, Origins, Reversed, origins};
+pub(crate) use flow::claim;
 pub use flow::{trace, trace_path};
 pub use part::{CaseNum, Part, Parts};
+pub(crate) use rule::{Landed, Spend, land, lengthen};
+pub(crate) use share::Shares;
 pub use spread::{Span, Spread};
 pub use terms::{
     Case, Method, MethodError, Overlap, Stops, TaintError, Tainted, Terms, Totals, Trace, Traced, Unbalanced,

@@ -7,7 +7,7 @@ use core::ops::Range;
 use std::collections::HashMap;
 
 use kuraban_base::{Height, Txid};
-use kuraban_chain::btc::{Block, BlockHash, Network, OutPoint, Script, ScriptKind, Tx, TxOut};
+use kuraban_chain::btc::{Block, BlockHash, Network, OutPoint, Script, Tx, TxOut};
 
 use super::{AddressNum, Fate, Graph, OutputNum, Tip, TxNum};
 
@@ -232,25 +232,7 @@ impl Memory {
     }
 
     fn row(&mut self, creator: TxNum, output: &TxOut) -> OutputRow {
-        let fate = match output.script.kind_on(self.network) {
-            ScriptKind::MwebHogAddr | ScriptKind::MwebPegIn => Fate::Shielded,
-            ScriptKind::P2pk
-            | ScriptKind::P2pkh
-            | ScriptKind::P2sh
-            | ScriptKind::P2wpkh
-            | ScriptKind::P2wsh
-            | ScriptKind::P2tr
-            | ScriptKind::BareMultisig
-            | ScriptKind::OpReturn
-            | ScriptKind::WitnessUnknown
-            | ScriptKind::NonStandard => {
-                if output.script.is_unspendable() {
-                    Fate::Unspendable
-                } else {
-                    Fate::Spendable
-                }
-            }
-        };
+        let fate = Fate::of(self.network, &output.script);
         let address = (fate != Fate::Unspendable).then(|| self.number(&output.script));
         OutputRow { creator, spender: None, value_sat: output.value_sat, fate, address }
     }

@@ -306,17 +306,7 @@ impl<G: Graph> Walk<'_, G> {
                 None => self.overlaps.push(Overlap { seed: seed.output, case, held_by, amount_sat }),
             }
         }
-        let claimed_sat = match method {
-            Method::Fifo | Method::Lifo => claim_gaps(value_sat, seed.case, parts),
-            Method::Poison => {
-                let has = parts.iter().any(|part| part.case == seed.case);
-                claim_amount(if has { 0 } else { value_sat }, seed.case, parts)
-            }
-            Method::Haircut | Method::Tiho | Method::DirtyFirst | Method::CleanFirst => {
-                let held = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.amount_sat));
-                claim_amount(value_sat.saturating_sub(held), seed.case, parts)
-            }
-        };
+        let claimed_sat = claim(method, value_sat, seed.case, parts);
         self.count(seed.case, claimed_sat, |totals| &mut totals.stolen_sat);
     }
 
@@ -451,6 +441,21 @@ pub(super) fn fee<G: Graph>(graph: &G, tx: TxNum) -> Result<u64, TaintError> {
     let mut values = graph.outputs(tx).map(|output| graph.value(OutputNum::new(output)));
     let left = values.try_fold(inputs_sat, u64::checked_sub);
     left.ok_or_else(|| TaintError::Overspent { txid: graph.txid(tx), inputs_sat })
+}
+
+/// Lets a seed claim what no theft has in its output; says how many units they are.
+pub(crate) fn claim(method: Method, value_sat: u64, case: CaseNum, parts: &mut Vec<Part>) -> u64 {
+    match method {
+        Method::Fifo | Method::Lifo => claim_gaps(value_sat, case, parts),
+        Method::Poison => {
+            let has = parts.iter().any(|part| part.case == case);
+            claim_amount(if has { 0 } else { value_sat }, case, parts)
+        }
+        Method::Haircut | Method::Tiho | Method::DirtyFirst | Method::CleanFirst => {
+            let held = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.amount_sat));
+            claim_amount(value_sat.saturating_sub(held), case, parts)
+        }
+    }
 }
 
 /// Gives a theft the units that no theft has; says how many they are.

@@ -36,13 +36,13 @@ pub struct Part {
 
 impl Part {
     /// The first unit after these. Lies inside an output or a transaction, whose values fit 64 bits.
-    pub(super) const fn end_sat(&self) -> u64 {
+    pub(crate) const fn end_sat(&self) -> u64 {
         self.start_sat.saturating_add(self.amount_sat)
     }
 }
 
 /// Appends a part, or grows the last one where both are of one theft and touch.
-pub(super) fn append(parts: &mut Vec<Part>, part: Part) {
+pub(crate) fn append(parts: &mut Vec<Part>, part: Part) {
     match parts.last_mut() {
         Some(last) if last.case == part.case && last.end_sat() == part.start_sat => {
             last.amount_sat = last.amount_sat.saturating_add(part.amount_sat);

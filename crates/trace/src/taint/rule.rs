@@ -12,7 +12,7 @@ use super::{
 
 /// One transaction, as far as a method sees it. A coinbase's inputs are the subsidy and then its block's fees.
 #[derive(Debug, Default)]
-pub(super) struct Spend {
+pub(crate) struct Spend {
     /// Σ of its inputs.
     pub whole_sat: u64,
     /// Its outputs' values, and last what they leave over: the fee, or what a coinbase does not claim.
@@ -23,7 +23,7 @@ pub(super) struct Spend {
 
 /// Units that went to the rooms of a [`Spend`], by room.
 #[derive(Debug, Default)]
-pub(super) struct Landed {
+pub(crate) struct Landed {
     parts: Vec<Part>,
     /// Each room that got some, and where its parts end.
     rooms: Vec<(usize, usize)>,
@@ -31,7 +31,7 @@ pub(super) struct Landed {
 
 impl Landed {
     /// Forgets everything.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.parts.clear();
         self.rooms.clear();
     }
@@ -47,7 +47,7 @@ impl Landed {
     }
 
     /// Each room that got some, with its parts.
-    pub(super) fn by_room(&self) -> impl Iterator<Item = (usize, &[Part])> {
+    pub(crate) fn by_room(&self) -> impl Iterator<Item = (usize, &[Part])> {
         let mut start = 0;
         self.rooms.iter().map(move |(room, end)| {
             let range = start..*end;
@@ -58,7 +58,7 @@ impl Landed {
 }
 
 /// Says where the units of `spend` land, by room, in each room in the order that [`Parts`](super::Parts) states. Uses up the line.
-pub(super) fn land(method: Method, spend: &mut Spend, shares: &mut Shares, landed: &mut Landed) {
+pub(crate) fn land(method: Method, spend: &mut Spend, shares: &mut Shares, landed: &mut Landed) {
     landed.clear();
     match method {
         Method::Fifo => cut(spend, landed),
@@ -162,7 +162,7 @@ fn highest_first(rooms: &[u64]) -> impl Iterator<Item = usize> + use<> {
 }
 
 /// Adds an input's parts to the line, which until then is `before_sat` units long.
-pub(super) fn lengthen(method: Method, line: &mut Vec<Part>, before_sat: u64, parts: &[Part]) {
+pub(crate) fn lengthen(method: Method, line: &mut Vec<Part>, before_sat: u64, parts: &[Part]) {
     if !method.has_order() {
         return line.extend_from_slice(parts);
     }

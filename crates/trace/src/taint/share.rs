@@ -6,21 +6,21 @@ use core::cmp::Reverse;
 
 /// What each room gets. Kept from one transaction to the next, so that shares cost no allocation.
 #[derive(Debug, Default)]
-pub(super) struct Shares {
+pub(crate) struct Shares {
     by_room: Vec<u64>,
     remainders: Vec<(Reverse<u64>, usize)>,
 }
 
 impl Shares {
     /// What each room gets.
-    pub(super) fn by_room(&self) -> &[u64] {
+    pub(crate) fn by_room(&self) -> &[u64] {
         &self.by_room
     }
 
     /// Splits `amount` over `rooms` in proportion to their sizes, whose sum is `whole`: the floor of each exact share,
     /// and one unit more to the largest remainders (ties: the earlier room). No room gets more than its size, because
     /// `amount` is at most `whole`. Products of two 64-bit numbers fit 128 bits.
-    pub(super) fn split(&mut self, rooms: &[u64], amount: u64, whole: u64) {
+    pub(crate) fn split(&mut self, rooms: &[u64], amount: u64, whole: u64) {
         self.by_room.clear();
         if amount == whole {
             self.by_room.extend_from_slice(rooms);
@@ -49,7 +49,7 @@ impl Shares {
     }
 
     /// Fills the rooms in this order with `amount`.
-    pub(super) fn fill(&mut self, rooms: &[u64], mut amount: u64, order: impl Iterator<Item = usize>) {
+    pub(crate) fn fill(&mut self, rooms: &[u64], mut amount: u64, order: impl Iterator<Item = usize>) {
         self.by_room.clear();
         self.by_room.resize(rooms.len(), 0);
         for room in order {
