@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod feed;
 pub mod graph;
 pub mod index;
+pub mod live;
 pub mod patterns;
 pub mod tags;
 pub mod taint;

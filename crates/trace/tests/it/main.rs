@@ -13,6 +13,7 @@ mod index_build;
 mod index_chain;
 mod index_real;
 mod index_undo;
+mod live;
 mod patterns;
 mod tags;
 mod taint_back;

@@ -1,0 +1,149 @@
+//! What the engine asks of whoever drives it: values of clean inputs, and where taint is held.
+//!
+//! Asked for tainted transactions alone. The drivers' answers decide nothing else.
+
+use std::collections::HashMap;
+
+use kuraban_chain::btc::{Address, Network, OutPoint, Script};
+
+use crate::{
+    feed::{Rules, Words},
+    graph::{AddressNum, Graph, OutputNum, TxNum},
+    index::Index,
+    tags::{Store, SubjectKind, taxonomy},
+};
+
+/// Answers from a node, an index, a tag store.
+pub trait Source {
+    /// Why there is no answer.
+    type Error;
+
+    /// The value of an output that a tainted transaction spends beside tainted ones, in base units. Outputs of the same
+    /// block and of transactions that wait are not asked for.
+    ///
+    /// # Errors
+    /// The node does not answer, or knows no such output.
+    fn value_sat(&mut self, outpoint: &OutPoint) -> Result<u64, Self::Error>;
+
+    /// Whether taint that comes to this script is held there, by the rules of a case: what is known of the place. Asked
+    /// once for each tainted output.
+    ///
+    /// # Errors
+    /// Where the answer should come from, there is none.
+    fn stop(&mut self, script: &Script, rules: &Rules) -> Result<Option<Words>, Self::Error>;
+}
+
+/// Where taint is held: scripts that are named, addresses with a tag of a service, and hubs.
+#[derive(Debug, Default)]
+pub struct Stops<'a> {
+    named: HashMap<Script, Words>,
+    tags: Option<(&'a Store, Network)>,
+}
+
+impl<'a> Stops<'a> {
+    /// Nowhere.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// At this script too.
+    #[must_use]
+    pub fn with(mut self, script: Script, place: Words) -> Self {
+        self.named.insert(script, place);
+        self
+    }
+
+    /// At every address that a store has a tag of a service on, such as an exchange. Tags of thefts hold nothing up.
+    #[must_use]
+    pub const fn with_tags(mut self, store: &'a Store, network: Network) -> Self {
+        self.tags = Some((store, network));
+        self
+    }
+
+    /// What is known of the place; `outputs` says how many outputs the script has had, and is asked only where a case's
+    /// rules have a threshold for hubs.
+    pub fn at(&self, script: &Script, rules: &Rules, outputs: impl FnOnce() -> Option<u64>) -> Option<Words> {
+        if let Some(place) = self.named.get(script) {
+            return Some(place.clone());
+        }
+        if let Some(label) = self.service(script) {
+            return Some(label);
+        }
+        let least = u64::from(rules.hub_outputs_min?);
+        let count = outputs().filter(|count| *count >= least)?;
+        format!("a hub of {count} outputs").parse().ok()
+    }
+
+    fn service(&self, script: &Script) -> Option<Words> {
+        let (store, network) = self.tags?;
+        let address = Address::from_script(network, script)?.to_string();
+        let packs = crate::feed::Chain::Family(network).network();
+        let hits = store.find(SubjectKind::Address, &packs, &address);
+        let service = |concept: &&str| {
+            let above = core::iter::successors(Some(*concept), |concept| taxonomy::broader(concept));
+            above.take(8).any(|concept| concept == "service")
+        };
+        let hit = hits.into_iter().find(|hit| hit.tag.concepts.iter().any(service))?;
+        hit.tag.label.parse().ok()
+    }
+}
+
+/// An index of the chain as a source: values from its columns, degrees by its addresses. For an engine that follows an
+/// index, and for comparing the two.
+#[derive(Debug)]
+pub struct Indexed<'a> {
+    index: &'a Index,
+    stops: &'a Stops<'a>,
+    hubs: HashMap<AddressNum, u64>,
+}
+
+impl<'a> Indexed<'a> {
+    /// Answers from an index that holds every block up to the engine's last, without hubs.
+    #[must_use]
+    pub fn new(index: &'a Index, stops: &'a Stops<'a>) -> Self {
+        Self { index, stops, hubs: HashMap::new() }
+    }
+
+    /// Counts every address's outputs once, and remembers those with `outputs_min` or more. Takes 4 bytes of memory for each
+    /// address while it counts.
+    #[must_use]
+    pub fn with_hubs(mut self, outputs_min: u32) -> Self {
+        let addresses = usize::try_from(self.index.address_count()).unwrap_or(usize::MAX);
+        let mut counts = vec![0_u32; addresses];
+        for tx in (0..self.index.tx_count()).map(TxNum::new) {
+            for output in self.index.outputs(tx).map(OutputNum::new) {
+                let own = self.index.address(output).and_then(|own| usize::try_from(own.number()).ok());
+                if let Some(count) = own.and_then(|own| counts.get_mut(own)) {
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+        let busy = (0..).zip(&counts).filter(|(_, count)| **count >= outputs_min);
+        self.hubs = busy.map(|(number, count)| (AddressNum::new(number), u64::from(*count))).collect();
+        self
+    }
+}
+
+/// An output that the index does not have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{outpoint} is not in the index; add the blocks up to the engine's last first")]
+pub struct NotIndexed {
+    /// Which.
+    pub outpoint: OutPoint,
+}
+
+impl Source for Indexed<'_> {
+    type Error = NotIndexed;
+
+    fn value_sat(&mut self, outpoint: &OutPoint) -> Result<u64, NotIndexed> {
+        let found = crate::taint::seed(self.index, *outpoint);
+        let found: OutputNum = found.map_err(|_| NotIndexed { outpoint: *outpoint })?;
+        Ok(self.index.value(found))
+    }
+
+    fn stop(&mut self, script: &Script, rules: &Rules) -> Result<Option<Words>, NotIndexed> {
+        let outputs = || self.hubs.get(&self.index.find_script(script)?).copied();
+        Ok(self.stops.at(script, rules, outputs))
+    }
+}

@@ -1,0 +1,311 @@
+//! One transaction or one block, worked out beside the state: nothing has changed when an answer fails to come.
+//!
+//! Decides which transactions are looked at: those that spend what is held, and those with seeds.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use kuraban_base::Txid;
+use kuraban_chain::btc::{OutPoint, TxOut};
+
+use super::{
+    Connected, Live, StepError,
+    flow::{Entering, Flow, Making, Overspent, Settling, add, output, taints_of},
+    held::{CasePlace, Held, Of, outpoint},
+    pool::Waiting,
+    source::Source,
+};
+use crate::{
+    feed::Rules,
+    graph::Node,
+    taint::{Part, Totals},
+};
+
+/// What each method of a case has of some units.
+pub(super) type Taints = Vec<Vec<Part>>;
+/// Totals of cases, by method.
+pub(super) type AllTotals = BTreeMap<CasePlace, Vec<Totals>>;
+
+/// What a transaction makes of what comes into it.
+pub(super) struct Outcome {
+    /// By output.
+    pub made: BTreeMap<u32, Vec<Of>>,
+    /// What each case leaves over.
+    pub rest: Vec<(CasePlace, Taints)>,
+}
+
+/// A transaction that is looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Looked<'a> {
+    pub txid: Txid,
+    pub outputs: &'a [TxOut],
+    /// Whether the chain's rules let nobody spend its outputs.
+    pub void: bool,
+}
+
+impl Live {
+    /// Whether a transaction must be looked at.
+    pub(super) fn concerns<'a>(
+        &self,
+        txid: &Txid,
+        inputs: impl IntoIterator<Item = &'a OutPoint>,
+        nearer: &HashMap<OutPoint, Held>,
+    ) -> bool {
+        let held = |input| nearer.get(input).or_else(|| self.held.get(input)).is_some_and(Held::goes_on);
+        let near = !nearer.is_empty() || !self.held.is_empty();
+        (near && inputs.into_iter().any(held)) || (!self.seeds.is_empty() && self.seeds.contains_key(txid))
+    }
+
+    /// Seeds of a transaction, with their cases.
+    fn seeds_of(&self, txid: &Txid) -> &[(CasePlace, u32)] {
+        self.seeds.get(txid).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The cases that outputs or seeds bring into a transaction.
+    pub(super) fn cases_in<'a>(
+        &self,
+        txid: &Txid,
+        held: impl IntoIterator<Item = &'a Held>,
+    ) -> BTreeSet<CasePlace> {
+        let followed = held.into_iter().flat_map(|held| &held.of).filter(|of| of.stop.is_none());
+        let seeds = self.seeds_of(txid).iter().map(|(case, _)| *case);
+        followed.map(|of| of.case).chain(seeds).collect()
+    }
+
+    /// Lets what comes into a transaction land, case by case; `entering` gives a case's inputs.
+    pub(super) fn work<S: Source>(
+        &self,
+        looked: Looked<'_>,
+        cases: BTreeSet<CasePlace>,
+        entering: impl Fn(CasePlace, &Rules) -> Vec<(u64, Option<Taints>)>,
+        (flow, totals): (&mut Flow, &mut AllTotals),
+        source: &mut S,
+    ) -> Result<Outcome, StepError<S::Error>> {
+        let mut outcome = Outcome { made: BTreeMap::new(), rest: Vec::new() };
+        for case in cases {
+            let Some(followed) = self.open_case(case) else { continue };
+            let rules = &followed.opened.rules;
+            let entering = entering(case, rules);
+            let entering: Vec<Entering<'_>> = entering
+                .iter()
+                .map(|(value_sat, taints)| Entering { value_sat: *value_sat, taints: taints.as_deref() })
+                .collect();
+            let seeds = self.seeds_of(&looked.txid).iter().filter(|(of, _)| *of == case);
+            let seeds: Vec<u32> = seeds.map(|(_, vout)| *vout).collect();
+            let making = Making { txid: looked.txid, outputs: looked.outputs, seeds: &seeds };
+            let went = flow.through(rules, &entering, making)?;
+            let totals = totals.entry(case).or_insert_with(|| followed.totals.clone());
+            for (totals, stolen) in totals.iter_mut().zip(&went.stolen) {
+                totals.stolen_sat = totals.stolen_sat.saturating_add(u128::from(*stolen));
+            }
+            let settling = Settling { network: self.network, case, rules, void: looked.void };
+            for (vout, taints) in went.outputs {
+                let Some(output) = output(looked.outputs, vout) else { continue };
+                let of = settling.settle(output, taints, totals, source).map_err(StepError::Source)?;
+                if let Some(of) = of {
+                    outcome.made.entry(vout).or_default().push(of);
+                }
+            }
+            outcome.rest.push((case, went.rest));
+        }
+        Ok(outcome)
+    }
+}
+
+/// What a block changes.
+#[derive(Default)]
+pub(super) struct Worked {
+    /// Tainted outputs that are there after it.
+    pub made: HashMap<OutPoint, Held>,
+    /// Held ones that it spends or whose place it takes.
+    pub gone: HashSet<OutPoint>,
+    /// The new totals of the cases that it touches.
+    pub totals: AllTotals,
+    /// The transactions that taint came into.
+    pub touched: Vec<Waiting>,
+}
+
+/// A block that is being worked out.
+pub(super) struct Step<'a, S> {
+    live: &'a Live,
+    block: &'a Connected<'a>,
+    source: &'a mut S,
+    flow: &'a mut Flow,
+    /// Tainted fees of cases that follow them, by the transaction's place in the block.
+    fees: BTreeMap<CasePlace, BTreeMap<usize, Taints>>,
+    /// The block's transactions by id, once somebody had to ask.
+    places: Option<HashMap<Txid, usize>>,
+    pub done: Worked,
+}
+
+impl<'a, S: Source> Step<'a, S> {
+    pub(super) fn new(
+        live: &'a Live,
+        block: &'a Connected<'a>,
+        source: &'a mut S,
+        flow: &'a mut Flow,
+    ) -> Self {
+        let done = Worked::default();
+        Self { live, block, source, flow, fees: BTreeMap::new(), places: None, done }
+    }
+
+    pub(super) fn run(&mut self) -> Result<(), StepError<S::Error>> {
+        let nodes = self.block.nodes;
+        for (place, node) in nodes.iter().enumerate().filter(|(_, node)| !node.inputs.is_empty()) {
+            if self.live.concerns(&node.txid, &node.inputs, &self.done.made) {
+                self.spend(place, node)?;
+            }
+        }
+        // A coinbase is worked out last: fees come into it, and nothing in its block can spend it.
+        nodes.iter().filter(|node| node.inputs.is_empty()).try_for_each(|node| self.coinbase(node))
+    }
+
+    fn looked<'n>(&self, node: &'n Node) -> Looked<'n> {
+        let void = self.block.hash == self.live.network.genesis_hash();
+        Looked { txid: node.txid, outputs: &node.outputs, void }
+    }
+
+    fn spend(&mut self, place: usize, node: &Node) -> Result<(), StepError<S::Error>> {
+        let near = |input| self.done.made.get(input).or_else(|| self.live.held.get(input));
+        let held: Vec<Option<Held>> = node.inputs.iter().map(|input| near(input).cloned()).collect();
+        let cases = self.live.cases_in(&node.txid, held.iter().flatten());
+        // Seeds alone need no values.
+        let tainted = held.iter().flatten().any(Held::goes_on);
+        let values = if tainted { self.values(node)? } else { Vec::new() };
+        let entering = |case, rules: &Rules| {
+            let taints = held.iter().map(|held| taints_of(held.as_ref()?, case, rules));
+            values.iter().copied().zip(taints).collect()
+        };
+        let looked = self.looked(node);
+        let scratch = (&mut *self.flow, &mut self.done.totals);
+        let outcome = self.live.work(looked, cases, entering, scratch, self.source)?;
+        for (input, held) in node.inputs.iter().zip(held) {
+            let Some(held) = held.filter(Held::goes_on) else { continue };
+            if self.done.made.remove(input).is_none() {
+                self.done.gone.insert(*input);
+            }
+            if let Some(stays) = held.stays() {
+                self.done.made.insert(*input, stays);
+            }
+        }
+        for (case, rest) in outcome.rest {
+            self.leave(place, case, rest);
+        }
+        self.take_up(node, outcome.made);
+        let values = tainted.then(|| values.into());
+        self.done.touched.push(Waiting { values, ..Waiting::of(node) });
+        Ok(())
+    }
+
+    /// Counts a fee, or keeps it for the block's coinbase.
+    fn leave(&mut self, place: usize, case: CasePlace, rest: Taints) {
+        let Some(followed) = self.live.open_case(case) else { return };
+        if rest.iter().all(Vec::is_empty) {
+            return;
+        }
+        if followed.opened.rules.follow_fees {
+            self.fees.entry(case).or_default().insert(place, rest);
+        } else if let Some(totals) = self.done.totals.get_mut(&case) {
+            add(totals, &rest, |totals| totals.fees_sat.as_mut());
+        }
+    }
+
+    fn take_up(&mut self, node: &Node, made: BTreeMap<u32, Vec<Of>>) {
+        for (vout, of) in made {
+            let Some(TxOut { value_sat, script }) = output(&node.outputs, vout) else { continue };
+            let (script, height) = (script.as_bytes().into(), Some(self.block.height.blocks()));
+            let held = Held { value_sat: *value_sat, script, height, of };
+            self.done.made.insert(outpoint(node.txid, vout), held);
+        }
+    }
+
+    fn coinbase(&mut self, node: &Node) -> Result<(), StepError<S::Error>> {
+        self.take_place(node);
+        let tainted = core::mem::take(&mut self.fees);
+        let mut cases = self.live.cases_in(&node.txid, []);
+        cases.extend(tainted.keys());
+        if cases.is_empty() {
+            return Ok(());
+        }
+        // The implicit inputs are the subsidy, then the fees of the block's transactions in their order.
+        let fees = if tainted.is_empty() { Vec::new() } else { self.every_fee()? };
+        let subsidy_sat = self.live.network.subsidy_sat(self.block.height);
+        let entering = |case, _: &Rules| {
+            let Some(tainted) = tainted.get(&case) else { return Vec::new() };
+            let fees = fees.iter().map(|(place, fee_sat)| (*fee_sat, tainted.get(place).cloned()));
+            core::iter::once((subsidy_sat, None)).chain(fees).collect()
+        };
+        let looked = self.looked(node);
+        let scratch = (&mut *self.flow, &mut self.done.totals);
+        let outcome = self.live.work(looked, cases, entering, scratch, self.source)?;
+        for (case, rest) in outcome.rest {
+            if let Some(totals) = self.done.totals.get_mut(&case) {
+                add(totals, &rest, |totals| totals.burned_sat.as_mut());
+            }
+        }
+        self.take_up(node, outcome.made);
+        Ok(())
+    }
+
+    /// A coinbase with the id of an earlier one takes its place (before BIP 34): what was there is burned.
+    fn take_place(&mut self, node: &Node) {
+        for (vout, _) in (0..).zip(&node.outputs) {
+            let output = outpoint(node.txid, vout);
+            let Some(held) = self.live.held.get(&output).filter(|_| !self.done.gone.contains(&output)) else {
+                continue;
+            };
+            self.done.gone.insert(output);
+            for of in &held.of {
+                let Some(followed) = self.live.open_case(of.case) else { continue };
+                let totals = self.done.totals.entry(of.case).or_insert_with(|| followed.totals.clone());
+                let taints: Taints = of.taints.iter().map(|parts| parts.to_vec()).collect();
+                add(totals, &taints, |totals| totals.burned_sat.as_mut());
+                if of.stop.is_some() {
+                    for (totals, parts) in totals.iter_mut().zip(&taints) {
+                        let units = u128::from(super::held::sum(parts));
+                        totals.stopped_sat = totals.stopped_sat.saturating_sub(units);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every transaction's fee but the coinbase's, with its place in the block.
+    fn every_fee(&mut self) -> Result<Vec<(usize, u64)>, StepError<S::Error>> {
+        let nodes = self.block.nodes;
+        let spending = nodes.iter().enumerate().filter(|(_, node)| !node.inputs.is_empty());
+        let mut fees = Vec::with_capacity(nodes.len());
+        for (place, node) in spending {
+            let values = self.values(node)?;
+            let inputs_sat = values.iter().try_fold(0_u64, |sum, value| sum.checked_add(*value));
+            let fee_sat = inputs_sat.and_then(|inputs_sat| {
+                node.outputs.iter().try_fold(inputs_sat, |left, output| left.checked_sub(output.value_sat))
+            });
+            let over = || Overspent { txid: node.txid, inputs_sat: inputs_sat.unwrap_or(u64::MAX) };
+            fees.push((place, fee_sat.ok_or_else(over)?));
+        }
+        Ok(fees)
+    }
+
+    /// What a transaction's inputs are worth: from what is held, the block itself, transactions that wait, or the source.
+    fn values(&mut self, node: &Node) -> Result<Vec<u64>, StepError<S::Error>> {
+        node.inputs.iter().map(|input| self.value(input)).collect()
+    }
+
+    fn value(&mut self, input: &OutPoint) -> Result<u64, StepError<S::Error>> {
+        let held = self.done.made.get(input).or_else(|| self.live.held.get(input));
+        if let Some(held) = held {
+            return Ok(held.value_sat);
+        }
+        let nodes = self.block.nodes;
+        let places = self.places.get_or_insert_with(|| {
+            nodes.iter().enumerate().map(|(place, node)| (node.txid, place)).collect()
+        });
+        let here = places.get(&input.txid).and_then(|place| nodes.get(*place));
+        let known = here.and_then(|node| output(&node.outputs, input.vout)).map(|output| output.value_sat);
+        let waits = || self.live.pool.txs.get(&input.txid)?.outputs.value_sat(input.vout);
+        match known.or_else(waits) {
+            Some(value_sat) => Ok(value_sat),
+            None => self.source.value_sat(input).map_err(StepError::Source),
+        }
+    }
+}
