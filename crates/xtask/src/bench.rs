@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Args {
     /// What to measure, with the limits it is compared with; everything if not named.
     name: Option<Subject>,
-    /// How many payouts, thefts, tags, or transactions for `trace`.
+    /// How many payouts, thefts, tags, transactions for `trace`, tainted outputs for `live`.
     #[arg(long)]
     count: Option<u32>,
     /// Print one JSON document instead of tables.
@@ -45,11 +45,21 @@ pub(crate) enum Subject {
     Patterns,
     /// A store of ten million tags: its size and how fast addresses are looked up.
     Tags,
+    /// Blocks and waiting transactions through cases with a million tainted outputs, beside the bare look-ups.
+    Live,
 }
 
 impl Subject {
-    const ALL: [Self; 7] =
-        [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop, Self::Trace, Self::Patterns, Self::Tags];
+    const ALL: [Self; 8] = [
+        Self::Fsync,
+        Self::Signatures,
+        Self::Payouts,
+        Self::Stop,
+        Self::Trace,
+        Self::Patterns,
+        Self::Tags,
+        Self::Live,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -60,6 +70,7 @@ impl Subject {
             Self::Trace => "trace",
             Self::Patterns => "patterns",
             Self::Tags => "tags",
+            Self::Live => "live",
         }
     }
 
@@ -73,12 +84,13 @@ impl Subject {
             Self::Trace => &[Self::Trace],
             Self::Patterns => &[Self::Patterns],
             Self::Tags => &[Self::Tags],
+            Self::Live => &[Self::Live],
         }
     }
 
     const fn needs_kuraban(self) -> bool {
         match self {
-            Self::Fsync | Self::Signatures | Self::Trace | Self::Patterns | Self::Tags => false,
+            Self::Fsync | Self::Signatures | Self::Trace | Self::Patterns | Self::Tags | Self::Live => false,
             Self::Payouts | Self::Stop => true,
         }
     }
@@ -90,6 +102,7 @@ impl Subject {
             Self::Trace => ["xtask", "trace"],
             Self::Patterns => ["kuraban-trace", "patterns"],
             Self::Tags => ["kuraban-trace", "tags"],
+            Self::Live => ["kuraban-trace", "live"],
         }
     }
 }

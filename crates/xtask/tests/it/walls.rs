@@ -20,7 +20,11 @@ const OWN: &[(&str, &[&str], &str)] = &[
     ("link", &["base"], "what carries messages knows nothing of them"),
     ("node", &["base", "chain"], "what a node says is judged elsewhere"),
     ("watch", &["base", "chain", "proof", "ledger", "vault"], "the watcher needs no daemon to be replayed"),
-    ("trace", &["base", "chain", "proof"], "evidence is reproducible from files, and tags are shared in a log of our kind"),
+    (
+        "trace",
+        &["base", "chain", "proof"],
+        "evidence is reproducible from files, and tags are shared in a log of our kind",
+    ),
     ("lake", &["base", "chain", "trace", "ledger"], "the same answers at another scale"),
     (
         "sim",
