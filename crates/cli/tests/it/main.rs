@@ -24,6 +24,7 @@ mod run;
 mod server;
 mod ssh;
 mod tags;
+mod tags_feed;
 mod trace;
 mod transfers;
 mod world;
