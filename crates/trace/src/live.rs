@@ -8,13 +8,14 @@
 mod flow;
 mod held;
 mod keep;
+mod keyed;
 mod pool;
 mod source;
 mod step;
 mod tell;
 mod view;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use kuraban_base::{CaseId, Height, Txid};
 use kuraban_chain::btc::{BlockHash, Network, OutPoint, Script, TxOut};
@@ -33,6 +34,7 @@ use crate::{
 };
 use flow::Flow;
 use held::{CasePlace, Held, Of};
+use keyed::Map;
 use pool::{Pool, Waiting};
 use step::Step;
 use tell::Tell;
@@ -155,8 +157,8 @@ pub struct Live {
     network: Network,
     tip: Tip,
     cases: Vec<Followed>,
-    held: HashMap<OutPoint, Held>,
-    seeds: HashMap<Txid, Vec<(CasePlace, u32)>>,
+    held: Map<OutPoint, Held>,
+    seeds: Map<Txid, Vec<(CasePlace, u32)>>,
     /// Hashes of the blocks that were followed, for tags that say since when.
     hashes: BTreeMap<u32, BlockHash>,
     undo: VecDeque<Undo>,
@@ -173,8 +175,8 @@ impl Live {
             network,
             tip,
             cases: Vec::new(),
-            held: HashMap::new(),
-            seeds: HashMap::new(),
+            held: Map::default(),
+            seeds: Map::default(),
             hashes: BTreeMap::from([(tip.height.blocks(), tip.hash)]),
             undo: VecDeque::new(),
             pool: Pool::default(),

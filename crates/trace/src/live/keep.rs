@@ -4,7 +4,7 @@
 //! held outputs; hashes of blocks; how the last blocks are taken back; SHA-256 of all that. Texts, scripts and lists stand
 //! after their length (u32).
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use kuraban_base::{Height, Instant, Txid};
 use kuraban_chain::btc::{BlockHash, Network, OutPoint, Script, TxOut};
@@ -71,7 +71,7 @@ impl Live {
         let network = core::str::from_utf8(rest.bytes()?).ok().and_then(|name| name.parse::<Network>().ok());
         let mut live = Self::new(network.ok_or(damaged("names no network"))?, rest.tip()?);
         live.cases = rest.list(In::case)?;
-        live.held = rest.list(In::held)?.into_iter().collect::<HashMap<_, _>>();
+        live.held = rest.list(In::held)?.into_iter().collect();
         let hash = |rest: &mut In<'_>| Ok((rest.u32()?, BlockHash::from_bytes(rest.array()?)));
         live.hashes = rest.list(hash)?.into_iter().collect::<BTreeMap<_, _>>();
         live.undo = rest.list(In::undo)?.into_iter().collect::<VecDeque<_>>();

@@ -3,12 +3,15 @@
 //! Decides which of them exclude each other and which descend from which. Every transaction is kept, tainted or not, so
 //! that it does not matter in which order they come, and a replacement is seen whoever announces it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use kuraban_base::Txid;
 use kuraban_chain::btc::{OutPoint, Script, TxOut};
 
-use super::held::{Held, outpoint};
+use super::{
+    held::{Held, outpoint},
+    keyed::{Map, Set},
+};
 use crate::graph::Node;
 
 /// Most transactions that are kept.
@@ -90,11 +93,11 @@ pub enum Pooled {
 /// Transactions that wait.
 #[derive(Default, Debug)]
 pub(super) struct Pool {
-    pub txs: HashMap<Txid, Waiting>,
+    pub txs: Map<Txid, Waiting>,
     /// Which of them spends an output.
-    pub spends: HashMap<OutPoint, Txid>,
+    pub spends: Map<OutPoint, Txid>,
     /// Their tainted outputs.
-    pub made: HashMap<OutPoint, Held>,
+    pub made: Map<OutPoint, Held>,
     /// Those whose taint must be looked at (again).
     pub stale: BTreeSet<Txid>,
     /// Those that were taken away and are still in memory: a block takes thousands at once, and giving back their memory
@@ -148,7 +151,7 @@ impl Pool {
 
     /// Takes one away with everything that descends from it; gives their tainted outputs.
     pub(super) fn drop_with_descendants(&mut self, txid: &Txid) -> Vec<(OutPoint, Held)> {
-        let mut gone = HashSet::new();
+        let mut gone = Set::default();
         let mut next = vec![*txid];
         while let Some(txid) = next.pop() {
             if let Some(waiting) = self.txs.get(&txid).filter(|_| gone.insert(txid)) {
