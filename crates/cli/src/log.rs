@@ -8,7 +8,8 @@ mod verify;
 use clap::Subcommand;
 use kuraban_proof::{KeyKind, Resource, SignedCheckpoint, VerifierKey};
 
-use self::source::{Source, SourceError};
+use self::source::Source;
+pub(crate) use self::source::{Place, SourceError};
 use crate::{
     fail::Failure,
     say::{Report, Say},
@@ -32,7 +33,7 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
 }
 
 /// A log's key from the command line.
-fn log_key(text: &str) -> Result<VerifierKey, String> {
+pub(crate) fn log_key(text: &str) -> Result<VerifierKey, String> {
     key(text, KeyKind::Note, "a log's key (type 0x01)")
 }
 
@@ -47,7 +48,7 @@ fn key(text: &str, kind: KeyKind, want: &str) -> Result<VerifierKey, String> {
 }
 
 /// The checkpoint's bytes. Fetched once: what is served later may belong to a larger tree.
-fn checkpoint(source: &Source) -> Result<Vec<u8>, Failure> {
+pub(crate) fn checkpoint(source: &Source) -> Result<Vec<u8>, Failure> {
     source.read(Resource::Checkpoint).map_err(|problem| match problem {
         SourceError::Absent => Failure::undone("checkpoint: there is none, so there is no log here"),
         SourceError::Long { .. } | SourceError::Failed { .. } => {

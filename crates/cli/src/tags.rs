@@ -2,6 +2,7 @@
 //! rules are `kuraban-trace`'s.
 
 mod export;
+mod feed;
 mod make;
 mod packs;
 mod screen;
@@ -35,6 +36,9 @@ pub(crate) enum Command {
     /// Say what is known of an address or a transaction
     #[command(after_help = SCREEN_HELP)]
     Screen(screen::Screen),
+    /// A feed of tags: verify it, and say what of it holds
+    #[command(subcommand)]
+    Feed(feed::Command),
 }
 
 const VERIFY_HELP: &str = "\
@@ -124,5 +128,6 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Make(args) => make::run(&args, say),
         Command::Export(args) => export::run(&args, say),
         Command::Screen(args) => screen::run(&args, say),
+        Command::Feed(command) => feed::run(command, say),
     }
 }

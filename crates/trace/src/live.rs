@@ -8,13 +8,14 @@
 mod flow;
 mod held;
 mod keep;
+mod keyed;
 mod pool;
 mod source;
 mod step;
 mod tell;
 mod view;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use kuraban_base::{CaseId, Height, Txid};
 use kuraban_chain::btc::{BlockHash, Network, OutPoint, Script, TxOut};
@@ -23,6 +24,7 @@ pub use flow::Overspent;
 pub use keep::KeptError;
 pub use pool::{POOL_TXS_MAX, Pooled};
 pub use source::{Indexed, NotIndexed, Source, Stops};
+pub use tell::TELL_MAX;
 pub use view::Output;
 
 use crate::{
@@ -32,6 +34,7 @@ use crate::{
 };
 use flow::Flow;
 use held::{CasePlace, Held, Of};
+use keyed::Map;
 use pool::{Pool, Waiting};
 use step::Step;
 use tell::Tell;
@@ -154,8 +157,8 @@ pub struct Live {
     network: Network,
     tip: Tip,
     cases: Vec<Followed>,
-    held: HashMap<OutPoint, Held>,
-    seeds: HashMap<Txid, Vec<(CasePlace, u32)>>,
+    held: Map<OutPoint, Held>,
+    seeds: Map<Txid, Vec<(CasePlace, u32)>>,
     /// Hashes of the blocks that were followed, for tags that say since when.
     hashes: BTreeMap<u32, BlockHash>,
     undo: VecDeque<Undo>,
@@ -172,8 +175,8 @@ impl Live {
             network,
             tip,
             cases: Vec::new(),
-            held: HashMap::new(),
-            seeds: HashMap::new(),
+            held: Map::default(),
+            seeds: Map::default(),
             hashes: BTreeMap::from([(tip.height.blocks(), tip.hash)]),
             undo: VecDeque::new(),
             pool: Pool::default(),
@@ -379,13 +382,13 @@ impl Live {
             return;
         }
         for node in nodes {
+            if let Some(taken) = self.pool.take_confirmed(node) {
+                taken.into_iter().for_each(|(output, held)| self.mark(output, &held, Reason::Spent));
+                continue;
+            }
             for txid in self.pool.spenders(&node.inputs) {
-                let (gone, reason) = if txid == node.txid {
-                    (self.pool.take(&txid), Reason::Spent)
-                } else {
-                    (self.pool.drop_with_descendants(&txid), Reason::Replaced)
-                };
-                gone.into_iter().for_each(|(output, held)| self.mark(output, &held, reason));
+                let dropped = self.pool.drop_with_descendants(&txid);
+                dropped.into_iter().for_each(|(output, held)| self.mark(output, &held, Reason::Replaced));
             }
         }
     }
@@ -486,10 +489,7 @@ impl Live {
         let values = match &waiting.values {
             Some(values) => values.to_vec(),
             None if tainted => {
-                let known = |input: &OutPoint| {
-                    let waiting = self.pool.txs.get(&input.txid)?;
-                    flow::output(&waiting.outputs, input.vout).map(|output| output.value_sat)
-                };
+                let known = |input: &OutPoint| self.pool.txs.get(&input.txid)?.outputs.value_sat(input.vout);
                 let held = |input| near(input).map(|held| held.value_sat);
                 let value = |input| match held(input).or_else(|| known(input)) {
                     Some(value_sat) => Ok(value_sat),
@@ -503,7 +503,8 @@ impl Live {
             let taints = held.iter().map(|held| flow::taints_of((*held)?, case, rules));
             values.iter().copied().zip(taints).collect()
         };
-        let looked = step::Looked { txid: *txid, outputs: &waiting.outputs, void: false };
+        let outputs: Vec<TxOut> = waiting.outputs.iter().collect();
+        let looked = step::Looked { txid: *txid, outputs: &outputs, void: false };
         let (mut flow, mut totals) = (Flow::default(), BTreeMap::new());
         let outcome = self.work(looked, cases, entering, (&mut flow, &mut totals), source)?;
         if tainted && let Some(waiting) = self.pool.txs.get_mut(txid) {
@@ -519,13 +520,13 @@ impl Live {
             return;
         }
         waiting.tainted = !made.is_empty();
-        let whole = |(at, output): (OutPoint, &TxOut)| {
+        let whole = |(at, output): (OutPoint, TxOut)| {
             let script = output.script.as_bytes().into();
             let of = made.remove(&at.vout);
             (at, of.map(|of| Held { value_sat: output.value_sat, script, height: None, of }))
         };
         let outputs: Vec<(OutPoint, Option<Held>)> =
-            waiting.outpoints().zip(&waiting.outputs).map(whole).collect();
+            waiting.outpoints().zip(waiting.outputs.iter()).map(whole).collect();
         for (output, new) in outputs {
             let old = match &new {
                 Some(held) => self.pool.made.insert(output, held.clone()),

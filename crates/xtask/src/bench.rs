@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Args {
     /// What to measure, with the limits it is compared with; everything if not named.
     name: Option<Subject>,
-    /// How many payouts, thefts, tags, or transactions for `trace`.
+    /// How many payouts, thefts, tags, transactions for `trace`, tainted outputs for `live`.
     #[arg(long)]
     count: Option<u32>,
     /// Print one JSON document instead of tables.
@@ -47,6 +47,8 @@ pub(crate) enum Subject {
     Tags,
     /// The screening service over HTTP, beside `redis-server`.
     Screen,
+    /// Blocks and waiting transactions through cases with a million tainted outputs, beside the bare look-ups.
+    Live,
 }
 
 impl Subject {
@@ -59,6 +61,7 @@ impl Subject {
         Self::Patterns,
         Self::Tags,
         Self::Screen,
+        Self::Live,
     ];
 
     const fn name(self) -> &'static str {
@@ -71,6 +74,7 @@ impl Subject {
             Self::Patterns => "patterns",
             Self::Tags => "tags",
             Self::Screen => "screen",
+            Self::Live => "live",
         }
     }
 
@@ -85,14 +89,19 @@ impl Subject {
             Self::Patterns => &[Self::Patterns],
             Self::Tags => &[Self::Tags],
             Self::Screen => &[Self::Screen],
+            Self::Live => &[Self::Live],
         }
     }
 
     const fn needs_kuraban(self) -> bool {
         match self {
-            Self::Fsync | Self::Signatures | Self::Trace | Self::Patterns | Self::Tags | Self::Screen => {
-                false
-            }
+            Self::Fsync
+            | Self::Signatures
+            | Self::Trace
+            | Self::Patterns
+            | Self::Tags
+            | Self::Screen
+            | Self::Live => false,
             Self::Payouts | Self::Stop => true,
         }
     }
@@ -105,6 +114,7 @@ impl Subject {
             Self::Patterns => ["kuraban-trace", "patterns"],
             Self::Tags => ["kuraban-trace", "tags"],
             Self::Screen => ["xtask", "screen"],
+            Self::Live => ["kuraban-trace", "live"],
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{fail::Failure, http::Client};
 /// Where the log is.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Where the log is served: checkpoint and tile/… stand below
     #[arg(long)]
     url: Option<String>,
@@ -24,14 +24,14 @@ pub(super) struct Place {
 }
 
 /// A log that can be read.
-pub(super) enum Source {
+pub(crate) enum Source {
     Dir(PathBuf),
     Url(Client),
 }
 
 /// A resource that could not be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SourceError {
+pub(crate) enum SourceError {
     /// The log does not have it.
     #[error("the log does not serve it")]
     Absent,
@@ -51,7 +51,7 @@ pub(super) enum SourceError {
 
 impl Place {
     /// Opens it.
-    pub(super) fn open(&self) -> Result<Source, Failure> {
+    pub(crate) fn open(&self) -> Result<Source, Failure> {
         match (&self.url, &self.dir) {
             (Some(url), _) => Client::new(url).map(Source::Url),
             (None, Some(dir)) if dir.is_dir() => Ok(Source::Dir(dir.clone())),
@@ -63,7 +63,7 @@ impl Place {
 
 impl Source {
     /// A resource's bytes.
-    pub(super) fn read(&self, resource: Resource) -> Result<Vec<u8>, SourceError> {
+    pub(crate) fn read(&self, resource: Resource) -> Result<Vec<u8>, SourceError> {
         let max = resource.length_max();
         match self {
             Self::Dir(dir) => read_file(dir.join(resource.to_string()), max),

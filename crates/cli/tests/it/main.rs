@@ -27,6 +27,7 @@ mod run;
 mod server;
 mod ssh;
 mod tags;
+mod tags_feed;
 mod trace;
 mod transfers;
 mod world;

@@ -21,7 +21,7 @@ impl Standing {
 
     /// The tags that hold at a time, in the order in which they were given.
     pub fn export(&self, now: Instant) -> impl Iterator<Item = tags::Tag> {
-        self.live(now).filter_map(|(number, tag)| Some(exported(number, tag, self.case(&tag.case)?)))
+        self.live(now).filter_map(|(number, tag)| exported(number, tag, self.case(&tag.case)?))
     }
 }
 
@@ -31,9 +31,9 @@ fn unit(case: &Case) -> &'static str {
 }
 
 /// A tag of the feed as one of a pack. Its label names the output: several outputs of one address are several tags.
-fn exported(number: u64, tag: &Tag, case: &Case) -> tags::Tag {
+fn exported(number: u64, tag: &Tag, case: &Case) -> Option<tags::Tag> {
     let opened = &case.opened;
-    let (kind, normal) = place(opened.chain, &tag.subject);
+    let (kind, normal) = place(opened.chain, &tag.subject).ok()?;
     let normal = String::from(normal);
     let subject = match kind {
         SubjectKind::Address => tag.subject.address().unwrap_or_default().to_owned(),
@@ -65,7 +65,7 @@ fn exported(number: u64, tag: &Tag, case: &Case) -> tags::Tag {
             SubjectKind::Tx => true,
         },
     };
-    tags::Tag {
+    Some(tags::Tag {
         kind,
         subject,
         normal,
@@ -85,7 +85,7 @@ fn exported(number: u64, tag: &Tag, case: &Case) -> tags::Tag {
         lastmod: None,
         context: Some(taint.to_context().to_string()),
         taint: Some(taint),
-    }
+    })
 }
 
 fn label(tag: &Tag, case: &Case) -> String {

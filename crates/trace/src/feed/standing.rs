@@ -114,14 +114,17 @@ pub struct Standing {
 }
 
 /// What a tag is looked up by.
-pub(super) fn place(chain: Chain, subject: &Subject) -> (SubjectKind, Box<str>) {
+pub(super) type Place = (SubjectKind, Box<str>);
+
+/// What a tag on a subject is looked up by.
+pub(super) fn place(chain: Chain, subject: &Subject) -> Result<Place, Misfit> {
     match subject {
         Subject::Output { address: Some(text), .. } | Subject::Account(text) => {
-            // Its form was checked when the tag was taken up.
-            let normal = chain.address(text).map_or_else(|_| text.clone(), |checked| checked.normal);
-            (SubjectKind::Address, normal.into())
+            let wrong = |source| Misfit::Address { found: text.clone(), chain, source };
+            let checked = chain.address(text).map_err(wrong)?;
+            Ok((SubjectKind::Address, checked.normal.into()))
         }
-        Subject::Output { tx, address: None, .. } => (SubjectKind::Tx, tx.to_string().into()),
+        Subject::Output { tx, address: None, .. } => Ok((SubjectKind::Tx, tx.to_string().into())),
     }
 }
 
@@ -224,22 +227,17 @@ impl Standing {
         if !fits {
             return Err(Misfit::Subject { chain });
         }
-        if let Some(found) = tag.subject.address() {
-            let wrong = |source| Misfit::Address { found: found.to_owned(), chain, source };
-            chain.address(found).map_err(wrong)?;
-        }
+        let place = place(chain, &tag.subject)?;
         if self.tags.len() >= TAGS_MAX {
             return Err(Misfit::Many { what: "tags", max: TAGS_MAX });
         }
-        self.put(number, tag, None);
+        self.put(number, tag, place, None);
         Ok(Change::Tag(number))
     }
 
     /// Puts a tag that was checked, and the appeal against it.
-    fn put(&mut self, number: u64, tag: Tag, appeal: Option<Words>) {
-        if let Some(case) = self.cases.get(&tag.case) {
-            self.on.entry(place(case.opened.chain, &tag.subject)).or_default().push(number);
-        }
+    fn put(&mut self, number: u64, tag: Tag, place: Place, appeal: Option<Words>) {
+        self.on.entry(place).or_default().push(number);
         self.tags.insert(number, tag);
         if let Some(appeal) = appeal {
             self.appeals.insert(number, appeal);
@@ -271,16 +269,19 @@ impl Standing {
         }
     }
 
+    /// What a tag that was taken up is looked up by.
+    fn place_of(&self, tag: &Tag) -> Option<Place> {
+        place(self.cases.get(&tag.case)?.opened.chain, &tag.subject).ok()
+    }
+
     fn end(&mut self, tags: &[u64]) -> Vec<(u64, Tag, Option<Words>)> {
         let ended = tags.iter().filter_map(|number| {
             let tag = self.tags.remove(number)?;
-            if let Some(case) = self.cases.get(&tag.case) {
-                let place = place(case.opened.chain, &tag.subject);
-                if let Some(numbers) = self.on.get_mut(&place) {
-                    numbers.retain(|other| other != number);
-                    if numbers.is_empty() {
-                        self.on.remove(&place);
-                    }
+            let place = self.place_of(&tag)?;
+            if let Some(numbers) = self.on.get_mut(&place) {
+                numbers.retain(|other| other != number);
+                if numbers.is_empty() {
+                    self.on.remove(&place);
                 }
             }
             Some((*number, tag, self.appeals.remove(number)))
@@ -325,10 +326,10 @@ impl Standing {
 
     fn restore(&mut self, ended: Vec<(u64, Tag, Option<Words>)>) {
         for (number, tag, appeal) in ended {
-            let place = self.cases.get(&tag.case).map(|case| place(case.opened.chain, &tag.subject));
-            self.put(number, tag, appeal);
+            let Some(place) = self.place_of(&tag) else { continue };
+            self.put(number, tag, place.clone(), appeal);
             // On one address they stand in the order in which they were given.
-            if let Some(numbers) = place.and_then(|place| self.on.get_mut(&place)) {
+            if let Some(numbers) = self.on.get_mut(&place) {
                 numbers.sort_unstable();
             }
         }

@@ -4,7 +4,7 @@
 //! held outputs; hashes of blocks; how the last blocks are taken back; SHA-256 of all that. Texts, scripts and lists stand
 //! after their length (u32).
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use kuraban_base::{Height, Instant, Txid};
 use kuraban_chain::btc::{BlockHash, Network, OutPoint, Script, TxOut};
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Followed, Live, Undo,
     held::{Held, Of},
-    pool::Waiting,
+    pool::{Outputs, Waiting},
 };
 use crate::{
     feed::{Body, Entry, Words},
@@ -71,7 +71,7 @@ impl Live {
         let network = core::str::from_utf8(rest.bytes()?).ok().and_then(|name| name.parse::<Network>().ok());
         let mut live = Self::new(network.ok_or(damaged("names no network"))?, rest.tip()?);
         live.cases = rest.list(In::case)?;
-        live.held = rest.list(In::held)?.into_iter().collect::<HashMap<_, _>>();
+        live.held = rest.list(In::held)?.into_iter().collect();
         let hash = |rest: &mut In<'_>| Ok((rest.u32()?, BlockHash::from_bytes(rest.array()?)));
         live.hashes = rest.list(hash)?.into_iter().collect::<BTreeMap<_, _>>();
         live.undo = rest.list(In::undo)?.into_iter().collect::<VecDeque<_>>();
@@ -189,7 +189,7 @@ impl Out {
         self.list(&undo.touched, |out, waiting| {
             out.0.extend(waiting.txid.as_bytes());
             out.list(&waiting.inputs, Self::outpoint);
-            out.list(&waiting.outputs, |out, output| {
+            out.list(waiting.outputs.iter().collect::<Vec<_>>(), |out, output| {
                 out.u64(output.value_sat);
                 out.bytes(output.script.as_bytes());
             });
@@ -311,8 +311,9 @@ impl<'a> In<'a> {
             let value_sat = rest.u64()?;
             Ok(TxOut { value_sat, script: Script::new(rest.bytes()?.to_vec()) })
         })?;
+        let outputs = Outputs::of(&outputs);
         let values = self.list(Self::u64)?;
         let values = (!values.is_empty()).then(|| values.into());
-        Ok(Waiting { txid, inputs: inputs.into(), outputs: outputs.into(), values, tainted: false })
+        Ok(Waiting { txid, inputs: inputs.into(), outputs, values, tainted: false })
     }
 }

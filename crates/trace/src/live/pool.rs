@@ -3,12 +3,15 @@
 //! Decides which of them exclude each other and which descend from which. Every transaction is kept, tainted or not, so
 //! that it does not matter in which order they come, and a replacement is seen whoever announces it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use kuraban_base::Txid;
-use kuraban_chain::btc::{OutPoint, TxOut};
+use kuraban_chain::btc::{OutPoint, Script, TxOut};
 
-use super::held::{Held, outpoint};
+use super::{
+    held::{Held, outpoint},
+    keyed::{Map, Set},
+};
 use crate::graph::Node;
 
 /// Most transactions that are kept.
@@ -19,7 +22,7 @@ pub const POOL_TXS_MAX: usize = 500_000;
 pub(super) struct Waiting {
     pub txid: Txid,
     pub inputs: Box<[OutPoint]>,
-    pub outputs: Box<[TxOut]>,
+    pub outputs: Outputs,
     /// What its inputs are worth, once somebody had to ask.
     pub values: Option<Box<[u64]>>,
     /// Whether an output has taint.
@@ -28,12 +31,51 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn of(node: &Node) -> Self {
-        let (inputs, outputs) = (node.inputs.as_slice().into(), node.outputs.as_slice().into());
+        let (inputs, outputs) = (node.inputs.as_slice().into(), Outputs::of(&node.outputs));
         Self { txid: node.txid, inputs, outputs, values: None, tainted: false }
     }
 
     pub(super) fn outpoints(&self) -> impl Iterator<Item = OutPoint> + '_ {
-        (0..).zip(&self.outputs).map(|(vout, _)| outpoint(self.txid, vout))
+        (0..self.outputs.count).map(|vout| outpoint(self.txid, vout))
+    }
+}
+
+/// Outputs in one piece: value and length of the script (8 and 4 bytes), and the script, one after the other. Most
+/// transactions that wait are clean and never looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Outputs {
+    count: u32,
+    bytes: Box<[u8]>,
+}
+
+impl Outputs {
+    pub(super) fn of(outputs: &[TxOut]) -> Self {
+        let length = outputs.iter().map(|output| output.script.as_bytes().len().saturating_add(12)).sum();
+        let mut bytes = Vec::with_capacity(length);
+        for output in outputs {
+            let script = output.script.as_bytes();
+            bytes.extend(output.value_sat.to_le_bytes());
+            bytes.extend(u32::try_from(script.len()).unwrap_or(u32::MAX).to_le_bytes());
+            bytes.extend(script);
+        }
+        Self { count: u32::try_from(outputs.len()).unwrap_or(u32::MAX), bytes: bytes.into() }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = TxOut> + '_ {
+        let mut rest = &*self.bytes;
+        core::iter::from_fn(move || {
+            let (value, after) = rest.split_first_chunk()?;
+            let (length, after) = after.split_first_chunk()?;
+            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+            let (script, after) = after.split_at_checked(length)?;
+            rest = after;
+            Some(TxOut { value_sat: u64::from_le_bytes(*value), script: Script::new(script.to_vec()) })
+        })
+    }
+
+    /// An output's value; nothing where there is no such output.
+    pub(super) fn value_sat(&self, vout: u32) -> Option<u64> {
+        self.iter().nth(usize::try_from(vout).ok()?).map(|output| output.value_sat)
     }
 }
 
@@ -51,13 +93,16 @@ pub enum Pooled {
 /// Transactions that wait.
 #[derive(Default, Debug)]
 pub(super) struct Pool {
-    pub txs: HashMap<Txid, Waiting>,
+    pub txs: Map<Txid, Waiting>,
     /// Which of them spends an output.
-    pub spends: HashMap<OutPoint, Txid>,
+    pub spends: Map<OutPoint, Txid>,
     /// Their tainted outputs.
-    pub made: HashMap<OutPoint, Held>,
+    pub made: Map<OutPoint, Held>,
     /// Those whose taint must be looked at (again).
     pub stale: BTreeSet<Txid>,
+    /// Those that were taken away and are still in memory: a block takes thousands at once, and giving back their memory
+    /// takes longer than everything else. It is given back while new ones come.
+    gone: Vec<Waiting>,
 }
 
 impl Pool {
@@ -68,6 +113,7 @@ impl Pool {
         }
         self.stale.insert(waiting.txid);
         self.txs.insert(waiting.txid, waiting);
+        self.gone.truncate(self.gone.len().saturating_sub(2));
     }
 
     /// Those that spend one of these outputs.
@@ -78,24 +124,34 @@ impl Pool {
         inputs.into_iter().filter_map(|input| self.spends.get(input).copied()).collect()
     }
 
-    /// Takes one away and leaves those that descend from it; gives its tainted outputs.
+    /// Takes one away and leaves those that descend from it; gives its tainted outputs. Each output is spent by one of them at
+    /// most, so that what it spends is spent by none then.
     pub(super) fn take(&mut self, txid: &Txid) -> Vec<(OutPoint, Held)> {
         let Some(waiting) = self.txs.remove(txid) else { return Vec::new() };
-        self.stale.remove(txid);
+        if !self.stale.is_empty() {
+            self.stale.remove(txid);
+        }
         for input in &waiting.inputs {
-            if self.spends.get(input) == Some(txid) {
-                self.spends.remove(input);
-            }
+            self.spends.remove(input);
         }
-        if !waiting.tainted {
-            return Vec::new();
-        }
-        waiting.outpoints().filter_map(|output| self.made.remove_entry(&output)).collect()
+        let made = if waiting.tainted {
+            waiting.outpoints().filter_map(|output| self.made.remove_entry(&output)).collect()
+        } else {
+            Vec::new()
+        };
+        self.gone.push(waiting);
+        made
+    }
+
+    /// Takes a block's transaction away if it waited and nothing else spends what it spends; gives its tainted outputs.
+    pub(super) fn take_confirmed(&mut self, node: &Node) -> Option<Vec<(OutPoint, Held)>> {
+        let first = node.inputs.first()?;
+        (self.spends.get(first) == Some(&node.txid)).then(|| self.take(&node.txid))
     }
 
     /// Takes one away with everything that descends from it; gives their tainted outputs.
     pub(super) fn drop_with_descendants(&mut self, txid: &Txid) -> Vec<(OutPoint, Held)> {
-        let mut gone = HashSet::new();
+        let mut gone = Set::default();
         let mut next = vec![*txid];
         while let Some(txid) = next.pop() {
             if let Some(waiting) = self.txs.get(&txid).filter(|_| gone.insert(txid)) {

@@ -2,7 +2,7 @@
 //!
 //! Decides which transactions are looked at: those that spend what is held, and those with seeds.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use kuraban_base::Txid;
 use kuraban_chain::btc::{OutPoint, TxOut};
@@ -11,6 +11,7 @@ use super::{
     Connected, Live, StepError,
     flow::{Entering, Flow, Making, Overspent, Settling, add, output, taints_of},
     held::{CasePlace, Held, Of, outpoint},
+    keyed::{Map, Set},
     pool::Waiting,
     source::Source,
 };
@@ -48,7 +49,7 @@ impl Live {
         &self,
         txid: &Txid,
         inputs: impl IntoIterator<Item = &'a OutPoint>,
-        nearer: &HashMap<OutPoint, Held>,
+        nearer: &Map<OutPoint, Held>,
     ) -> bool {
         let held = |input| nearer.get(input).or_else(|| self.held.get(input)).is_some_and(Held::goes_on);
         let near = !nearer.is_empty() || !self.held.is_empty();
@@ -115,9 +116,9 @@ impl Live {
 #[derive(Default)]
 pub(super) struct Worked {
     /// Tainted outputs that are there after it.
-    pub made: HashMap<OutPoint, Held>,
+    pub made: Map<OutPoint, Held>,
     /// Held ones that it spends or whose place it takes.
-    pub gone: HashSet<OutPoint>,
+    pub gone: Set<OutPoint>,
     /// The new totals of the cases that it touches.
     pub totals: AllTotals,
     /// The transactions that taint came into.
@@ -133,7 +134,7 @@ pub(super) struct Step<'a, S> {
     /// Tainted fees of cases that follow them, by the transaction's place in the block.
     fees: BTreeMap<CasePlace, BTreeMap<usize, Taints>>,
     /// The block's transactions by id, once somebody had to ask.
-    places: Option<HashMap<Txid, usize>>,
+    places: Option<Map<Txid, usize>>,
     pub done: Worked,
 }
 
@@ -301,13 +302,10 @@ impl<'a, S: Source> Step<'a, S> {
             nodes.iter().enumerate().map(|(place, node)| (node.txid, place)).collect()
         });
         let here = places.get(&input.txid).and_then(|place| nodes.get(*place));
-        let known = here.and_then(|node| output(&node.outputs, input.vout));
-        let known = known.or_else(|| {
-            let waiting = self.live.pool.txs.get(&input.txid)?;
-            output(&waiting.outputs, input.vout)
-        });
-        match known {
-            Some(output) => Ok(output.value_sat),
+        let known = here.and_then(|node| output(&node.outputs, input.vout)).map(|output| output.value_sat);
+        let waits = || self.live.pool.txs.get(&input.txid)?.outputs.value_sat(input.vout);
+        match known.or_else(waits) {
+            Some(value_sat) => Ok(value_sat),
             None => self.source.value_sat(input).map_err(StepError::Source),
         }
     }

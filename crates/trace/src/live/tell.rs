@@ -24,6 +24,9 @@ use crate::{
 /// How sure a tag is that follows from the chain and the case's seeds.
 const CONFIDENCE: &str = "forensic";
 
+/// Most places that one step of telling looks at: each gives two entries at most.
+pub const TELL_MAX: usize = 100_000;
+
 type Key = (CasePlace, OutPoint);
 
 /// What the feed knows, and what it is to be told.
@@ -86,18 +89,21 @@ impl Live {
     }
 
     /// Tells the feed what has changed since it was told last: cases, tags, confirmations, revocations, how far the chain was
-    /// followed. Gives what was appended, which the caller puts out and signs; nothing if there is nothing to tell.
+    /// followed. Gives what was appended, which the caller puts out and signs; nothing if there is nothing to tell. Of more
+    /// than [`TELL_MAX`] changes, such as at the start of a large case, it tells the first: call it until there is nothing.
     ///
     /// # Errors
     /// As [`Feed::append`]; then nothing was told, and all of it is told the next time.
     pub fn publish(&mut self, feed: &mut Feed, now: Instant) -> Result<Option<Growth>, AppendError> {
         let due = self.due(now);
-        let mut keys: Vec<Key> = self.tell.dirty.keys().chain(&due).copied().collect();
+        let mut keys: Vec<Key> = self.tell.dirty.keys().chain(due.keys()).copied().collect();
         keys.sort_unstable();
         keys.dedup();
+        let all = keys.len() <= TELL_MAX;
+        keys.truncate(TELL_MAX);
         let mut telling = Telling::default();
-        for key in keys {
-            self.compare(key, due.contains(&key), (feed.standing(), now), &mut telling);
+        for key in &keys {
+            self.compare(*key, due.contains_key(key), (feed.standing(), now), &mut telling);
         }
         let mut entries = self.cases_to_open(feed.standing());
         let first = feed.size().saturating_add(count(entries.len()));
@@ -113,20 +119,29 @@ impl Live {
             entries.extend(tags.chunks(NAMED_MAX).map(|tags| Body::Revoked { tags: tags.to_vec(), reason }));
         }
         entries.extend(self.cases_to_close(feed.standing()));
-        entries.extend(self.beat(feed.standing()));
-        if entries.is_empty() {
-            self.tell.dirty.clear();
-            return Ok(None);
+        // A heartbeat says that all up to this block was told.
+        entries.extend(self.beat(feed.standing()).filter(|_| all));
+        let growth = if entries.is_empty() {
+            None
+        } else {
+            Some(feed.append(entries.into_iter().map(|body| Entry { at: now, body }).collect())?)
+        };
+        for key in keys {
+            self.tell.dirty.remove(&key);
+            if let Some(due_ms) = due.get(&key) {
+                self.tell.renew.remove(&(*due_ms, key.0, key.1));
+            }
         }
-        let growth = feed.append(entries.into_iter().map(|body| Entry { at: now, body }).collect())?;
-        self.told(telling.gone, numbers, now);
-        Ok(Some(growth))
+        if self.tell.dirty.is_empty() {
+            // After a large case was told the room for it is given back.
+            self.tell.dirty.shrink_to(TELL_MAX);
+        }
+        self.told(telling.gone, numbers);
+        Ok(growth)
     }
 
     /// Notes what the feed knows now.
-    fn told(&mut self, gone: Vec<Key>, numbers: Vec<(Key, u64, Option<Instant>)>, now: Instant) {
-        self.tell.dirty.clear();
-        self.tell.renew.retain(|(due_ms, _, _)| *due_ms > now.ms());
+    fn told(&mut self, gone: Vec<Key>, numbers: Vec<(Key, u64, Option<Instant>)>) {
         for key in gone {
             self.tell.given.remove(&key);
         }
@@ -139,10 +154,10 @@ impl Live {
         }
     }
 
-    /// Tags that have held for half of their time.
-    fn due(&self, now: Instant) -> BTreeSet<Key> {
+    /// Tags that have held for half of their time, and since when.
+    fn due(&self, now: Instant) -> BTreeMap<Key, u64> {
         let due = self.tell.renew.iter().take_while(|(due_ms, _, _)| *due_ms <= now.ms());
-        due.map(|(_, case, output)| (*case, *output)).collect()
+        due.map(|(due_ms, case, output)| ((*case, *output), *due_ms)).collect()
     }
 
     fn compare(&self, key: Key, renews: bool, (standing, now): (&Standing, Instant), telling: &mut Telling) {

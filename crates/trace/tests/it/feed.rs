@@ -277,11 +277,11 @@ fn model(entries: &[Entry]) -> BTreeMap<u64, (Tag, bool)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn a_replica_says_what_the_feed_says_however_often_it_reads_and_restarts(
-        steps in prop::collection::vec((any::<(u8, u8)>(), 0_u8..8), 1..700),
+        steps in prop::collection::vec((any::<(u8, u8)>(), 0_u8..8), 1..400),
     ) {
         let (mut feed, mut served, mut follower) = (Feed::new(), Served::default(), replica());
         let mut entries: Vec<Entry> = Vec::new();

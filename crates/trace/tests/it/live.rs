@@ -396,7 +396,7 @@ fn follow(world: &mut World, live: &mut Live, block: &Block) {
 }
 
 fn play(seed: u64, steps: usize) {
-    let mut world = World::new(seed, seed % 2 == 0);
+    let mut world = World::new(seed, seed.is_multiple_of(2));
     let mut live = Live::new(NET, start());
     let mut feed = Feed::new();
     let mut now = 0;
