@@ -17,6 +17,7 @@ mod kit;
 mod place;
 mod process;
 mod screen;
+mod screen_appeals;
 mod screen_feed;
 mod watch;
 mod writer;
