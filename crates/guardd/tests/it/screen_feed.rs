@@ -225,6 +225,8 @@ fn a_feed_s_tags_are_found_privately_too() {
     let follower = Follower::of(&upstream);
     let _process = follower.start();
     follower.at_size(41);
+    let terms = ask(follower.address, "GET", "/v1/private").unwrap().json();
+    assert_eq!((&terms["bits_max"], &terms["subjects_min"]), (&json!(0), &json!(40)));
     let answer = ask(follower.address, "GET", "/v1/private/buckets/0/").unwrap().json();
     let found: BTreeMap<&str, &Value> = answer["entries"]
         .as_array()
