@@ -2,7 +2,10 @@
 //! decides nothing that `kuraban-trace` does not decide.
 
 mod answer;
+mod bounds;
 mod bundle;
+mod origins;
+mod report;
 
 use std::path::{Path, PathBuf};
 
@@ -12,18 +15,25 @@ use kuraban_trace::{
     accounts::Rule,
     graph::{AddressNum, Graph as _},
     index::Index,
+    picture::{FLOWS_MAX, trace_picture},
+    tags::{Store, store::subject},
     taint::{
         Case, Method, Spread, Stops, TaintError, Terms, Trace,
         bundle::{Question, rests},
+        interval::intervals,
         seed, trace,
     },
 };
 
-use self::answer::Answer;
+use self::{
+    answer::Answer,
+    bounds::IntervalRows,
+    report::{Around, Files, Sheet},
+};
 use crate::{
     fail::{Failure, OrFail as _},
     index::opening,
-    say::Report,
+    say::{Report, Say},
     transfers::{self, trace::ChainName},
 };
 
@@ -33,16 +43,23 @@ use crate::{
 pub(crate) struct Args {
     #[command(flatten)]
     ask: Option<Ask>,
+    // Beside what is asked, since an optional group of options cannot hold another group.
+    #[command(flatten)]
+    files: Files,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Say where an output's units come from
+    Origins(origins::Args),
     /// Check a proof bundle, without an index: run its trace again on what it proves
     Verify {
         /// The bundle
         file: PathBuf,
+        #[command(flatten)]
+        files: Files,
     },
 }
 
@@ -68,6 +85,9 @@ struct Ask {
     /// Show beside it (without --method, beside fifo) what every method finds, and how far they lie apart
     #[arg(long)]
     all_methods: bool,
+    /// Show beside it how much each output holds at least and at most, when nobody knows who is who in a mix
+    #[arg(long, conflicts_with_all = ["transfers", "bundle", "follow_fees", "dust"])]
+    intervals: bool,
     /// The last block that counts; without it, the last there is
     #[arg(long, value_name = "HEIGHT")]
     until: Option<u64>,
@@ -86,6 +106,9 @@ struct Ask {
     /// Block files with the blocks that the bundle needs
     #[arg(long, num_args = 1.., requires = "bundle", value_name = "PATH")]
     blocks: Vec<PathBuf>,
+    /// A store of tags to name addresses by in a report, as `kuraban tags import` makes it
+    #[arg(long, value_name = "DIR")]
+    tags: Option<PathBuf>,
 }
 
 const HELP: &str = "\
@@ -100,23 +123,30 @@ Examples:
       --stop 1B6rJRfj… --dust 546
   kuraban trace --index btc --seed TXID:0 --method fifo \\
       --bundle theft.kuraban --blocks ~/.bitcoin/blocks
-  kuraban trace verify theft.kuraban
+  kuraban trace verify theft.kuraban --report theft.html
+  kuraban trace --index btc --seed TXID:0 --method fifo \\
+      --report theft.html --pdf theft.pdf --tags tags
+  kuraban trace --index btc --seed TXID:0 --method haircut --intervals
   kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 \\
       --method libr --dust 101000000";
 
 /// Runs `kuraban trace`.
-pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
+pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     match (&args.command, &args.ask) {
-        (Some(Command::Verify { file }), _) => bundle::verify(file),
-        (None, Some(ask)) => asked(ask),
+        (Some(Command::Origins(args)), _) => origins::run(args),
+        (Some(Command::Verify { file, files }), _) => bundle::verify(file, files, say),
+        (None, Some(ask)) => asked(ask, &args.files, say),
         (None, None) => Err(Failure::input("want --index or --transfers, --seed and --method")),
     }
 }
 
-fn asked(args: &Ask) -> Result<Report, Failure> {
+fn asked(args: &Ask, files: &Files, say: &Say) -> Result<Report, Failure> {
     let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
     match (&args.index, &args.transfers, args.chain) {
-        (Some(folder), _, _) => indexed(args, folder, rule),
+        (Some(folder), _, _) => indexed(args, files, folder, rule, say),
+        (None, Some(_), Some(_)) if files.any() => {
+            Err(Failure::input("--report and --pdf: want --index; a list of transfers has no picture"))
+        }
         (None, Some(transfers), Some(chain)) => transfers::trace::run(&transfers::trace::Ask {
             transfers,
             chain,
@@ -132,7 +162,7 @@ fn asked(args: &Ask) -> Result<Report, Failure> {
     }
 }
 
-fn indexed(args: &Ask, folder: &Path, rule: Rule) -> Result<Report, Failure> {
+fn indexed(args: &Ask, files: &Files, folder: &Path, rule: Rule, say: &Say) -> Result<Report, Failure> {
     let Rule::Of(method) = rule else {
         return Err(Failure::input(format!("--method {rule}: is for accounts, and an index has outputs")));
     };
@@ -156,11 +186,53 @@ fn indexed(args: &Ask, folder: &Path, rule: Rule) -> Result<Report, Failure> {
             (rests.trace, answer)
         }
     };
+    let traces = match (files.any(), args.all_methods) {
+        (true, _) => reported(args, files, &index, &case, &found, &answer, say)?,
+        (false, true) => others(&index, &case, &found)?,
+        (false, false) => Vec::new(),
+    };
     if args.all_methods {
-        let traces = others(&index, &case, &found)?;
         answer.compare(&index, &address, &traces, &Spread::of(&index, &traces));
     }
+    if args.intervals {
+        let found = intervals(&index, &case, terms.until, &terms.stops).map_err(tracing)?;
+        answer.intervals = Some(IntervalRows::of(&index, &address, &found));
+    }
     Ok(Report::done(&answer, answer.to_text(index.network())))
+}
+
+/// Writes the report; gives the traces by every method that it tells.
+fn reported(
+    args: &Ask,
+    files: &Files,
+    index: &Index,
+    case: &Case,
+    found: &Trace,
+    answer: &Answer,
+    say: &Say,
+) -> Result<Vec<Trace>, Failure> {
+    let tags = args.tags.as_deref().map(|folder| Store::open(folder).or_undone("the store cannot be used"));
+    let tags = tags.transpose()?;
+    let network = index.network().asset().to_string();
+    let known = |address: &str| {
+        let normal = subject(&network, address).map(|(kind, checked)| (kind, checked.normal));
+        let (Some(tags), Ok((kind, normal))) = (&tags, normal) else { return Vec::new() };
+        tags.find(kind, &network, &normal)
+            .iter()
+            .map(|hit| format!("{} ({})", hit.tag.label, hit.category()))
+            .collect()
+    };
+    let around = Around {
+        name: &|number| index.address_text(number).map(|address| address.to_string()),
+        time: &|height| index.header(height).map(|header| header.time_s),
+        tags: &known,
+        lang: say.lang(),
+        proven: false,
+    };
+    let (traces, picture) =
+        trace_picture(index, case, &found.terms, &Method::ALL, FLOWS_MAX).map_err(tracing)?;
+    Sheet::of(index, &around, answer, &traces, &picture)?.write(files, say)?;
+    Ok(traces)
 }
 
 fn question(args: &Ask, seeds: Vec<OutPoint>, terms: &Terms) -> Question {

@@ -10,7 +10,6 @@ pub mod gate;
 pub mod guard;
 pub mod http;
 pub mod log;
-pub mod node;
 pub mod own;
 pub mod screen;
 pub mod secrets;

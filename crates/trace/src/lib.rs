@@ -9,5 +9,6 @@ pub mod feed;
 pub mod graph;
 pub mod index;
 pub mod patterns;
+pub mod picture;
 pub mod tags;
 pub mod taint;

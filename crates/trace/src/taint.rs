@@ -7,6 +7,8 @@
 mod back;
 pub mod bundle;
 mod flow;
+pub mod interval;
+pub mod mix;
 mod part;
 mod queue;
 mod rule;
@@ -15,7 +17,7 @@ mod spread;
 mod terms;
 
 pub use back::{BackTerms, Minted, Origins, Reversed, origins};
-pub use flow::{trace, trace_path};
+pub use flow::{End, Step, trace, trace_path, trace_steps};
 pub use part::{CaseNum, Part, Parts};
 pub use spread::{Span, Spread};
 pub use terms::{

@@ -85,6 +85,19 @@ pub(crate) fn ensure_redis() -> Result<PathBuf> {
     ensure_program(Need::program("redis-server", "redis-server"))
 }
 
+/// What reads the reports of traces in their tests: a browser with its driver, two readers of PDF files, a font.
+const READERS: [Need; 4] = [
+    Need::program("chromium-driver", "chromedriver"),
+    Need::program("poppler-utils", "pdftotext"),
+    Need::program("qpdf", "qpdf"),
+    Need::package("fonts-ipafont-gothic"),
+];
+
+/// Sees that the readers of reports are there.
+pub(crate) fn ensure_readers() -> Result<()> {
+    ensure_debian(&READERS)
+}
+
 /// The test runner; where it is missing and cannot be built, cargo's own.
 pub(crate) fn ensure_nextest() -> Runner {
     if works(cargo().args(["nextest", "--version"])) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::command::{cargo, path_with_daemons, succeeds};
-use crate::setup::{Runner, ensure_litecoind, ensure_nextest, ensure_nginx};
+use crate::setup::{Runner, ensure_litecoind, ensure_nextest, ensure_nginx, ensure_readers};
 use crate::{Outcome, bitcoind, say};
 
 /// Seeds of the simulator in every run of the tests; `cargo xtask soak` takes more.
@@ -38,6 +38,9 @@ pub(crate) fn test() -> Result<Outcome> {
     let surroundings =
         Surroundings { litecoind: ensure_litecoind()?, bitcoind: bitcoind::built()?, seeds: SEEDS };
     ensure_nginx()?;
+    if let Err(error) = ensure_readers() {
+        say::note(&format!("{error:#}; tests that read reports in a browser or as PDF files are skipped"));
+    }
     let runner = ensure_nextest();
     if surroundings.bitcoind.is_none() {
         say::note("tests on bitcoind are skipped: it is not built; `cargo xtask setup bitcoind` builds it");

@@ -12,6 +12,7 @@ use kuraban_trace::{
 };
 use serde::Serialize;
 
+use super::bounds::IntervalRows;
 use crate::say::{Side, grouped, table};
 
 /// Most outputs that the table for people shows.
@@ -23,100 +24,102 @@ pub(super) type Name<'a> = &'a dyn Fn(AddressNum) -> Option<String>;
 /// A trace's answer.
 #[derive(Serialize)]
 pub(super) struct Answer {
-    network: &'static str,
-    method: &'static str,
-    parameters: Parameters,
-    seeds: Vec<Seed>,
-    tip: TipRow,
+    pub(super) network: &'static str,
+    pub(super) method: &'static str,
+    pub(super) parameters: Parameters,
+    pub(super) seeds: Vec<Seed>,
+    pub(super) tip: TipRow,
     #[serde(flatten)]
-    totals: TotalsRow,
-    transactions_touched: u64,
-    outputs: Vec<Output>,
-    stopped: Vec<Output>,
+    pub(super) totals: TotalsRow,
+    pub(super) transactions_touched: u64,
+    pub(super) outputs: Vec<Output>,
+    pub(super) stopped: Vec<Output>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    comparison: Option<Comparison>,
+    pub(super) comparison: Option<Comparison>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) intervals: Option<IntervalRows>,
 }
 
 #[derive(Serialize)]
-struct Parameters {
-    until: Option<u32>,
-    fees: &'static str,
-    coinbase: &'static str,
-    overlap: &'static str,
-    dust_sat: u64,
-    stops: Vec<String>,
+pub(super) struct Parameters {
+    pub(super) until: Option<u32>,
+    pub(super) fees: &'static str,
+    pub(super) coinbase: &'static str,
+    pub(super) overlap: &'static str,
+    pub(super) dust_sat: u64,
+    pub(super) stops: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct Seed {
-    txid: String,
-    vout: u32,
-    value_sat: u64,
+pub(super) struct Seed {
+    pub(super) txid: String,
+    pub(super) vout: u32,
+    pub(super) value_sat: u64,
 }
 
 #[derive(Serialize)]
-struct TipRow {
-    height: u32,
-    hash: String,
+pub(super) struct TipRow {
+    pub(super) height: u32,
+    pub(super) hash: String,
 }
 
 #[derive(Clone, Copy, Serialize)]
-struct TotalsRow {
-    stolen_sat: u128,
-    unspent_sat: u128,
-    fees_sat: Option<u128>,
-    burned_sat: Option<u128>,
-    stopped_sat: u128,
-    dust_sat: u128,
-    shielded_sat: u128,
+pub(super) struct TotalsRow {
+    pub(super) stolen_sat: u128,
+    pub(super) unspent_sat: u128,
+    pub(super) fees_sat: Option<u128>,
+    pub(super) burned_sat: Option<u128>,
+    pub(super) stopped_sat: u128,
+    pub(super) dust_sat: u128,
+    pub(super) shielded_sat: u128,
 }
 
 #[derive(Serialize)]
-struct Output {
-    txid: String,
-    vout: u32,
-    height: u32,
+pub(super) struct Output {
+    pub(super) txid: String,
+    pub(super) vout: u32,
+    pub(super) height: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<String>,
-    value_sat: u64,
-    tainted_sat: u64,
+    pub(super) address: Option<String>,
+    pub(super) value_sat: u64,
+    pub(super) tainted_sat: u64,
     /// Places of the tainted units in the output: first unit and number. Only where the method knows them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    segments: Option<Vec<[u64; 2]>>,
+    pub(super) segments: Option<Vec<[u64; 2]>>,
 }
 
 #[derive(Serialize)]
-struct Comparison {
-    methods: Vec<MethodRow>,
-    agreed_sat: u128,
-    outputs: Vec<OutputSpan>,
-    addresses: Vec<AddressSpan>,
+pub(super) struct Comparison {
+    pub(super) methods: Vec<MethodRow>,
+    pub(super) agreed_sat: u128,
+    pub(super) outputs: Vec<OutputSpan>,
+    pub(super) addresses: Vec<AddressSpan>,
 }
 
 #[derive(Serialize)]
-struct MethodRow {
-    method: &'static str,
+pub(super) struct MethodRow {
+    pub(super) method: &'static str,
     #[serde(flatten)]
-    totals: TotalsRow,
-    outputs: usize,
-    transactions_touched: u64,
+    pub(super) totals: TotalsRow,
+    pub(super) outputs: usize,
+    pub(super) transactions_touched: u64,
 }
 
 #[derive(Serialize)]
-struct OutputSpan {
-    txid: String,
-    vout: u32,
+pub(super) struct OutputSpan {
+    pub(super) txid: String,
+    pub(super) vout: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<String>,
-    min_sat: u128,
-    max_sat: u128,
+    pub(super) address: Option<String>,
+    pub(super) min_sat: u128,
+    pub(super) max_sat: u128,
 }
 
 #[derive(Serialize)]
-struct AddressSpan {
-    address: String,
-    min_sat: u128,
-    max_sat: u128,
+pub(super) struct AddressSpan {
+    pub(super) address: String,
+    pub(super) min_sat: u128,
+    pub(super) max_sat: u128,
 }
 
 impl From<Totals> for TotalsRow {
@@ -161,6 +164,7 @@ impl Answer {
             outputs: rows(&found.unspent),
             stopped: rows(&found.stopped),
             comparison: None,
+            intervals: None,
         }
     }
 
@@ -225,6 +229,9 @@ impl Answer {
             text += &format!("\nby method\n{}", table(sides, &rows));
             let agreed = coins(comparison.agreed_sat);
             text += &format!("\nall methods but poison agree on the place of {agreed}\n");
+        }
+        if let Some(intervals) = &self.intervals {
+            text += &intervals.to_text(network);
         }
         text
     }
@@ -291,7 +298,7 @@ impl Output {
 }
 
 /// An amount in whole coins with its ticker.
-fn coins(network: Network, sat: u128) -> String {
+pub(super) fn coins(network: Network, sat: u128) -> String {
     let asset = network.asset();
     format!("{} {asset}", Amount::new(sat).to_coins(asset.decimals()))
 }

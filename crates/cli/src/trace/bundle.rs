@@ -14,8 +14,9 @@ use kuraban_trace::{
     graph::{AddressNum, Graph as _, Memory},
     index::{
         Index,
-        source::{Entry, Source, SourceError},
+        source::{Blocks as _, Source, SourceError},
     },
+    picture::{FLOWS_MAX, trace_picture},
     taint::{
         Case, Stops, Terms,
         bundle::{BUNDLE_BYTES_MAX, Bundle, GatherError, Question, Rests},
@@ -24,11 +25,14 @@ use kuraban_trace::{
 };
 use serde::Serialize;
 
-use super::answer::Answer;
+use super::{
+    answer::Answer,
+    report::{Around, Files, Sheet},
+};
 use crate::{
     fail::{Failure, OrFail as _},
     input,
-    say::{Answer as Verdict, Report},
+    say::{Answer as Verdict, Report, Say},
 };
 
 /// Why a block that a bundle needs is not to be had.
@@ -54,12 +58,12 @@ pub(super) fn write(
     answer: &Answer,
 ) -> Result<(), Failure> {
     let source = Source::scan(index.network(), blocks, |_, _| {}).or_input("--blocks")?;
-    let entries: HashMap<BlockHash, Entry> =
-        source.entries().iter().map(|entry| (entry.hash, *entry)).collect();
+    let places: HashMap<BlockHash, usize> =
+        source.entries().iter().zip(0..).map(|(entry, place)| (entry.hash, place)).collect();
     let block = |height: Height| -> Result<Block, BlockError> {
         let hash = index.header(height).ok_or(BlockError::Header)?.hash();
-        let entry = entries.get(&hash).ok_or(BlockError::Missing { hash })?;
-        Ok(Block::decode(index.network(), source.read(entry)?.bytes())?)
+        let place = *places.get(&hash).ok_or(BlockError::Missing { hash })?;
+        Ok(Block::decode(index.network(), source.read(place)?.bytes())?)
     };
     let answer = serde_json::to_vec(answer).or_undone("the answer cannot be written as JSON")?;
     let header = |height| index.header(height);
@@ -93,10 +97,28 @@ struct Checked {
 }
 
 /// Runs `kuraban trace verify`.
-pub(super) fn verify(file: &Path) -> Result<Report, Failure> {
+pub(super) fn verify(file: &Path, files: &Files, say: &Say) -> Result<Report, Failure> {
     let bytes = input::bytes(file, BUNDLE_BYTES_MAX)?;
     match verified(&bytes) {
-        Ok(bundle) => {
+        Ok(Verified { bundle, graph, case, terms, answer }) => {
+            if files.any() {
+                // The bundle holds what its own method needs, so that no other can be run on it.
+                let (traces, picture) = trace_picture(&graph, &case, &terms, &[terms.method], FLOWS_MAX)
+                    .or_undone("what was verified cannot be traced again")?;
+                let time = |height: Height| {
+                    let at = height.blocks().checked_sub(bundle.first.blocks())?;
+                    Some(bundle.headers.get(usize::try_from(at).ok()?)?.time_s)
+                };
+                let name = |number| address(&graph, number);
+                let around = Around {
+                    name: &name,
+                    time: &time,
+                    tags: &|_| Vec::new(),
+                    lang: say.lang(),
+                    proven: true,
+                };
+                Sheet::of(&graph, &around, &answer, &traces, &picture)?.write(files, say)?;
+            }
             let digest = Digest::sha256(&[&bundle.answer]).to_string();
             let answer = String::from_utf8(bundle.answer.clone()).or_undone("the answer is no text")?;
             let answer =
@@ -123,23 +145,34 @@ pub(super) fn verify(file: &Path) -> Result<Report, Failure> {
     }
 }
 
+/// What was verified.
+struct Verified {
+    bundle: Bundle,
+    graph: Memory,
+    case: Case,
+    terms: Terms,
+    answer: Answer,
+}
+
 /// The bundle, if the trace on what it proves gives the answer in it.
-fn verified(bytes: &[u8]) -> Result<Bundle, anyhow::Error> {
+fn verified(bytes: &[u8]) -> Result<Verified, anyhow::Error> {
     let bundle = Bundle::decode(bytes)?;
     let graph = bundle.graph()?;
     let question = &bundle.question;
     let seeds = question.seeds.iter().map(|outpoint| seed(&graph, *outpoint)).collect::<Result<_, _>>()?;
     let stops = stops(&graph, &question.stops)?;
     let Question { method, until, dust_sat, .. } = *question;
-    let found =
-        trace(&graph, &[Case { seeds }], &Terms { method, until, follow_fees: false, dust_sat, stops })?;
-    let name = |number: AddressNum| {
-        let address = Address::from_script(graph.network(), graph.script(number)?)?;
-        Some(address.to_string())
-    };
-    let answer = serde_json::to_vec(&Answer::of(&graph, &name, &question.stops, &found))?;
-    anyhow::ensure!(answer == bundle.answer, "the trace run again gives another answer than the bundle's");
-    Ok(bundle)
+    let (case, terms) = (Case { seeds }, Terms { method, until, follow_fees: false, dust_sat, stops });
+    let found = trace(&graph, core::slice::from_ref(&case), &terms)?;
+    let answer = Answer::of(&graph, &|number| address(&graph, number), &question.stops, &found);
+    let again = serde_json::to_vec(&answer)?;
+    anyhow::ensure!(again == bundle.answer, "the trace run again gives another answer than the bundle's");
+    Ok(Verified { bundle, graph, case, terms, answer })
+}
+
+/// How an address of the bundle's graph is written.
+fn address(graph: &Memory, number: AddressNum) -> Option<String> {
+    Some(Address::from_script(graph.network(), graph.script(number)?)?.to_string())
 }
 
 /// The stops as far as the bundle's graph has them: what is not in it cannot have been reached.

@@ -3,22 +3,26 @@
 #![cfg(test)]
 
 mod approve;
+mod browser;
 mod case;
 mod classify;
-#[path = "../../../guardd/tests/it/conformance.rs"]
+#[path = "../../../node/tests/it/conformance.rs"]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod conformance;
-#[path = "../../../guardd/tests/it/daemon.rs"]
+#[path = "../../../node/tests/it/daemon.rs"]
 mod daemon;
 mod decode;
 mod dmm;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod embedded;
+mod heist;
 mod index;
 mod index_node;
 mod judge;
 mod log;
+mod order;
 mod real_peer;
+mod report;
 mod run;
 mod server;
 mod ssh;

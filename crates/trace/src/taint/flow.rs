@@ -34,6 +34,79 @@ pub fn trace_path<G: Graph>(
     terms: &Terms,
     mut seen: impl FnMut(TxNum),
 ) -> Result<Trace, TaintError> {
+    trace_steps(graph, cases, terms, |step| match step {
+        Step::Into { tx, .. } => seen(tx),
+        Step::Output { .. } | Step::Fee { .. } | Step::Unclaimed { .. } => {}
+    })
+}
+
+/// One thing that a walk does. Steps are told in the order of processing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step<'a> {
+    /// Tainted units come into a transaction; what it does with them follows.
+    Into {
+        /// The transaction.
+        tx: TxNum,
+        /// Greater than that of all that it takes units from.
+        order: u64,
+    },
+    /// An output holds tainted units, as a seed or because they came into its transaction. Of several thefts some can be
+    /// dropped as dust and others not; then it is told twice.
+    Output {
+        /// The output.
+        output: OutputNum,
+        /// The order of its transaction.
+        order: u64,
+        /// The units.
+        parts: &'a [Part],
+        /// What becomes of them.
+        end: End,
+    },
+    /// Tainted units are paid as a fee.
+    Fee {
+        /// Who pays.
+        tx: TxNum,
+        /// The units.
+        parts: &'a [Part],
+        /// The coinbase that takes them in, where fees are followed.
+        into: Option<TxNum>,
+    },
+    /// A coinbase leaves tainted units unclaimed, and nobody has them.
+    Unclaimed {
+        /// The coinbase.
+        tx: TxNum,
+        /// The units.
+        parts: &'a [Part],
+    },
+}
+
+/// What becomes of tainted units in an output.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum End {
+    /// This transaction spends them.
+    Spent(TxNum),
+    /// Nobody has spent them up to the last block that counts.
+    Unspent,
+    /// They are held at a stop.
+    Stopped,
+    /// They are dropped as dust.
+    Dust,
+    /// Nobody can spend them.
+    Burned,
+    /// They are in a shielded pool.
+    Shielded,
+}
+
+/// As [`trace`], and tells `tell` of every step.
+///
+/// # Errors
+/// As [`trace`].
+pub fn trace_steps<G: Graph>(
+    graph: &G,
+    cases: &[Case],
+    terms: &Terms,
+    tell: impl FnMut(Step<'_>),
+) -> Result<Trace, TaintError> {
     let tip = graph.tip().ok_or(TaintError::Empty)?;
     let limit = limit(graph, tip, terms.until)?;
     let (cases, seeds) = plan(graph, cases, terms, tip, limit)?;
@@ -52,13 +125,15 @@ pub fn trace_path<G: Graph>(
         spend: Spend::default(),
         shares: Shares::default(),
         landed: Landed::default(),
+        order: 0,
+        tell,
     };
-    walk.run(&mut seen)?;
+    walk.run()?;
     walk.finish(tip)
 }
 
 /// The first transaction that does not count.
-fn limit<G: Graph>(graph: &G, tip: Tip, until: Option<Height>) -> Result<u64, TaintError> {
+pub(super) fn limit<G: Graph>(graph: &G, tip: Tip, until: Option<Height>) -> Result<u64, TaintError> {
     let Some(until) = until else { return Ok(graph.tx_count()) };
     if until > tip.height {
         return Err(TaintError::Until { until, tip: tip.height });
@@ -136,7 +211,7 @@ fn follows_fees(terms: &Terms) -> bool {
     terms.follow_fees && terms.method.conserves()
 }
 
-struct Walk<'a, G> {
+struct Walk<'a, G, T> {
     graph: &'a G,
     terms: &'a Terms,
     limit: u64,
@@ -151,10 +226,13 @@ struct Walk<'a, G> {
     spend: Spend,
     shares: Shares,
     landed: Landed,
+    /// When the transaction at hand is processed.
+    order: u64,
+    tell: T,
 }
 
-impl<G: Graph> Walk<'_, G> {
-    fn run(&mut self, seen: &mut impl FnMut(TxNum)) -> Result<(), TaintError> {
+impl<G: Graph, T: FnMut(Step<'_>)> Walk<'_, G, T> {
+    fn run(&mut self) -> Result<(), TaintError> {
         let mut arrivals = Vec::new();
         loop {
             let seed = self.seeds.get(self.seeds_done).map(|seed| seed.key);
@@ -162,9 +240,10 @@ impl<G: Graph> Walk<'_, G> {
             arrivals.clear();
             self.queue.take(key, &mut arrivals);
             let tx = self.tx(key);
+            self.order = key;
             if !arrivals.is_empty() {
                 self.touched = self.touched.saturating_add(1);
-                seen(tx);
+                (self.tell)(Step::Into { tx, order: key });
             }
             if arrivals.is_empty() {
                 self.landed.clear();
@@ -323,12 +402,16 @@ impl<G: Graph> Walk<'_, G> {
     /// What the outputs left over: a fee, or what a coinbase did not claim.
     fn settle_rest(&mut self, key: u64, tx: TxNum, parts: &[Part]) {
         if key & 1 == 1 {
+            (self.tell)(Step::Unclaimed { tx, parts });
             self.burn(parts);
         } else if follows_fees(self.terms) {
             let key = coinbase_key(self.graph, tx);
+            let coinbase = self.tx(key);
+            (self.tell)(Step::Fee { tx, parts, into: Some(coinbase) });
             let value_sat = self.spend.rooms.last().copied().unwrap_or(0);
             self.queue.push(Arrival { key, source: tx.number(), value_sat, hops: 0, parts: parts.into() });
         } else {
+            (self.tell)(Step::Fee { tx, parts, into: None });
             self.count_all(parts, |totals| totals.fees_sat.get_or_insert_default());
         }
     }
@@ -340,27 +423,39 @@ impl<G: Graph> Walk<'_, G> {
         }
         match self.graph.fate(output) {
             Fate::Spendable => {}
-            Fate::Unspendable => return self.burn(parts),
-            Fate::Shielded => return self.count_all(parts, |totals| &mut totals.shielded_sat),
+            Fate::Unspendable => {
+                self.tell_output(output, parts, End::Burned);
+                return self.burn(parts);
+            }
+            Fate::Shielded => {
+                self.tell_output(output, parts, End::Shielded);
+                return self.count_all(parts, |totals| &mut totals.shielded_sat);
+            }
         }
         let value_sat = self.graph.value(output);
         if self.is_stop(output) {
+            self.tell_output(output, parts, End::Stopped);
             self.count_all(parts, |totals| &mut totals.stopped_sat);
             return self.stopped.push(Tainted { output, value_sat, parts: parts.into() });
         }
         if self.terms.dust_sat == 0 {
             return self.hand_on(output, value_sat, parts);
         }
-        let kept = self.without_dust(parts);
+        let kept = self.without_dust(output, parts);
         if !kept.is_empty() {
             self.hand_on(output, value_sat, &kept);
         }
     }
 
+    fn tell_output(&mut self, output: OutputNum, parts: &[Part], end: End) {
+        (self.tell)(Step::Output { output, order: self.order, parts, end });
+    }
+
     /// Lets units wait for the transaction that spends them, or end unspent.
     fn hand_on(&mut self, output: OutputNum, value_sat: u64, parts: &[Part]) {
-        let parts = parts.into();
         let spender = self.graph.spender(output).filter(|spender| spender.number() < self.limit);
+        self.tell_output(output, parts, spender.map_or(End::Unspent, End::Spent));
+        let parts = parts.into();
         if let Some(spender) = spender {
             let key = spender.number().saturating_mul(2);
             return self.queue.push(Arrival { key, source: output.number(), value_sat, hops: 0, parts });
@@ -376,7 +471,7 @@ impl<G: Graph> Walk<'_, G> {
     }
 
     /// Drops what a theft has here, where that is less than the threshold.
-    fn without_dust(&mut self, parts: &[Part]) -> Vec<Part> {
+    fn without_dust(&mut self, output: OutputNum, parts: &[Part]) -> Vec<Part> {
         let mut held: BTreeMap<CaseNum, u64> = BTreeMap::new();
         for part in parts.iter() {
             let sum = held.entry(part.case).or_default();
@@ -386,7 +481,12 @@ impl<G: Graph> Walk<'_, G> {
         for (case, sum) in &held {
             self.count(*case, *sum, |totals| &mut totals.dust_sat);
         }
-        parts.iter().filter(|part| !held.contains_key(&part.case)).copied().collect()
+        let (dust, kept): (Vec<Part>, Vec<Part>) =
+            parts.iter().copied().partition(|part| held.contains_key(&part.case));
+        if !dust.is_empty() {
+            self.tell_output(output, &dust, End::Dust);
+        }
+        kept
     }
 
     /// Poison counts nothing burned.

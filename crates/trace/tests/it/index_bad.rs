@@ -1,6 +1,6 @@
 //! What is wrong is said, and nothing is half written.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use kuraban_chain::btc::{Block, Network, OutPoint, Script, TxOut};
 use kuraban_trace::{
@@ -41,18 +41,18 @@ fn every_changed_byte_of_every_file_is_seen() {
             let mut changed = bytes.clone();
             changed[at] ^= 0x10;
             // Empty slots of a table are zero and one that is not is seen too.
-            std::fs::write(&path, &changed).unwrap();
+            fs::write(&path, &changed).unwrap();
             let error = text(&Index::open(folder.path()).map(drop).unwrap_err());
             assert!(error.contains(&*name.to_string_lossy()), "{name:?} at {at}: {error}");
         }
         for length in [0, 30, 64, items] {
             if length < bytes.len() && !bytes.is_empty() {
-                std::fs::write(&path, &bytes[..length]).unwrap();
+                fs::write(&path, &bytes[..length]).unwrap();
                 let error = text(&Index::open(folder.path()).map(drop).unwrap_err());
                 assert!(error.contains(&*name.to_string_lossy()), "{name:?} cut to {length}: {error}");
             }
         }
-        std::fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
     }
     compare(&Index::open(folder.path()).unwrap(), &blocks);
 }
@@ -77,11 +77,11 @@ fn other_indexes_and_other_folders_are_refused() {
     let folder = tempdir().unwrap();
     let error = text(&Index::open(folder.path()).map(drop).unwrap_err());
     assert!(error.ends_with("holds no index"), "{error}");
-    std::fs::write(folder.path().join("letter.txt"), "dear").unwrap();
+    fs::write(folder.path().join("letter.txt"), "dear").unwrap();
     let error = text(&Writer::create(folder.path(), NETWORK, Start::GENESIS).unwrap_err());
     assert!(error.contains("holds \"letter.txt\", which is no part of an index"), "{error}");
     assert_eq!(files(folder.path()).len(), 1, "nothing is written beside it");
-    std::fs::remove_file(folder.path().join("letter.txt")).unwrap();
+    fs::remove_file(folder.path().join("letter.txt")).unwrap();
     drop(index_of(folder.path(), NETWORK, &chain(SMALL, 1, 2)));
     let error = text(&Writer::create(folder.path(), Network::LtcRegtest, Start::GENESIS).unwrap_err());
     assert!(error.ends_with("index of bitcoin-regtest, expected litecoin-regtest"), "{error}");
@@ -91,7 +91,7 @@ fn other_indexes_and_other_folders_are_refused() {
 fn refused(network: Network, name: &str, bytes: &[u8]) -> String {
     let folder = tempdir().unwrap();
     let file = folder.path().join(name);
-    std::fs::write(&file, bytes).unwrap();
+    fs::write(&file, bytes).unwrap();
     let out = folder.path().join("index");
     let error = match Source::scan(network, &[file], |_, _| {}) {
         Err(error) => text(&error),
@@ -114,7 +114,7 @@ fn records(network: Network, blocks: &[Block]) -> Vec<u8> {
     let folder = tempdir().unwrap();
     let path = folder.path().join("x");
     write_records(&path, network, &blocks.iter().map(Block::encode).collect::<Vec<_>>(), 0, [0; 8]);
-    std::fs::read(path).unwrap()
+    fs::read(path).unwrap()
 }
 
 #[test]
@@ -271,4 +271,29 @@ fn a_whole_index_begins_with_its_chains_first_block() {
     assert!(error.contains("is not the first block of bitcoin-regtest, which is 0f9188f1"), "{error}");
     writer.append(&prepared(NETWORK, &blocks[0])).unwrap();
     assert!(Path::new(folder.path()).join("head").exists());
+}
+
+/// The inputs of the fuzz target, whole, cut anywhere, and with any byte changed.
+#[test]
+fn what_is_taken_as_a_block_is_what_the_strict_decoder_takes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/prepared");
+    let check = |bytes: &[u8]| {
+        let Ok(block) = Prepared::read(NETWORK, bytes.to_vec()) else { return 0 };
+        let decoded = Block::decode(NETWORK, bytes).unwrap();
+        // Witnesses are not the index's affair.
+        let merkle = decoded.merkle();
+        assert!(merkle.root == decoded.header.merkle_root && !merkle.duplicated);
+        assert_eq!(decoded.hash(), block.hash());
+        1
+    };
+    for entry in fs::read_dir(folder).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        let whole: u32 = (0..=bytes.len()).map(|length| check(&bytes[..length])).sum();
+        assert_eq!(whole, 1);
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            check(&changed);
+        }
+    }
 }

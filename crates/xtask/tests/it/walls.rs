@@ -18,6 +18,7 @@ const OWN: &[(&str, &[&str], &str)] = &[
     ("threshold", &["base"], "signing is apart from judging"),
     ("ledger", &["base", "proof"], "books know customers, not keys"),
     ("link", &["base"], "what carries messages knows nothing of them"),
+    ("node", &["base", "chain"], "what a node says is judged elsewhere"),
     ("watch", &["base", "chain", "proof", "ledger", "vault"], "the watcher needs no daemon to be replayed"),
     (
         "trace",
@@ -45,6 +46,7 @@ const OWN: &[(&str, &[&str], &str)] = &[
             "vault",
             "threshold",
             "link",
+            "node",
             "ledger",
             "watch",
             "trace",
@@ -56,7 +58,20 @@ const OWN: &[(&str, &[&str], &str)] = &[
     ),
     (
         "cli",
-        &["base", "chain", "proof", "vault", "threshold", "ledger", "watch", "trace", "lake", "sim", "api"],
+        &[
+            "base",
+            "chain",
+            "proof",
+            "vault",
+            "threshold",
+            "node",
+            "ledger",
+            "watch",
+            "trace",
+            "lake",
+            "sim",
+            "api",
+        ],
         "the tool speaks the contract and reaches no daemon",
     ),
 ];

@@ -1,0 +1,623 @@
+//! One page that opens without a network: summary, picture, tables, terms, in English and Japanese.
+//!
+//! Decides the page's order and words. A policy in its head forbids every request, and every script but its own two
+//! blocks, which it names by their digests.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use kuraban_base::Digest;
+use kuraban_trace::taint::Totals;
+use serde::{Serialize, Serializer};
+
+use super::{
+    Final, Owner, Sheet, Span, listed, svg,
+    words::{both, coins, count, embedded, escaped, grouped, minute, short, whole},
+};
+use crate::say::Lang;
+
+const SCRIPT: &str = include_str!("report.js");
+const STYLE: &str = include_str!("report.css");
+/// Rows of a table before somebody asks for more. All of them stand in the page for readers without scripts.
+const ROWS: usize = 100;
+
+/// The page.
+pub(super) fn page(sheet: &Sheet<'_>) -> Result<String, serde_json::Error> {
+    let script = format!("\n{SCRIPT}");
+    let style = format!("\n{STYLE}");
+    let (ja, en) = match sheet.lang {
+        Lang::Ja => (" checked", ""),
+        Lang::En => ("", " checked"),
+    };
+    let lang = sheet.lang.pick("en", "ja");
+    let trace = embedded(&serde_json::to_string(&trace(sheet))?);
+    let stolen = sheet.totals.get(sheet.shown).map_or(0, |totals| totals.stolen_sat);
+    let title =
+        format!("{} · {}", whole(sheet.network, stolen), sheet.lang.pick("stolen coins", "盗難資産の追跡"));
+    let mut out = format!(
+        "<!DOCTYPE html>\n<html lang=\"{lang}\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'sha256-{}'; \
+         style-src 'sha256-{}'; base-uri 'none'; form-action 'none'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"referrer\" content=\"no-referrer\">\n<title>{}</title>\n<style>{style}</style>\n</head>\n<body>\n",
+        digest(&script),
+        digest(&style),
+        escaped(&title),
+    );
+    out += &format!(
+        "<header class=\"top\"><div><p class=\"kind\">{}</p><h1>{}</h1></div>\
+         <fieldset class=\"langs\"><label><input type=\"radio\" name=\"lang\" id=\"lang-en\"{en}> English</label>\
+         <label lang=\"ja\"><input type=\"radio\" name=\"lang\" id=\"lang-ja\"{ja}> 日本語</label></fieldset></header>\n<main>\n",
+        both("Kuraban · report of a trace", "蔵番 · 追跡報告書"),
+        both(
+            &format!("Where {} went", whole(sheet.network, stolen)),
+            &format!("{} の行方", whole(sheet.network, stolen))
+        ),
+    );
+    out += &summary(sheet);
+    out += &picture(sheet);
+    out += &by_method(sheet);
+    out += &addresses(sheet);
+    out += &outputs(sheet);
+    out += &transactions(sheet);
+    out += &terms(sheet);
+    out += &format!(
+        "<footer>{}</footer>\n</main>\n<script type=\"application/json\" id=\"trace\">{trace}</script>\n\
+         <script>{script}</script>\n</body>\n</html>\n",
+        both(
+            "Written by Kuraban. Equal traces make equal reports.",
+            "蔵番が作成。同じ追跡からは同じ報告書ができます。"
+        ),
+    );
+    Ok(out)
+}
+
+fn digest(text: &str) -> String {
+    STANDARD.encode(Digest::sha256(&[text.as_bytes()]).as_bytes())
+}
+
+/// The kinds of places where stolen units are: class, place in the totals, words.
+pub(super) const KINDS: [(&str, &str, &str); 7] = [
+    ("stolen", "Stolen", "盗難総額"),
+    ("unspent", "In unspent outputs", "未使用の出力"),
+    ("fees", "Paid as fees", "手数料"),
+    ("burned", "Burned", "消失（使用不能）"),
+    ("stopped", "Held at stops", "停止先で保留"),
+    ("dust", "Dropped as dust", "少額のため除外"),
+    ("shielded", "In a shielded pool", "秘匿プール内"),
+];
+
+pub(super) fn amounts(totals: &Totals) -> [Option<u128>; 7] {
+    let Totals { stolen_sat, unspent_sat, fees_sat, burned_sat, stopped_sat, dust_sat, shielded_sat } =
+        *totals;
+    [
+        Some(stolen_sat),
+        Some(unspent_sat),
+        fees_sat,
+        burned_sat,
+        Some(stopped_sat),
+        Some(dust_sat),
+        Some(shielded_sat),
+    ]
+}
+
+/// An amount of the totals, which the script replaces when the method changes.
+fn total(sheet: &Sheet<'_>, place: usize) -> String {
+    let sat = sheet.totals.get(sheet.shown).and_then(|totals| *amounts(totals).get(place)?);
+    let text = sat.map_or_else(|| "–".to_owned(), |sat| whole(sheet.network, sat));
+    format!("<strong data-total=\"{place}\">{text}</strong>")
+}
+
+/// What was stolen, and where it is, in words.
+fn summary(sheet: &Sheet<'_>) -> String {
+    let cell = |place| total(sheet, place);
+    let method = format!("<strong data-method>{}</strong>", sheet.answer.method);
+    let outputs = sheet.counts.get(sheet.shown).copied().unwrap_or(0);
+    let outputs = format!("<strong data-count>{}</strong>", count(outputs));
+    let seeds = count(sheet.answer.seeds.len());
+    let block = grouped(&sheet.until.blocks().to_string());
+    let when = minute(sheet.until_time_s);
+    let sentences = format!(
+        "<section aria-labelledby=\"s-sum\"><h2 id=\"s-sum\">{}</h2><p class=\"lead\">{}</p><p>{}</p>\n",
+        both("What was found", "結論"),
+        both(
+            &format!(
+                "{} was stolen in {seeds} output(s). By the method {method}, up to block {block} ({when}), {} of it lies \
+                 unspent in {outputs} output(s); {} was paid as fees and {} is held at stops.",
+                cell(0),
+                cell(1),
+                cell(2),
+                cell(4)
+            ),
+            &format!(
+                "{seeds} 件の出力から {} が盗まれました。方式 {method} によれば、ブロック {block}（{when}）の時点で {} が \
+                 {outputs} 件の出力に未使用のまま残り、{} が手数料として支払われ、{} が停止先で保留されています。",
+                cell(0),
+                cell(1),
+                cell(2),
+                cell(4)
+            )
+        ),
+        both(
+            &format!(
+                "On the place of <strong>{}</strong> every method but poison agrees. Which units are the stolen ones is a rule and no \
+                 fact of the chain; a trace says nothing about who owns an address.",
+                whole(sheet.network, sheet.agreed_sat)
+            ),
+            &format!(
+                "<strong>{}</strong> の所在については、poison を除くすべての方式が一致します。どの単位が盗まれたものかは規則の\
+                 問題であり、チェーン上の事実ではありません。また、アドレスの所有者については何も示しません。",
+                whole(sheet.network, sheet.agreed_sat)
+            )
+        ),
+    );
+    sentences + &balance(sheet)
+}
+
+/// The totals, and whether they add up.
+fn balance(sheet: &Sheet<'_>) -> String {
+    let mut out = "<dl class=\"balance\">".to_owned();
+    for (place, (class, en, ja)) in KINDS.iter().enumerate() {
+        out += &format!(
+            "<div class=\"k-{class}\"><dt>{}</dt><dd>{}</dd></div>",
+            both(en, ja),
+            total(sheet, place)
+        );
+    }
+    let hidden = |conserves: bool| if sheet.conserves() == conserves { "" } else { " hidden" };
+    out += &format!(
+        "</dl>\n<p data-conserves=\"true\"{}>{}</p><p data-conserves=\"false\"{}>{}</p></section>\n",
+        hidden(true),
+        both(
+            "The other amounts add up to what was stolen, to the unit.",
+            "盗難総額以外の金額の合計は、最小単位まで盗難総額と一致します。"
+        ),
+        hidden(false),
+        both(
+            "Poison does not conserve units: whatever touches stolen units counts wholly, so these amounts do not add up.",
+            "poison は数量を保存しません。盗難分に触れた出力を全額数えるため、合計は一致しません。"
+        ),
+    );
+    out
+}
+
+/// The picture with its tools.
+fn picture(sheet: &Sheet<'_>) -> String {
+    let methods = sheet.picture.methods.iter().enumerate().map(|(place, method)| {
+        let selected = if place == sheet.shown { " selected" } else { "" };
+        format!("<option value=\"{place}\"{selected}>{method}</option>")
+    });
+    let methods: String = methods.collect();
+    let left_out = sheet.picture.left_out;
+    let left_out = if left_out.flows == 0 {
+        String::new()
+    } else {
+        let (flows, ends) = (count(left_out.flows), count(left_out.ends));
+        let sat = whole(sheet.network, left_out.amounts.of(sheet.shown).into());
+        format!(
+            "<p>{}</p>",
+            both(
+                &format!(
+                    "The picture and the tables below hold the {} largest outputs. {flows} smaller ones are left out; {ends} of \
+                     these end the trace, with {sat} together by {}. All totals count them.",
+                    count(sheet.picture.flows.len()),
+                    sheet.answer.method
+                ),
+                &format!(
+                    "図と表には金額の大きい {} 件の出力を収めています。ほかの {flows} 件は省いており、そのうち終点の {ends} 件の合計は \
+                     {}で {sat} です。総額にはすべて含まれます。",
+                    count(sheet.picture.flows.len()),
+                    sheet.answer.method
+                )
+            )
+        )
+    };
+    format!(
+        "<section aria-labelledby=\"picture-name\"><h2 id=\"picture-name\">{}</h2><p>{}</p>{left_out}\n\
+         <div class=\"tools\" data-live hidden><label>{} <select id=\"method\">{methods}</select></label>\
+         <button type=\"button\" id=\"nearer\" aria-label=\"Zoom in / 拡大\">＋</button><button type=\"button\" id=\"farther\" \
+         aria-label=\"Zoom out / 縮小\">－</button><button type=\"button\" id=\"fit\">{}</button>\
+         <button type=\"button\" id=\"reset\">{}</button>\
+         <input type=\"search\" id=\"search\" aria-label=\"Search / 検索\" placeholder=\"bc1q… / txid / ⚑\"></div>\n\
+         <ul id=\"found\" aria-live=\"polite\" data-live hidden></ul><p id=\"note\" role=\"status\" data-live hidden></p>\n\
+         <div class=\"tools\" data-live hidden><button type=\"button\" id=\"play\" aria-pressed=\"false\">Play</button>\
+         <input type=\"range\" id=\"time\" min=\"0\" max=\"0\" value=\"0\" aria-label=\"Block / ブロック\"></div>\
+         <p id=\"moment\" data-live hidden></p>\n<div class=\"sheet\"><div id=\"canvas\" tabindex=\"0\" role=\"region\" aria-labelledby=\"picture-name\">{}</div>\
+         <aside id=\"chosen\" aria-live=\"polite\" hidden></aside></div>\n<ul class=\"legend\"><li>● {}</li><li>■ {}</li>\
+         <li>✕ {}</li><li>◆ {}</li><li>· {}</li><li>⚑ {}</li><li>+N {}</li></ul></section>\n",
+        both("The flow, by time", "時間順の流れ"),
+        both(
+            "From left to right in the order of blocks. Boxes on the left of a column are transactions, beside them stand the outputs \
+             where the trace ends; a line is as wide as the stolen units that it carries.",
+            "ブロックの順に左から右へ並びます。各列の左が取引、右が追跡の終点となる出力です。線の太さは運ばれる盗難分に比例します。"
+        ),
+        both("Method", "方式"),
+        both("Fit", "全体"),
+        both("First look", "最初の表示"),
+        svg::svg(sheet),
+        both("unspent", "未使用"),
+        both("held at a stop", "停止先で保留"),
+        both("burned", "消失"),
+        both("in a shielded pool", "秘匿プール内"),
+        both("dropped as dust", "少額のため除外"),
+        both("tagged", "タグあり"),
+        both("folded: unfolds when chosen", "たたまれた部分（選ぶと開く）"),
+    )
+}
+
+/// The totals of every method, side by side.
+fn by_method(sheet: &Sheet<'_>) -> String {
+    let head = |(place, method): (usize, &kuraban_trace::taint::Method)| {
+        let now = if place == sheet.shown { " class=\"amount now\"" } else { " class=\"amount\"" };
+        format!("<th scope=\"col\" data-m=\"{place}\"{now}>{method}</th>")
+    };
+    let heads: String = sheet.picture.methods.iter().enumerate().map(head).collect();
+    let mut rows = String::new();
+    for (kind, (_, en, ja)) in KINDS.iter().enumerate() {
+        rows += &format!("<tr><th scope=\"row\">{}</th>", both(en, ja));
+        for (place, totals) in sheet.totals.iter().enumerate() {
+            let sat = amounts(totals).get(kind).copied().flatten();
+            let text = sat.map_or_else(|| "–".to_owned(), |sat| coins(sheet.network, sat));
+            let now = if place == sheet.shown { " now" } else { "" };
+            rows += &format!("<td class=\"amount{now}\" data-m=\"{place}\">{text}</td>");
+        }
+        rows += "</tr>\n";
+    }
+    format!(
+        "<section aria-labelledby=\"s-methods\"><h2 id=\"s-methods\">{}</h2><p>{}</p><div class=\"scroll\"><table>\
+         <thead><tr><th scope=\"col\">{}</th>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div></section>\n",
+        both("By every method", "方式ごとの結果"),
+        both(
+            "What each method means is written in docs/taint.md. A bundle proves the answer of its own method.",
+            "各方式の定義は docs/taint.md にあります。"
+        ),
+        sheet.network.asset(),
+    )
+}
+
+/// A table whose body the script takes over.
+fn table(id: &str, title: &str, lead: &str, heads: &[(String, bool)], rows: &[String], live: bool) -> String {
+    let head = |(text, amount): &(String, bool)| {
+        let class = if *amount { " class=\"amount\"" } else { "" };
+        format!("<th scope=\"col\"{class}><button type=\"button\">{text}</button></th>")
+    };
+    let heads: String = heads.iter().map(head).collect();
+    let first: String = rows.iter().take(ROWS).map(String::as_str).collect();
+    let rest: String = rows.iter().skip(ROWS).map(String::as_str).collect();
+    let rest = if rest.is_empty() || !live {
+        String::new()
+    } else {
+        format!("<noscript><div class=\"scroll\"><table><tbody>{rest}</tbody></table></div></noscript>")
+    };
+    format!(
+        "<section id=\"{id}\" aria-labelledby=\"s-{id}\"><h2 id=\"s-{id}\">{title}</h2><p>{lead}</p>\n<div class=\"scroll\"><table>\
+         <thead><tr>{heads}</tr></thead>\n<tbody>{first}</tbody></table></div><p class=\"more\">{}</p>{rest}</section>\n",
+        count(rows.len()),
+    )
+}
+
+fn span_cells(sheet: &Sheet<'_>, span: Span) -> String {
+    let cell = |sat| format!("<td class=\"amount\">{}</td>", coins(sheet.network, sat));
+    cell(span.min_sat) + &cell(span.max_sat)
+}
+
+fn named(address: Option<&str>, tags: &[String]) -> String {
+    let address = address.map_or_else(
+        || both("no address", "アドレスなし"),
+        |address| format!("<bdi class=\"mono\">{}</bdi>", escaped(address)),
+    );
+    let tags: String = tags.iter().map(|tag| format!("<bdi class=\"tag\">{}</bdi>", escaped(tag))).collect();
+    format!("<td>{address}{tags}</td>")
+}
+
+fn span_heads() -> [(String, bool); 3] {
+    [
+        (both("Stolen units", "盗難分"), true),
+        (both("Least by any method", "全方式の最小"), true),
+        (both("Most by any method", "全方式の最大"), true),
+    ]
+}
+
+fn addresses(sheet: &Sheet<'_>) -> String {
+    let row = |owner: &Owner| {
+        let address = sheet.addresses.get(owner.address).map(String::as_str);
+        let tags = sheet.tags.get(&owner.address).map(Vec::as_slice).unwrap_or_default();
+        format!(
+            "<tr>{}<td class=\"amount\">{}</td><td class=\"amount\">{}</td>{}</tr>\n",
+            named(address, tags),
+            owner.outputs,
+            coins(sheet.network, owner.held_sat),
+            span_cells(sheet, owner.span)
+        )
+    };
+    let rows: Vec<String> = sheet.owners().iter().map(row).collect();
+    let [held, least, most] = span_heads();
+    let heads = [(both("Address", "アドレス"), false), (both("Outputs", "出力数"), true), held, least, most];
+    table(
+        "addresses",
+        &both("Who holds it now", "現在の保有アドレス"),
+        &both(
+            "Addresses with unspent or held stolen units, by any method. What stands under “least” is there whatever method is \
+             taken, poison aside: the part that every method agrees on. Outputs without an address stand in the next table alone.",
+            "いずれかの方式で盗難分を保有するアドレスです。「最小」は poison を除くどの方式でもそこにあるとされる額、つまり\
+             すべての方式が一致する部分です。アドレスのない出力は次の表にのみあります。",
+        ),
+        &heads,
+        &rows,
+        true,
+    )
+}
+
+fn outputs(sheet: &Sheet<'_>) -> String {
+    let row = |end: &Final| {
+        let at = sheet.outpoints.get(end.flow).copied().flatten();
+        let at = at.map_or_else(String::new, |at| short(&at.to_string(), 10, 8));
+        let height = sheet
+            .maker(end.flow)
+            .map_or_else(String::new, |maker| grouped(&maker.height.blocks().to_string()));
+        let flow = sheet.picture.flows.get(end.flow);
+        let kind = flow.map_or("", |flow| svg::sign(sheet.end(flow)).0);
+        let kind = KINDS
+            .iter()
+            .find(|(class, ..)| *class == kind)
+            .map_or_else(String::new, |(_, en, ja)| both(en, ja));
+        format!(
+            "<tr>{}<td class=\"mono\">{at}</td><td>{height}</td><td>{kind}</td><td class=\"amount\">{}</td>{}</tr>\n",
+            named(sheet.address(end.flow), sheet.tags(end.flow)),
+            coins(sheet.network, sheet.amount(end.flow).into()),
+            span_cells(sheet, end.span)
+        )
+    };
+    let rows: Vec<String> = sheet.finals().iter().map(row).collect();
+    let [held, least, most] = span_heads();
+    let heads = [
+        (both("Address", "アドレス"), false),
+        (both("Output", "出力"), false),
+        (both("Block", "ブロック"), false),
+        (both("What became of it", "状態"), false),
+        held,
+        least,
+        most,
+    ];
+    table(
+        "outputs",
+        &both("Outputs where the trace ends", "追跡の終点となる出力"),
+        &both("By any method; the largest first.", "いずれかの方式で終点となる出力です（大きい順）。"),
+        &heads,
+        &rows,
+        true,
+    )
+}
+
+fn transactions(sheet: &Sheet<'_>) -> String {
+    let came_in = sheet.came_in();
+    let nodes = sheet.picture.nodes.iter().zip(&sheet.places).zip(&came_in);
+    let rows: Vec<String> = nodes
+        .filter_map(|((node, place), came_in)| {
+            let place = place.as_ref()?;
+            Some(format!(
+                "<tr><td>{} {}</td><td class=\"mono\">{}</td><td class=\"amount\">{}</td><td class=\"amount\">{}</td></tr>\n",
+                grouped(&place.height.blocks().to_string()),
+                minute(place.time_s),
+                place.txid,
+                coins(sheet.network, *came_in),
+                coins(sheet.network, node.fees.of(sheet.shown).into()),
+            ))
+        })
+        .collect();
+    let heads = [
+        (both("Block", "ブロック"), false),
+        (both("Transaction", "取引"), false),
+        (both("Stolen units in", "入った盗難分"), true),
+        (both("Paid as fee", "手数料"), true),
+    ];
+    table(
+        "transactions",
+        &both("Transactions on the way", "経路上の取引"),
+        &both("In chain order.", "チェーン順です。"),
+        &heads,
+        &rows,
+        true,
+    )
+}
+
+/// What the result depends on, and how to run it again.
+fn terms(sheet: &Sheet<'_>) -> String {
+    let parameters = &sheet.answer.parameters;
+    let stops = if parameters.stops.is_empty() { "–".to_owned() } else { escaped(&sheet.stops()) };
+    let tip = &sheet.answer.tip;
+    let seeds = sheet.answer.seeds.iter().map(|seed| {
+        let value = whole(sheet.network, seed.value_sat.into());
+        format!("<li><span class=\"mono\">{}:{}</span> {value}</li>", seed.txid, seed.vout)
+    });
+    let seeds: String = seeds.take(ROWS).collect();
+    let more = sheet.answer.seeds.len().saturating_sub(ROWS);
+    let more = if more > 0 { format!("<li>+{}</li>", count(more)) } else { String::new() };
+    let rows = [
+        (both("Chain", "チェーン"), sheet.network.name().to_owned()),
+        (
+            both("Last block of the index", "索引の最終ブロック"),
+            format!(
+                "{} <span class=\"mono\">{}</span> {}",
+                grouped(&tip.height.to_string()),
+                tip.hash,
+                minute(sheet.tip_time_s)
+            ),
+        ),
+        (both("Last block that counts", "対象の最終ブロック"), grouped(&sheet.until.blocks().to_string())),
+        (both("Method asked for", "指定された方式"), sheet.answer.method.to_owned()),
+        (both("Fees", "手数料の扱い"), parameters.fees.to_owned()),
+        (both("Coinbases", "コインベースの扱い"), parameters.coinbase.to_owned()),
+        (both("Units that two seeds claim", "重複する起点の扱い"), parameters.overlap.to_owned()),
+        (both("Dust threshold", "少額の閾値"), whole(sheet.network, parameters.dust_sat.into())),
+        (both("Stops", "停止先"), stops),
+        (both("Seeds", "起点"), format!("<ul>{seeds}{more}</ul>")),
+        (
+            both("SHA-256 of the answer", "結果の SHA-256"),
+            format!("<span class=\"mono\">{}</span>", sheet.answer_sha256),
+        ),
+    ];
+    let rows: String =
+        rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>\n")).collect();
+    let verify = if sheet.proven {
+        both(
+            "This report was made from a proof bundle whose work, branches and ids were checked, and whose trace was run again with the \
+             same answer. A bundle cannot show that the unspent outputs are unspent, nor that its headers are the chain with most \
+             work: compare the last block's hash with a node's.",
+            "この報告書は証明バンドルから作成しました。作業証明・ハッシュの枝・取引 ID を検査し、追跡を再実行して同じ結果を得ています。\
+             未使用の出力が今も未使用であること、最長のチェーンであることは、バンドルだけでは示せません。最終ブロックのハッシュをノードと照合してください。",
+        )
+    } else {
+        both(
+            "Whoever has the same blocks gets the same answer with <code>kuraban trace</code> and these terms. A file made with \
+             <code>--bundle</code> is checked by <code>kuraban trace verify FILE</code> without an index, a node or a network; both print \
+             the digest above.",
+            "同じブロックがあれば、誰でも同じ条件の <code>kuraban trace</code> で同じ結果を得られます。<code>--bundle</code> で作ったファイルは、\
+             索引もノードもネットワークもなしに <code>kuraban trace verify FILE</code> で検証でき、上のダイジェストが表示されます。",
+        )
+    };
+    format!(
+        "<section aria-labelledby=\"s-terms\"><h2 id=\"s-terms\">{}</h2><dl class=\"terms\">{rows}</dl><p>{verify}</p></section>\n",
+        both("Terms, and how to verify", "条件と検証方法"),
+    )
+}
+
+/// An amount that JavaScript reads without loss: a number while it is safe there, else a string.
+#[derive(Clone, Copy)]
+struct Sat(u128);
+
+/// The greatest integer that a double holds with all below it.
+const SAFE_MAX: u128 = (1 << 53) - 1;
+
+impl Serialize for Sat {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match u64::try_from(self.0) {
+            Ok(safe) if self.0 <= SAFE_MAX => serializer.serialize_u64(safe),
+            Ok(_) | Err(_) => serializer.serialize_str(&self.0.to_string()),
+        }
+    }
+}
+
+/// Amounts by method: one where all are the same.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Row {
+    Same(Sat),
+    Each(Vec<Sat>),
+}
+
+impl Row {
+    fn of(amounts: &[u64]) -> Self {
+        match amounts.first() {
+            Some(first) if amounts.iter().all(|amount| amount == first) => Self::Same(Sat((*first).into())),
+            Some(_) | None => Self::Each(amounts.iter().map(|amount| Sat((*amount).into())).collect()),
+        }
+    }
+}
+
+/// What the script reads. Rows are arrays, as there are many.
+#[derive(Serialize)]
+struct Trace<'a> {
+    asset: String,
+    decimals: u8,
+    methods: Vec<&'static str>,
+    conserves: Vec<bool>,
+    shown: usize,
+    tip: Tip,
+    until: u32,
+    totals: Vec<[Option<Sat>; 7]>,
+    counts: &'a [usize],
+    nodes: Vec<Option<NodeRow<'a>>>,
+    flows: Vec<FlowRow<'a>>,
+    addresses: &'a [String],
+    tags: &'a std::collections::BTreeMap<usize, Vec<String>>,
+    view: Vec<usize>,
+}
+
+#[derive(Serialize)]
+struct Tip {
+    height: u32,
+    time: Option<u32>,
+}
+
+/// Id, height, time, rank, parent, fees, unclaimed.
+#[derive(Serialize)]
+struct NodeRow<'a>(&'a str, u32, Option<u32>, u64, usize, Row, Row);
+
+/// Index of the output (-1 for a fee), from, to (-1 for an end), end, address (-1 for none), value, amounts, dust, seed;
+/// id, height and time of what made it, where that is no node.
+#[derive(Serialize)]
+struct FlowRow<'a>(
+    i64,
+    usize,
+    i64,
+    u8,
+    i64,
+    Sat,
+    Row,
+    u8,
+    u8,
+    #[serde(skip_serializing_if = "Option::is_none")] Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")] Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")] Option<u32>,
+);
+
+fn trace<'a>(sheet: &'a Sheet<'_>) -> Trace<'a> {
+    let picture = sheet.picture;
+    let row = |amounts: &kuraban_trace::picture::Amounts| Row::of(&listed(picture, amounts));
+    let node = |(node, place): (&kuraban_trace::picture::Node, &'a Option<super::Place>)| {
+        let place = place.as_ref()?;
+        let (height, time) = (place.height.blocks(), place.time_s);
+        Some(NodeRow(
+            &place.txid,
+            height,
+            time,
+            node.rank,
+            node.parent,
+            row(&node.fees),
+            row(&node.unclaimed),
+        ))
+    };
+    let signed = |number: Option<usize>| number.and_then(|number| i64::try_from(number).ok()).unwrap_or(-1);
+    let flow = |(at, flow): (usize, &kuraban_trace::picture::Flow)| {
+        let vout = sheet.outpoints.get(at).copied().flatten().map_or(-1, |outpoint| i64::from(outpoint.vout));
+        let owner = sheet.owners.get(at).copied().flatten();
+        let seed = sheet.seeds.get(&at);
+        let end = match flow.end {
+            kuraban_trace::taint::End::Spent(_) => 0,
+            kuraban_trace::taint::End::Unspent => 1,
+            kuraban_trace::taint::End::Stopped => 2,
+            kuraban_trace::taint::End::Dust => 3,
+            kuraban_trace::taint::End::Burned => 4,
+            kuraban_trace::taint::End::Shielded => 5,
+        };
+        FlowRow(
+            vout,
+            flow.from,
+            signed(flow.to),
+            end,
+            signed(owner),
+            Sat(flow.value_sat.into()),
+            row(&flow.amounts),
+            flow.dust,
+            u8::from(flow.seed),
+            seed.map(|place| place.txid.as_str()),
+            seed.map(|place| place.height.blocks()),
+            seed.and_then(|place| place.time_s),
+        )
+    };
+    Trace {
+        asset: sheet.network.asset().to_string(),
+        decimals: sheet.network.asset().decimals(),
+        methods: picture.methods.iter().map(|method| method.name()).collect(),
+        conserves: picture.methods.iter().map(|method| method.conserves()).collect(),
+        shown: sheet.shown,
+        tip: Tip { height: sheet.answer.tip.height, time: sheet.tip_time_s },
+        until: sheet.until.blocks(),
+        totals: sheet.totals.iter().map(|totals| amounts(totals).map(|sat| sat.map(Sat))).collect(),
+        counts: &sheet.counts,
+        nodes: picture.nodes.iter().zip(&sheet.places).map(node).collect(),
+        flows: picture.flows.iter().enumerate().map(flow).collect(),
+        addresses: &sheet.addresses,
+        tags: &sheet.tags,
+        view: (0..picture.nodes.len()).map(|node| sheet.view.shown(node)).collect(),
+    }
+}
