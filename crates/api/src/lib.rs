@@ -3,6 +3,7 @@
 //! Decides nothing and checks no meaning: names, addresses and hexadecimal are text here and parsed by whoever acts on
 //! them. No server, no client. What is asked for refuses fields it does not know; what is answered may grow fields.
 
+mod appeal;
 mod breaker;
 mod event;
 mod openapi;
@@ -12,6 +13,7 @@ mod problem;
 mod screen;
 mod signer;
 
+pub use appeal::{AppealList, AppealSubmit, AppealView};
 pub use breaker::{AlarmList, AlarmView, BreakerReset, BreakerView, CellName, CellView, ResetAccepted};
 pub use event::{EventView, OpeningView};
 pub use openapi::{openapi, screen_openapi};

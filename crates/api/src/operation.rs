@@ -102,6 +102,8 @@ operations! {
     Bucket = Get "/v1/private/buckets/{bits}/{prefix}" "privateBucket",
     /// A filter of all keys (Golomb-coded set), for callers that keep even the prefix to themselves.
     Filter = Get "/v1/private/filter" "privateFilter",
+    /// Takes an appeal against a tag, signed by the owner of its address (BIP 322).
+    Appeal = Post "/v1/appeals" "appeal",
     /// The checkpoint of this service's own copy of the feed (C2SP tlog-checkpoint).
     FeedCheckpoint = Get "/v1/tags/feed/checkpoint" "feedCheckpoint",
     /// A tile of the feed or a bundle of its entries (C2SP tlog-tiles).

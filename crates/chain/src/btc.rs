@@ -10,6 +10,7 @@ pub mod block;
 pub mod descriptor;
 pub mod hash;
 pub mod key;
+pub mod message;
 pub mod network;
 pub mod p2p;
 pub mod pow;

@@ -3,6 +3,7 @@
 //! Only carries: what a tag says and whether it can be used is decided by [`kuraban_trace::tags`]. It holds no key and
 //! moves nothing.
 
+mod appeals;
 mod ask;
 mod body;
 mod bulk;
@@ -11,6 +12,7 @@ mod desk;
 mod feed;
 mod hits;
 mod onward;
+mod operator;
 mod private;
 mod refusal;
 mod route;
@@ -25,7 +27,9 @@ use crate::{
     config::ConfigError,
     http::{Bound, HttpError},
 };
-use config::Config;
+use appeals::Appeals;
+pub use appeals::KeptError;
+use config::{AppealsAt, Config};
 use desk::Desk;
 pub use feed::FeedError;
 use feed::Follower;
@@ -47,6 +51,9 @@ pub enum ScreenError {
     /// The feed's copy cannot be used.
     #[error("the feed cannot be followed")]
     Feed(#[from] FeedError),
+    /// Appeals cannot be kept.
+    #[error("appeals cannot be kept")]
+    Appeals(#[from] KeptError),
     /// No thread.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -57,24 +64,28 @@ impl ScreenError {
     #[must_use]
     pub const fn status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Store(_) | Self::Feed(_) => 2,
+            Self::Config(_) | Self::Store(_) | Self::Feed(_) | Self::Appeals(_) => 2,
             Self::Http(_) | Self::Thread(_) => 3,
         }
     }
 }
 
-/// Makes the folder of the feed's copy; stores are made by `kuraban tags import`.
+/// Makes the folders of the feed's copy and of appeals; stores are made by `kuraban tags import`.
 ///
 /// # Errors
 /// The configuration does not hold together, or the folder cannot be made.
 pub fn init(config: &Path) -> Result<String, ScreenError> {
-    let Config { stores, feed, .. } = Config::read(config)?;
-    let stores = stores.len();
-    let Some(feed) = feed else {
-        return Ok(format!("nothing to create: {stores} stores are named; the configuration is good\n"));
-    };
-    Shelf::create(&feed.folder).map_err(FeedError::from)?;
-    Ok(format!("{} is ready; {stores} stores are named\n", feed.folder.display()))
+    let Config { stores, feed, appeals, .. } = Config::read(config)?;
+    let mut text = format!("{} stores are named; the configuration is good\n", stores.len());
+    if let Some(feed) = feed {
+        Shelf::create(&feed.folder).map_err(FeedError::from)?;
+        text += &format!("{} is ready for the feed\n", feed.folder.display());
+    }
+    if let Some(appeals) = appeals {
+        Appeals::create(&appeals.folder)?;
+        text += &format!("{} is ready for appeals\n", appeals.folder.display());
+    }
+    Ok(text)
 }
 
 /// Runs the service until it is killed.
@@ -82,14 +93,15 @@ pub fn init(config: &Path) -> Result<String, ScreenError> {
 /// # Errors
 /// The configuration does not hold together, a store cannot be used, or the address cannot be listened on.
 pub fn run(config: &Path) -> Result<Infallible, ScreenError> {
-    let Config { listen, threads, stores, feed } = Config::read(config)?;
+    let Config { listen, threads, stores, feed, appeals } = Config::read(config)?;
     let mut sources = Sources::open(&stores)?;
     let follower = feed.map(Follower::open).transpose()?;
     if let Some(follower) = &follower {
         sources = sources.with_live(Arc::new(follower.live()));
     }
     let bound = Bound::bind(listen)?;
-    let desk = Arc::new(Desk::new(sources));
+    let appeals = appeals.map(received).transpose()?;
+    let desk = Arc::new(Desk::new(sources, appeals));
     let watching = Arc::clone(&desk);
     thread::Builder::new()
         .name("stores".to_owned())
@@ -103,4 +115,13 @@ pub fn run(config: &Path) -> Result<Infallible, ScreenError> {
     let (address, tags) = (bound.address(), desk.now().tags());
     tracing::info!(role = "screen", http = %address, tags, "started");
     Ok(serve::serve(bound, &desk, threads)?)
+}
+
+/// Appeals that may be taken, and shown to the operator.
+fn received(at: AppealsAt) -> Result<Arc<Appeals>, ScreenError> {
+    let appeals = Arc::new(Appeals::open(&at.folder)?);
+    let (bound, shown) = (Bound::bind(at.operator)?, Arc::clone(&appeals));
+    let run = move || operator::serve(bound, shown);
+    thread::Builder::new().name("operator".to_owned()).spawn(run).map_err(ScreenError::Thread)?;
+    Ok(appeals)
 }

@@ -57,7 +57,8 @@ fn measure(folder: &Path, tags: u64) -> Result<Map<String, Value>> {
     let mut rounds: Vec<Vec<Round>> = kinds.iter().map(|_| Vec::new()).collect();
     for _ in 0..ROUNDS {
         for (kind, rounds) in kinds.iter().zip(&mut rounds) {
-            rounds.push(round(&runtime, kind)?);
+            let server = if kind.of_screen() { &screen } else { &redis };
+            rounds.push(round(&runtime, kind, server)?);
         }
     }
     let mut figures = Map::new();
@@ -161,6 +162,14 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(server)
+    }
+
+    /// What its threads have computed until now, in clock ticks of 10 ms (proc_pid_stat(5), fields 14 and 15).
+    fn ticks(&self) -> Result<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, fields) = stat.rsplit_once(") ").context("no fields")?;
+        let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+        Ok(ticks.collect::<Result<Vec<_>, _>>()?.iter().sum())
     }
 
     fn kib(&self, field: &str) -> Result<u64> {
@@ -284,6 +293,12 @@ struct Kind {
     requests: Vec<Vec<u8>>,
 }
 
+impl Kind {
+    const fn of_screen(&self) -> bool {
+        matches!(self.form, Form::Http)
+    }
+}
+
 fn kinds(screen: &Server, redis: &Server, tags: u64) -> [Kind; 4] {
     let batch = |place: u64| (0..BULK).map(move |each| asked(place * BULK + each, tags));
     let bulk = REQUESTS / BULK;
@@ -331,6 +346,8 @@ struct Round {
     p50_us: u64,
     p99_us: u64,
     p999_us: u64,
+    /// What an address costs the server, on all cores together.
+    server_cpu_ns_per_address: u64,
 }
 
 impl Round {
@@ -341,11 +358,13 @@ impl Round {
             "p50_us": self.p50_us,
             "p99_us": self.p99_us,
             "p999_us": self.p999_us,
+            "server_cpu_ns_per_address": self.server_cpu_ns_per_address,
         })
     }
 }
 
-fn round(runtime: &Runtime, kind: &Kind) -> Result<Round> {
+fn round(runtime: &Runtime, kind: &Kind, server: &Server) -> Result<Round> {
+    let ticks = server.ticks()?;
     let requests: std::sync::Arc<[Vec<u8>]> = kind.requests.clone().into();
     let (mut took, begun) = runtime.block_on(async {
         let mut links = Vec::new();
@@ -377,6 +396,7 @@ fn round(runtime: &Runtime, kind: &Kind) -> Result<Round> {
         Ok::<_, anyhow::Error>((all, begun))
     })?;
     let elapsed_us = u64::try_from(begun.elapsed().as_micros())?.max(1);
+    let ticks = server.ticks()?.saturating_sub(ticks);
     took.sort_unstable();
     let count = u64::try_from(took.len())?;
     let at = |per_mille: u64| -> Result<u64> {
@@ -390,6 +410,7 @@ fn round(runtime: &Runtime, kind: &Kind) -> Result<Round> {
         p50_us: at(500)?,
         p99_us: at(990)?,
         p999_us: at(999)?,
+        server_cpu_ns_per_address: ticks * 10_000_000 / (count * kind.addresses).max(1),
     })
 }
 

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::{Answer, Described, add, document, written};
 use crate::{
-    Bucket, ManyScreened, PrivateTerms, Problem, RowView, ScreenMany, ScreenOperation as Operation, Screened,
+    AppealSubmit, AppealView, Bucket, ManyScreened, PrivateTerms, Problem, RowView, ScreenMany,
+    ScreenOperation as Operation, Screened,
 };
 
 /// The screening service's OpenAPI 3.1 document of version 1.
@@ -18,6 +19,8 @@ pub fn screen_openapi() -> Value {
     add::<RowView<'_>>(&mut all);
     add::<PrivateTerms<'_>>(&mut all);
     add::<Bucket<'_>>(&mut all);
+    add::<AppealSubmit>(&mut all);
+    add::<AppealView>(&mut all);
     add::<Problem>(&mut all);
     document(
         "Kuraban screening",
@@ -32,7 +35,7 @@ fn described(operation: Operation) -> Described {
         id: operation.id(),
         summary: operation.summary(),
         path: operation.path(),
-        answer: (200, answer(operation)),
+        answer: (if operation == Operation::Appeal { 201 } else { 200 }, answer(operation)),
         body: body(operation),
         parameters: &[],
     }
@@ -43,6 +46,7 @@ fn answer(operation: Operation) -> Answer {
         Operation::One => Answer::Json("Screened"),
         Operation::Many => Answer::Json("ManyScreened"),
         Operation::Stream => Answer::Other("application/x-ndjson"),
+        Operation::Appeal => Answer::Json("AppealView"),
         Operation::Private => Answer::Json("PrivateTerms"),
         Operation::Bucket => Answer::Json("Bucket"),
         Operation::Filter | Operation::FeedTile => Answer::Other("application/octet-stream"),
@@ -54,6 +58,7 @@ fn answer(operation: Operation) -> Answer {
 fn body(operation: Operation) -> Option<Answer> {
     match operation {
         Operation::Many => Some(Answer::Json("ScreenMany")),
+        Operation::Appeal => Some(Answer::Json("AppealSubmit")),
         Operation::Stream => Some(Answer::Other("application/x-ndjson")),
         Operation::One
         | Operation::Private

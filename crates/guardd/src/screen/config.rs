@@ -30,6 +30,22 @@ struct RawConfig {
     #[serde(default)]
     store: Vec<RawStore>,
     feed: Option<RawFeed>,
+    appeals: Option<RawAppeals>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAppeals {
+    folder: PathBuf,
+    operator: String,
+}
+
+/// Where appeals are kept and shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct AppealsAt {
+    pub(super) folder: PathBuf,
+    /// Where the operator reads them.
+    pub(super) operator: SocketAddr,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +78,7 @@ pub(super) struct Config {
     pub(super) threads: usize,
     pub(super) stores: Vec<StoreAt>,
     pub(super) feed: Option<feed::Settings>,
+    pub(super) appeals: Option<AppealsAt>,
 }
 
 impl Config {
@@ -97,7 +114,11 @@ impl Config {
         };
         let stores = raw.store.into_iter().map(store).collect::<Result<_, _>>()?;
         let feed = raw.feed.map(|raw| raw.parse(folder)).transpose()?;
-        Ok(Self { listen, threads: raw.threads, stores, feed })
+        let appeals = raw.appeals.map(|raw| {
+            let operator = config::parse("appeals.operator", &raw.operator)?;
+            Ok::<_, ConfigError>(AppealsAt { folder: folder.join(raw.folder), operator })
+        });
+        Ok(Self { listen, threads: raw.threads, stores, feed, appeals: appeals.transpose()? })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use kuraban_api::{FeedView, Freshness};
 
-use super::{feed::Live, private::Filters, sources::Sources};
+use super::{appeals::Appeals, feed::Live, private::Filters, sources::Sources};
 use crate::{clock, http::metric};
 
 /// How often each thing was done.
@@ -37,12 +37,19 @@ pub(super) struct Desk {
     change: Mutex<()>,
     pub(super) counts: Counts,
     pub(super) filters: Filters,
+    pub(super) appeals: Option<Arc<Appeals>>,
 }
 
 impl Desk {
-    pub(super) fn new(sources: Sources) -> Self {
+    pub(super) fn new(sources: Sources, appeals: Option<Arc<Appeals>>) -> Self {
         let now = ArcSwap::from_pointee(sources);
-        Self { now, change: Mutex::default(), counts: Counts::default(), filters: Filters::default() }
+        Self {
+            now,
+            change: Mutex::default(),
+            counts: Counts::default(),
+            filters: Filters::default(),
+            appeals,
+        }
     }
 
     /// The sources as they are now. Held for one answer, so that an answer is of one moment.

@@ -257,6 +257,10 @@ impl Follower {
             return Err(self.refused(problem));
         }
         let (before, head) = (self.kept, self.replica.head());
+        let known = || self.shelf.checkpoint().ok().flatten();
+        if head == before && !self.stale && known().is_some_and(|known| known == checkpoint) {
+            return Ok(());
+        }
         let kept = self.keep(before, head);
         self.stale |= kept.is_err();
         kept?;
@@ -268,6 +272,8 @@ impl Follower {
         }
         let live = Arc::new(self.live());
         let (size, tags) = (head.size, live.tags);
+        // Before anybody can see the new size beside the old state.
+        self.confirmed();
         desk.change(|now| now.with_live(live));
         tracing::info!(size, tags, from = before.size, "feed-taken-up");
         Ok(())

@@ -11,7 +11,7 @@ use kuraban_api::{Method as Asked, Problem, ScreenOperation as Operation, Screen
 use serde::Serialize;
 
 use super::{
-    ask,
+    appeals, ask,
     body::Payload,
     bulk,
     desk::{Desk, add, freshness},
@@ -111,6 +111,7 @@ async fn other(desk: &Arc<Desk>, request: Request<Incoming>) -> Answer {
         Operation::Private => private::terms(desk),
         Operation::Bucket => private::bucket(desk, &path),
         Operation::Filter => private::filter(desk, &request).await,
+        Operation::Appeal => appeals::post(desk, request.into_body()).await,
         Operation::FeedCheckpoint => onward::checkpoint(desk, &request),
         Operation::FeedTile => onward::tile(desk, &path).await,
         Operation::Metrics => Ok(response(METRICS_TYPE, Payload::of(desk.metrics()))),

@@ -71,6 +71,8 @@ pub(super) struct Sources {
     /// The same stores as answers name them.
     pub(super) views: Vec<SourceView>,
     networks: BTreeSet<String>,
+    /// Different subjects of the stores, by the first sixteen bits of their keys.
+    counts: Arc<[u32]>,
     pub(super) terms: Terms,
     pub(super) live: Option<Arc<Live>>,
 }
@@ -89,8 +91,9 @@ impl Sources {
         let (stores, views): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
         let networks = stores.iter().flat_map(|source| source.store.networks()).map(str::to_owned).collect();
         let keys: Vec<&[Key]> = stores.iter().map(|source| source.store.keys()).collect();
-        let terms = terms(&keys);
-        Self { stores, views, networks, terms, live: None }
+        let counts: Arc<[u32]> = counted(&keys).into();
+        let terms = terms(&counts, &[]);
+        Self { stores, views, networks, counts, terms, live: None }
     }
 
     /// With one store in the place of another.
@@ -99,12 +102,16 @@ impl Sources {
         if let Some(old) = all.get_mut(place) {
             *old = opened;
         }
-        Self { live: self.live.clone(), ..Self::of(all) }
+        let next = Self::of(all);
+        match &self.live {
+            Some(live) => next.with_live(Arc::clone(live)),
+            None => next,
+        }
     }
 
     /// With what the feed says now.
     pub(super) fn with_live(&self, live: Arc<Live>) -> Self {
-        Self { live: Some(live), ..self.clone() }
+        Self { terms: terms(&self.counts, &live.counts), live: Some(live), ..self.clone() }
     }
 
     /// Each store with its name.
@@ -207,20 +214,36 @@ fn either<'a>(
     })
 }
 
-fn terms(keys: &[&[Key]]) -> Terms {
+/// How many different keys there are of each first sixteen bits.
+fn counted(keys: &[&[Key]]) -> Vec<u32> {
     let mut counts = vec![0_u32; 1 << BITS];
-    for [first, second, ..] in merged(keys.to_vec()) {
-        if let Some(count) = counts.get_mut(usize::from(u16::from_be_bytes([*first, *second]))) {
+    for key in merged(keys.to_vec()) {
+        if let Some(count) = counts.get_mut(place(key)) {
             *count = count.saturating_add(1);
         }
     }
-    let sums = |bits: u32| {
-        let width = 1_usize << (BITS - bits);
-        counts.chunks(width).map(|counts| counts.iter().fold(0_u32, |sum, count| sum.saturating_add(*count)))
+    counts
+}
+
+/// A key's first sixteen bits.
+pub(super) fn place(key: &Key) -> usize {
+    let [first, second, ..] = *key;
+    usize::from(u16::from_be_bytes([first, second]))
+}
+
+/// What may be asked for: a subject may stand in a store and in the feed, so that the fewest in a bucket are those of the
+/// larger of both, and the most those of both together.
+fn terms(stores: &[u32], live: &[u32]) -> Terms {
+    let both = || stores.iter().zip(live.iter().chain(core::iter::repeat(&0)));
+    let fewest: Vec<u32> = both().map(|(one, other)| *one.max(other)).collect();
+    let most: Vec<u32> = both().map(|(one, other)| one.saturating_add(*other)).collect();
+    let sums = |counts: &[u32], bits: u32| -> Vec<u32> {
+        let sum = |counts: &[u32]| counts.iter().fold(0, |sum: u32, count| sum.saturating_add(*count));
+        counts.chunks(1 << (BITS - bits)).map(sum).collect()
     };
-    let least = |bits: u32| sums(bits).min().unwrap_or(0);
+    let least = |bits: u32| sums(&fewest, bits).into_iter().min().unwrap_or(0);
     let bits_max = (1..=BITS).rev().find(|bits| least(*bits) >= SUBJECTS_MIN).unwrap_or(0);
-    let short = |bits: &u32| sums(*bits).max().unwrap_or(0) <= SUBJECTS_MAX;
+    let short = |bits: &u32| sums(&most, *bits).into_iter().max().unwrap_or(0) <= SUBJECTS_MAX;
     let bits_min = (0..bits_max).find(short).unwrap_or(bits_max);
     Terms { bits_min, bits_max, subjects_min: least(bits_max) }
 }
@@ -250,7 +273,7 @@ mod tests {
     fn prefixes_leave_enough_subjects_in_every_bucket_and_not_too_many() {
         let check = |count: u64, want: [u32; 3]| {
             let keys = set(0..count);
-            let Terms { bits_min, bits_max, subjects_min } = terms(&[&keys]);
+            let Terms { bits_min, bits_max, subjects_min } = terms(&counted(&[&keys]), &[]);
             assert_eq!([bits_min, bits_max, subjects_min], want, "{count}");
         };
         check(0, [0, 0, 0]);
@@ -259,5 +282,15 @@ mod tests {
         check(16_384, [0, 8, 63]);
         check(16_385, [1, 8, 63]);
         check(4_000_000, [8, 16, 59]);
+    }
+
+    #[test]
+    fn a_feed_lets_prefixes_be_longer_but_counts_no_subject_twice() {
+        let (keys, more) = (counted(&[&set(0..64)]), counted(&[&set(64..2_000)]));
+        assert_eq!(terms(&keys, &keys), terms(&keys, &[]));
+        assert_eq!(terms(&counted(&[]), &keys), terms(&keys, &[]));
+        assert_eq!(terms(&keys, &more).bits_max, terms(&more, &[]).bits_max);
+        let both = terms(&counted(&[&set(0..16_000)]), &counted(&[&set(0..400)]));
+        assert_eq!((both.bits_min, both.bits_max), (1, 8), "16,400 if none is the same");
     }
 }

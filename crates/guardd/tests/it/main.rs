@@ -18,6 +18,7 @@ mod kit;
 mod place;
 mod process;
 mod screen;
+mod screen_appeals;
 mod screen_feed;
 mod watch;
 mod writer;

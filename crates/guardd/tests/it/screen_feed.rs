@@ -225,6 +225,8 @@ fn a_feed_s_tags_are_found_privately_too() {
     let follower = Follower::of(&upstream);
     let _process = follower.start();
     follower.at_size(41);
+    let terms = ask(follower.address, "GET", "/v1/private").unwrap().json();
+    assert_eq!((&terms["bits_max"], &terms["subjects_min"]), (&json!(0), &json!(40)));
     let answer = ask(follower.address, "GET", "/v1/private/buckets/0/").unwrap().json();
     let found: BTreeMap<&str, &Value> = answer["entries"]
         .as_array()
@@ -362,12 +364,17 @@ fn what_does_not_verify_is_refused_and_taken_up_once_it_does() {
     let name = "tile/entries/000.p/2";
     upstream.files.lock().unwrap().get_mut(name).unwrap().push(0);
     let follower = Follower::of(&upstream);
-    let _process = follower.start();
+    let process = follower.start();
     until("refused", || follower.feed()["state"] == "refused");
     assert_eq!((&follower.feed()["size"], follower.hits(1).len()), (&json!(0), 0));
     *upstream.files.lock().unwrap() = good;
     follower.at_size(2);
     assert_eq!(follower.feed()["state"], "following");
+    // Asked for again without anything new, it is taken up once.
+    let checked = || follower.feed()["checked_ms"].as_u64().unwrap();
+    let first = checked();
+    until("asked again", || checked() > first);
+    assert_eq!(process.count("feed-taken-up"), 1);
     // An older checkpoint takes nothing back.
     let old = upstream.files.lock().unwrap().clone();
     upstream.say(vec![tag("c", 2, 1)]);

@@ -272,7 +272,7 @@ impl Store {
     #[must_use]
     pub fn rows(&self, key: &Key) -> Range<usize> {
         let (from, near) = self.near(key);
-        let first = near.partition_point(|other| other < key);
+        let first = first_not_less(near, key);
         let rows = near.get(first..).unwrap_or_default().iter().take_while(|other| *other == key).count();
         let first = from.saturating_add(first);
         first..first.saturating_add(rows)
@@ -328,7 +328,8 @@ impl Store {
         let text = |number: u32| self.string(number);
         Some(View {
             kind: if profile.kind == 0 { SubjectKind::Address } else { SubjectKind::Tx },
-            subject: self.subject(subject)?,
+            store: self,
+            place: subject,
             verified: profile.verified == 1,
             currency: text(currency)?,
             network: text(network)?,
@@ -377,6 +378,29 @@ impl Store {
     }
 }
 
+/// The first key that is not less than this one. Keys are hashes and lie evenly: it is looked for from where it should be, in
+/// growing steps, because each step elsewhere is one that waits for memory.
+fn first_not_less(keys: &[Key], key: &Key) -> usize {
+    let [_, _, third, fourth, ..] = *key;
+    let guess = keys.len().saturating_mul(usize::from(u16::from_be_bytes([third, fourth]))) >> 16;
+    let less = |place: usize| keys.get(place).is_some_and(|other| other < key);
+    let (mut low, mut high, mut step) = (guess, guess, 4_usize);
+    if less(guess) {
+        while less(high) {
+            low = high;
+            high = high.saturating_add(step).min(keys.len());
+            step = step.saturating_mul(2);
+        }
+    } else {
+        while low > 0 && !less(low) {
+            high = low;
+            low = low.saturating_sub(step);
+            step = step.saturating_mul(2);
+        }
+    }
+    low.saturating_add(keys.get(low..high).unwrap_or_default().partition_point(|other| other < key))
+}
+
 /// For each first two bytes of a key the first row that has them or more; nothing if keys do not ascend.
 fn fences(keys: &[u8]) -> Option<Vec<u32>> {
     let (keys, _) = keys.as_chunks::<KEY>();
@@ -395,4 +419,40 @@ fn fences(keys: &[u8]) -> Option<Vec<u32>> {
     let rows = u32::try_from(keys.len()).ok()?;
     fences.resize(65_537, rows);
     Some(fences)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_wherever_it_lies() {
+        // Evenly, all at one end, all at the other, all the same.
+        let spread: [fn(u16) -> u16; 4] = [
+            |number| number.wrapping_mul(40_503),
+            |number| number / 64,
+            |number| u16::MAX - number / 64,
+            |_| 7,
+        ];
+        for (count, spread) in
+            [0, 1, 2, 5, 152, 1_000].into_iter().flat_map(|count| spread.map(|spread| (count, spread)))
+        {
+            let key = |number: u16, last: u8| {
+                let [third, fourth] = spread(number).to_be_bytes();
+                let mut key = [0; KEY];
+                key[2..4].copy_from_slice(&[third, fourth]);
+                key[15] = last;
+                key
+            };
+            let mut keys: Vec<Key> = (0..count).map(|number| key(number, 1)).collect();
+            keys.sort_unstable();
+            for number in 0..count.max(50) {
+                for last in 0..=2 {
+                    let asked = key(number, last);
+                    let want = keys.iter().filter(|other| **other < asked).count();
+                    assert_eq!(first_not_less(&keys, &asked), want, "{count} {number} {last}");
+                }
+            }
+        }
+    }
 }

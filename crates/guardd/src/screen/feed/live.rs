@@ -18,7 +18,7 @@ use kuraban_trace::{
     },
 };
 
-use super::{Shelf, Status};
+use super::{super::sources::place, Shelf, Status};
 
 /// Parts: one for each first twelve bits of a key.
 const PARTS: usize = 4_096;
@@ -49,6 +49,8 @@ pub(in crate::screen) struct Live {
     pub(in crate::screen) checkpoint: Option<Bytes>,
     pub(in crate::screen) shelf: Arc<Shelf>,
     networks: BTreeSet<String>,
+    /// Different subjects by the first sixteen bits of their keys.
+    pub(in crate::screen) counts: Vec<u32>,
     parts: Vec<Arc<Part>>,
 }
 
@@ -74,8 +76,7 @@ impl Live {
 }
 
 fn part(key: &Key) -> usize {
-    let [first, second, ..] = *key;
-    usize::from(u16::from_be_bytes([first, second]) >> 4)
+    place(key) >> 4
 }
 
 /// The tags of a feed, and where each lies.
@@ -85,13 +86,20 @@ pub(super) struct Tags {
     /// Of every chain on which there ever was a tag.
     networks: BTreeSet<String>,
     entry_ms: Option<u64>,
+    counts: Vec<u32>,
 }
 
 impl Tags {
     /// All that stand.
     pub(super) fn of(standing: &Standing, entry_ms: Option<u64>) -> Self {
         let parts = (0..PARTS).map(|_| Arc::default()).collect();
-        let mut tags = Self { parts, keys: HashMap::new(), networks: BTreeSet::new(), entry_ms };
+        let mut tags = Self {
+            parts,
+            keys: HashMap::new(),
+            networks: BTreeSet::new(),
+            entry_ms,
+            counts: vec![0; 1 << 16],
+        };
         for (number, _) in standing.tags() {
             tags.renew(standing, number);
         }
@@ -122,6 +130,7 @@ impl Tags {
             tags.retain(|tag| tag.number != number);
             if tags.is_empty() {
                 part.remove(&key);
+                self.count(&key, |count| count.saturating_sub(1));
             }
         }
         let Some(tag) = standing.exported(number) else { return };
@@ -130,7 +139,17 @@ impl Tags {
         self.keys.insert(number, key);
         let appeal = standing.appeal(number).map(|words| words.as_str().to_owned());
         if let Some(part) = self.parts.get_mut(part(&key)).map(Arc::make_mut) {
-            part.entry(key).or_default().push(Arc::new(LiveTag { number, tag, appeal }));
+            let tags = part.entry(key).or_default();
+            tags.push(Arc::new(LiveTag { number, tag, appeal }));
+            if tags.len() == 1 {
+                self.count(&key, |count| count.saturating_add(1));
+            }
+        }
+    }
+
+    fn count(&mut self, key: &Key, next: impl FnOnce(u32) -> u32) {
+        if let Some(count) = self.counts.get_mut(place(key)) {
+            *count = next(*count);
         }
     }
 
@@ -152,6 +171,7 @@ impl Tags {
             checkpoint: checkpoint.map(Bytes::from),
             shelf: Arc::clone(shelf),
             networks: self.networks.clone(),
+            counts: self.counts.clone(),
             parts: self.parts.clone(),
         }
     }

@@ -2,16 +2,17 @@
 //!
 //! Decides nothing that [`super::Store`] has not decided.
 
-use super::Hit;
+use super::{Hit, Store};
 use crate::tags::{SubjectKind, Tag, TagType, Taint, address, taxonomy, taxonomy::Confidence};
 
 /// A tag of a store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy)]
 pub struct View<'a> {
+    pub(super) store: &'a Store,
+    /// Where the subject is: it is read when it is asked for, because it lies apart from the rest.
+    pub(super) place: u32,
     /// What it is on.
     pub kind: SubjectKind,
-    /// The address or the transaction's id as the pack has it.
-    pub subject: &'a str,
     /// Whether the subject's form was verified.
     pub verified: bool,
     /// The asset, in capitals.
@@ -42,7 +43,13 @@ pub struct View<'a> {
     pub creator: &'a str,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// The address or the transaction's id as the pack has it.
+    #[must_use]
+    pub fn subject(&self) -> Option<&'a str> {
+        self.store.subject(self.place)
+    }
+
     /// What the context says of taint.
     #[must_use]
     pub fn taint(&self) -> Option<Taint> {
@@ -53,14 +60,15 @@ impl View<'_> {
     /// The tag by itself; its subject's one form is found anew where it is not given.
     #[must_use]
     pub fn to_hit(&self, normal: Option<&str>) -> Option<Hit> {
+        let subject = self.subject()?;
         let normal = match (normal, self.kind) {
             (Some(normal), _) => normal.to_owned(),
-            (None, SubjectKind::Address) => address::address(self.network, self.subject).ok()?.normal,
-            (None, SubjectKind::Tx) => address::tx_hash(self.network, self.subject).ok()?.normal,
+            (None, SubjectKind::Address) => address::address(self.network, subject).ok()?.normal,
+            (None, SubjectKind::Tx) => address::tx_hash(self.network, subject).ok()?.normal,
         };
         let tag = Tag {
             kind: self.kind,
-            subject: self.subject.to_owned(),
+            subject: subject.to_owned(),
             normal,
             verified: self.verified,
             currency: self.currency.to_owned(),
