@@ -18,7 +18,7 @@ use tempfile::tempdir;
 use crate::run::{Ran, kuraban, run};
 
 fn chain(block_txs: u32, blocks: usize) -> Vec<Block> {
-    let shape = Shape { regtest: Regtest::Ltc, block_txs, reuse_per_mille: 583 };
+    let shape = Shape { regtest: Regtest::Ltc, block_txs, ..Shape::BTC };
     let mut economy = Economy::new(shape, 77);
     (0..blocks).map(|_| economy.next_block(Vec::new(), 0).unwrap()).collect()
 }

@@ -21,6 +21,7 @@ mod log;
 mod real_peer;
 mod run;
 mod server;
+mod sim;
 mod ssh;
 mod tags;
 mod trace;

@@ -424,7 +424,7 @@ mod tests {
     }
 
     fn made(regtest: Regtest) -> Vec<u8> {
-        let shape = Shape { regtest, block_txs: 3, reuse_per_mille: 500 };
+        let shape = Shape { regtest, block_txs: 3, reuse_per_mille: 500, open: false };
         let mut economy = Economy::new(shape, 3);
         let blocks = (0..106).map(|_| economy.next_block(Vec::new(), 0).unwrap());
         blocks.last().unwrap().encode()
