@@ -5,7 +5,7 @@
 //! that no node accepts these blocks; those of an [open](Shape::open) economy are accepted by every node. Never claims to
 //! be like a real chain beyond the figures in [`Shape`] and the tables below.
 //!
-//! Where the figures are from: inputs and outputs per transaction and kinds of script are those of Bitcoin's block
+//! Where the figures are from: inputs, outputs and lock times per transaction and kinds of script are those of Bitcoin's block
 //! `000000000000000000000c835b2adcaedc20fdf6ee440009c249452c726dafae` (2,500 transactions in 1,381,836 bytes), counted
 //! in thousandths; kinds that it lacks take a thousandth each from the most frequent. How often an output pays to an
 //! address that was paid before is set so that there are 2.4 outputs for each address, as there are in all of Bitcoin
@@ -30,6 +30,8 @@ const SPACING_S: u32 = 600;
 const OUTPUT_SAT_MIN: u64 = 1_000;
 /// Most base units that are paid for a byte.
 const FEE_RATE_MAX: u64 = 9;
+/// Of a thousand transactions, how many may not stand below the height they were made at.
+const LOCKED_PER_MILLE: u64 = 197;
 /// Services that are paid again and again.
 const SERVICES: u64 = 64;
 /// Coins that count as fresh, which half of all inputs spend.
@@ -332,8 +334,9 @@ impl Economy {
             let script = if kind == Kind::OpReturn && !burns { self.address() } else { script };
             paid.push(TxOut { value_sat: if burns { 0 } else { value_sat }, script });
         }
-        let tx = Tx { version: 2, inputs, outputs: paid, lock_time: 0, mweb: Mweb::None };
-        Some((tx, fee_sat))
+        let locked = self.random.below(1_000) < LOCKED_PER_MILLE;
+        let lock_time = if locked { self.blocks.saturating_sub(1) } else { 0 };
+        Some((Tx { version: 2, inputs, outputs: paid, lock_time, mweb: Mweb::None }, fee_sat))
     }
 
     /// A part of what is left: as often a small one as a large one.

@@ -130,7 +130,7 @@ pub struct FileSize {
 macro_rules! columns {
     ($($field:ident: $kind:ty = $name:literal,)*) => {
         /// Names of the columns, in the order of [`Marks::columns`].
-        const COLUMNS: [&str; 14] = [$($name,)* "scripts"];
+        const COLUMNS: [&str; 15] = [$($name,)* "scripts"];
 
         /// All columns. Numbers are stored as the layout in `docs/index.md` says: where zero means nothing, plus one.
         #[derive(Debug)]
@@ -222,6 +222,7 @@ columns! {
     txids: Rows<32> = "txids",
     tx_outputs: Column<5> = "tx-outputs",
     tx_inputs: Column<5> = "tx-inputs",
+    lock_times: Column<4> = "lock-times",
     inputs: Column<5> = "inputs",
     values: Column<7> = "values",
     owners: Column<4> = "owners",
@@ -372,6 +373,7 @@ impl Index {
             (columns.block_addresses.len(), blocks, "blocks and their addresses differ in number"),
             (columns.tx_outputs.len(), transactions, "transactions and their outputs differ in number"),
             (columns.tx_inputs.len(), transactions, "transactions and their inputs differ in number"),
+            (columns.lock_times.len(), transactions, "transactions and their lock times differ in number"),
             (columns.owners.len(), outputs, "values and addresses differ in number"),
             (columns.spenders.len(), outputs, "values and spenders differ in number"),
             (columns.anchors.len(), outputs.div_ceil(ANCHOR_EVERY), "outputs and anchors differ in number"),
@@ -453,6 +455,14 @@ impl Index {
     #[must_use]
     pub fn last_hash(&self) -> BlockHash {
         self.columns.headers.len().checked_sub(1).map_or(self.start.before, |last| self.hash_of(last))
+    }
+
+    /// A transaction's lock time as it stands there: 0 for none, a height below 500,000,000, else seconds since 1970.
+    #[must_use]
+    #[inline]
+    pub fn lock_time(&self, tx: TxNum) -> u32 {
+        // The column has four bytes.
+        u32::try_from(self.columns.lock_times.at(tx.number())).unwrap_or(u32::MAX)
     }
 
     /// An address's script.

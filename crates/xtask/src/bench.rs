@@ -14,16 +14,19 @@ use serde_json::{Map, Value, json};
 use crate::command::{cargo, line, output, path_with_daemons};
 use crate::demo::{self, Profile};
 use crate::say;
-use crate::setup::ensure_nginx;
+use crate::setup::{ensure_nginx, ensure_peers};
 use crate::workspace::Workspace;
 
 #[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to measure, with the limits it is compared with; everything if not named.
     name: Option<Subject>,
-    /// How many payouts, thefts, tags, or transactions for `trace`.
+    /// How many payouts, thefts, tags, or transactions of `trace`.
     #[arg(long)]
     count: Option<u32>,
+    /// Transactions of the largest chain of `growth`, a power of ten; 10 million take some 10 GB of disk for a while.
+    #[arg(long)]
+    to: Option<u64>,
     /// Print one JSON document instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
@@ -39,8 +42,10 @@ pub(crate) enum Subject {
     Payouts,
     /// From a theft's arrival at the node to the stopped permit.
     Stop,
-    /// The index of a made-up chain, beside the bare hashing of its bytes.
+    /// The index of a made-up chain, beside the bare hashing of its bytes, and traces and clusters beside those of others.
     Trace,
+    /// Index, traces, clusters and look-ups on chains of ten thousand transactions, ten times as many, and so on.
+    Growth,
     /// What the detectors of mixes find among labelled transactions and in real blocks.
     Patterns,
     /// A store of ten million tags: its size and how fast addresses are looked up.
@@ -48,8 +53,16 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    const ALL: [Self; 7] =
-        [Self::Fsync, Self::Signatures, Self::Payouts, Self::Stop, Self::Trace, Self::Patterns, Self::Tags];
+    const ALL: [Self; 8] = [
+        Self::Fsync,
+        Self::Signatures,
+        Self::Payouts,
+        Self::Stop,
+        Self::Trace,
+        Self::Growth,
+        Self::Patterns,
+        Self::Tags,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -58,6 +71,7 @@ impl Subject {
             Self::Payouts => "payouts",
             Self::Stop => "stop",
             Self::Trace => "trace",
+            Self::Growth => "growth",
             Self::Patterns => "patterns",
             Self::Tags => "tags",
         }
@@ -71,6 +85,7 @@ impl Subject {
             Self::Payouts => &[Self::Fsync, Self::Signatures, Self::Payouts],
             Self::Stop => &[Self::Stop],
             Self::Trace => &[Self::Trace],
+            Self::Growth => &[Self::Growth],
             Self::Patterns => &[Self::Patterns],
             Self::Tags => &[Self::Tags],
         }
@@ -78,7 +93,9 @@ impl Subject {
 
     const fn needs_kuraban(self) -> bool {
         match self {
-            Self::Fsync | Self::Signatures | Self::Trace | Self::Patterns | Self::Tags => false,
+            Self::Fsync | Self::Signatures | Self::Trace | Self::Growth | Self::Patterns | Self::Tags => {
+                false
+            }
             Self::Payouts | Self::Stop => true,
         }
     }
@@ -88,6 +105,7 @@ impl Subject {
         match self {
             Self::Fsync | Self::Signatures | Self::Payouts | Self::Stop => ["xtask", "baseline"],
             Self::Trace => ["xtask", "trace"],
+            Self::Growth => ["xtask", "growth"],
             Self::Patterns => ["kuraban-trace", "patterns"],
             Self::Tags => ["kuraban-trace", "tags"],
         }
@@ -104,7 +122,7 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
             say::note(&format!("{} was not measured: there is no program `kuraban` here", subject.name()));
             continue;
         }
-        let figures = measure(*subject, args.count, &workspace)?;
+        let figures = measure(*subject, args, &workspace)?;
         let kept = keep(*subject, &figures, &workspace)?;
         if !args.json {
             say::answer(&table::print(subject.name(), &figures));
@@ -117,7 +135,8 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn measure(subject: Subject, count: Option<u32>, workspace: &Workspace) -> Result<Value> {
+fn measure(subject: Subject, args: &Args, workspace: &Workspace) -> Result<Value> {
+    let Args { count, to, .. } = args;
     let mut command;
     if subject.needs_kuraban() {
         ensure_nginx()?;
@@ -133,7 +152,16 @@ fn measure(subject: Subject, count: Option<u32>, workspace: &Workspace) -> Resul
         if let Some(count) = count {
             command.args(["--count", &count.to_string()]);
         }
+        if let Some(to) = to.filter(|_| subject == Subject::Growth) {
+            command.args(["--to", &to.to_string()]);
+        }
         command.current_dir(&workspace.root).env("KURABAN_BENCH_DIR", &workspace.target);
+        if subject == Subject::Trace {
+            match ensure_peers(workspace) {
+                Ok(python) => drop(command.env("KURABAN_BENCH_PYTHON", python)),
+                Err(error) => say::note(&format!("{error:#}; trace is measured without its peers")),
+            }
+        }
     }
     say::step(&format!("measuring {}", subject.name()));
     let said = output(command.stderr(Stdio::inherit()))?;

@@ -136,6 +136,8 @@ fn the_tables_are_those_of_the_block_they_name() {
         let found = u64::try_from(found / outputs.len()).unwrap();
         assert!(found.abs_diff(*share) <= 4, "{name}: {found}, the table says {share}");
     }
+    let locked = u64::try_from(txs.iter().filter(|tx| tx.lock_time > 0).count() * 1_000 / txs.len()).unwrap();
+    assert_eq!(locked, LOCKED_PER_MILLE);
     // What the block's miner took: 6.25 coins were new at that height.
     let fees = block.txs[0].output_sum_sat() - 625_000_000;
     let bytes = u64::try_from(txs.iter().map(Tx::vsize).sum::<usize>()).unwrap();

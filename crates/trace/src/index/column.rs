@@ -12,7 +12,7 @@ use kuraban_chain::btc::Network;
 use super::map::Map;
 
 /// Version of the layout of every file of an index.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Bytes of a column file before its items.
 pub(super) const HEADER_BYTES: usize = 64;
 /// Bytes after the last item, so that a number can be read as eight bytes.

@@ -255,11 +255,11 @@ mod tests {
 
     #[test]
     fn another_version_is_named() {
-        let text = head().encode().replacen("kuraban-index 1", "kuraban-index 2", 1);
+        let text = head().encode().replacen("kuraban-index 2", "kuraban-index 3", 1);
         let error = Head::decode(Path::new("head"), &text).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "head: index of version 2, this program reads version 1; build it again"
+            "head: index of version 3, this program reads version 2; build it again"
         );
     }
 }

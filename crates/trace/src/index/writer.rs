@@ -322,6 +322,7 @@ impl Index {
             transactions,
             transactions,
             transactions,
+            transactions,
             inputs,
             outputs,
             outputs,
@@ -471,6 +472,7 @@ impl Index {
             columns.txid_table.insert(hash_of_txid(&part.txid), tx);
             columns.tx_outputs.push(output)?;
             columns.tx_inputs.push(input)?;
+            columns.lock_times.push(part.lock_time.into())?;
             output = base.output + wide(part.outputs_end);
             input = base.input + wide(part.inputs_end);
         }
@@ -586,6 +588,7 @@ impl Index {
         columns.txids.truncate(transactions);
         columns.tx_outputs.truncate(transactions);
         columns.tx_inputs.truncate(transactions);
+        columns.lock_times.truncate(transactions);
         columns.inputs.truncate(inputs);
         columns.values.truncate(outputs);
         columns.owners.truncate(outputs);

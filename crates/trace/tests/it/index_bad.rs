@@ -31,7 +31,7 @@ fn every_changed_byte_of_every_file_is_seen() {
     let folder = tempdir().unwrap();
     drop(index_of(folder.path(), NETWORK, &blocks));
     let whole = files(folder.path());
-    assert_eq!(whole.len(), 18, "{:?}", whole.keys());
+    assert_eq!(whole.len(), 19, "{:?}", whole.keys());
     for (name, bytes) in &whole {
         let path = folder.path().join(name);
         // Beyond the header, the first item, one in the middle and the last; eight bytes follow it.
