@@ -113,7 +113,7 @@ fn main() -> ExitCode {
         Err(problem) => return say::usage(&problem),
     };
     let say = Say::new(args.json, args.lang);
-    let outcome = run(args.command, &say);
+    let outcome = fail::whole(|| run(args.command, &say));
     say.end(outcome)
 }
 
