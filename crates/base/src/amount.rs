@@ -86,8 +86,21 @@ mod tests {
         assert_eq!(Amount::new(1).less(Amount::new(1)), Some(Amount::ZERO));
         assert_eq!(Amount::ZERO.less(Amount::new(1)), None);
         assert_eq!(Amount::sum([max, Amount::new(1)]), None);
+        assert_eq!(Amount::sum([Amount::new(2), Amount::ZERO, Amount::new(3)]), Some(Amount::new(5)));
         assert_eq!(Amount::new(u128::from(u64::MAX)).to_u64(), Some(u64::MAX));
         assert_eq!(Amount::new(u128::from(u64::MAX) + 1).to_u64(), None);
+    }
+
+    #[test]
+    fn units_are_shown_as_they_are() {
+        for (amount, units, shown) in [
+            (Amount::ZERO, 0, "0"),
+            (Amount::from(7), 7, "7"),
+            (Amount::from(u64::MAX), u128::from(u64::MAX), "18446744073709551615"),
+            (Amount::new(u128::MAX), u128::MAX, "340282366920938463463374607431768211455"),
+        ] {
+            assert_eq!((amount.units(), amount.to_string().as_str()), (units, shown));
+        }
     }
 
     #[test]

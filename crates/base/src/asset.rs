@@ -66,6 +66,8 @@ mod tests {
     fn tickers_round_trip_and_others_are_named() {
         for asset in Asset::ALL {
             assert_eq!(asset.ticker().parse(), Ok(asset));
+            // A coin of either is 100,000,000 base units.
+            assert_eq!((asset.to_string().as_str(), asset.decimals()), (asset.ticker(), 8));
         }
         let unknown: Result<Asset, _> = "btc".parse();
         assert_eq!(unknown.unwrap_err().to_string(), "asset \"btc\" is not known, want one of BTC, LTC");

@@ -555,6 +555,12 @@ mod tests {
         check("1817", "byte 0: a number longer than it needs to be is not deterministic CBOR");
         check("190017", "byte 0: a number longer than it needs to be is not deterministic CBOR");
         check("c24101", "byte 0: a bignum longer than it needs to be is not deterministic CBOR");
+        check(
+            "c249000000000000000001",
+            "byte 0: a bignum longer than it needs to be is not deterministic CBOR",
+        );
+        check("c269010000000000000000", "byte 0: initial byte 0xc2 is not used here");
+        check(&format!("c251{}", "01".repeat(17)), "byte 0: initial byte 0xc2 is not used here");
         check("a2616200616100", "byte 4: a key that is not after the one before is not deterministic CBOR");
         check("a2616100616100", "byte 4: a key that is not after the one before is not deterministic CBOR");
         check("a262616100616200", "byte 5: a key that is not after the one before is not deterministic CBOR");
@@ -591,6 +597,43 @@ mod tests {
         let mut some = fields();
         assert_eq!(some.uint::<u16>("n"), Ok(300));
         assert_eq!(some.end().unwrap_err().to_string(), "\"t\" is not a known field");
+    }
+
+    /// What is taken of a field, and what is said of one of another type.
+    #[test]
+    fn fields_are_taken_by_type() {
+        let all = || {
+            let map = Value::map([
+                ("bytes", Value::bytes([1, 2])),
+                ("text", Value::text("BTC")),
+                ("bool", Value::Bool(true)),
+                ("no", Value::Bool(false)),
+                ("items", Value::array([Value::Null])),
+                ("null", Value::Null),
+            ]);
+            Fields::of("all", map).unwrap()
+        };
+        assert_eq!(all().bytes("bytes"), Ok(vec![1, 2]));
+        assert_eq!(all().array::<2>("bytes"), Ok([1, 2]));
+        assert_eq!(all().array::<3>("bytes").unwrap_err().to_string(), "bytes: 2 bytes, want 3");
+        assert_eq!(all().text("text"), Ok("BTC".to_owned()));
+        assert_eq!(all().parse("text"), Ok(crate::Asset::Btc));
+        assert_eq!((all().bool("bool"), all().bool("no")), (Ok(true), Ok(false)));
+        assert_eq!(all().items("items"), Ok(vec![Value::Null]));
+        assert_eq!(all().option("null"), Ok(None));
+        assert_eq!(all().option("text"), Ok(Some(Value::text("BTC"))));
+        let wrong = |error: CborError, want: &str| assert_eq!(error.to_string(), want);
+        wrong(all().bytes("text").unwrap_err(), "text is text, want bytes");
+        wrong(all().text("bytes").unwrap_err(), "bytes is bytes, want text");
+        wrong(all().bool("null").unwrap_err(), "null is null, want a boolean");
+        wrong(all().items("bool").unwrap_err(), "bool is a boolean, want an array");
+        wrong(all().uint::<u8>("items").unwrap_err(), "items is an array, want a number");
+        wrong(all().option("other").unwrap_err(), "other is missing");
+        wrong(Fields::of("all", Value::Uint(1)).unwrap_err(), "all is a number, want a map");
+        let Value::Map(fields) = Value::map([("b", Value::Null), ("aa", Value::Null)]) else {
+            panic!("a map")
+        };
+        assert_eq!(fields.keys().map(Key::as_str).collect::<Vec<_>>(), ["b", "aa"]);
     }
 
     fn values() -> impl Strategy<Value = Value> {

@@ -85,6 +85,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn instants_are_milliseconds_and_stop_at_their_ends() {
+        let at = Instant::from_ms(1_999);
+        assert_eq!((at.ms(), at.s(), Instant::from_ms(2_000).s()), (1_999, 1, 2));
+        assert_eq!(at.plus_ms(1), Instant::from_ms(2_000));
+        assert_eq!(at.plus_ms(u64::MAX), Instant::from_ms(u64::MAX));
+        assert_eq!(at.plus_ms(5).ms_since(at), 5);
+        assert_eq!(at.ms_since(at.plus_ms(5)), 0);
+        assert_eq!(at.to_string(), "1999 ms");
+    }
+
+    #[test]
+    fn heights_count_the_blocks_before() {
+        let height = Height::new(7);
+        assert_eq!(
+            (height.blocks(), height.next(), height.to_string().as_str()),
+            (7, Some(Height::new(8)), "7")
+        );
+        assert_eq!(Height::new(u32::MAX).next(), None);
+    }
+
+    #[test]
     fn confirmations_count_the_block_itself() {
         let check = |at, tip, want| assert_eq!(Height::new(at).confirmations(Height::new(tip)), want);
         check(5, 5, 1);

@@ -239,7 +239,7 @@ fn unconfirmed(look: &Look<'_>, yes: bool, say: &Say) -> Result<Option<String>, 
 
 /// The approval, verified as a signer will verify it.
 fn signed(look: &Look<'_>, charter: &Charter, key: &Key) -> Result<Approval, Failure> {
-    let approval = key.sign(APPROVE, look.digest)?;
+    let approval = key.sign(APPROVE, look.digest.as_bytes())?;
     approval.verify(charter.roster(), APPROVE, look.digest.as_bytes()).or_undone("the own signature")?;
     Ok(approval)
 }

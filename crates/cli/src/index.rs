@@ -1,9 +1,12 @@
 //! `kuraban index`: builds, extends and describes the index of a chain. Decides how its figures are shown; what counts
 //! and what is whole, `trace` decides.
 
-use std::path::PathBuf;
+mod node;
 
-use clap::{Args, Subcommand};
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args, Subcommand};
+use indicatif::ProgressBar;
 use kuraban_base::Height;
 use kuraban_chain::btc::Network;
 use kuraban_trace::{
@@ -14,6 +17,7 @@ use kuraban_trace::{
         source::{Source, SourceError},
     },
 };
+use node::Place;
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,11 +29,11 @@ use crate::{
 /// `kuraban index …`
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Build an index from block files, or go on with one that was interrupted
+    /// Build an index from block files or a node, or go on with one that was interrupted
     #[command(after_help = BUILD_HELP)]
     Build(Build),
     /// Extend an index by the blocks that lead to more work, after taking off those that do not
-    #[command(after_help = "Example:\n  kuraban index add --index btc.index --blocks ~/.bitcoin/blocks")]
+    #[command(after_help = ADD_HELP)]
     Add(Add),
     /// Describe an index
     #[command(after_help = "Example:\n  kuraban index stats --index btc.index --json")]
@@ -41,17 +45,28 @@ pub(crate) enum Command {
     Verify(Stats),
 }
 
+const ADD_HELP: &str = "\
+Examples:
+  kuraban index add --index btc.index --blocks ~/.bitcoin/blocks
+  kuraban index add --index btc.index --node 127.0.0.1:8333
+  kuraban index add --index btc.index --rpc 127.0.0.1:8332 \\
+      --cookie ~/.bitcoin/.cookie";
+
 const BUILD_HELP: &str = "\
 Blocks are read from what a node keeps (blk*.dat, with xor.dat beside them if
 there is one) and from files of plain blocks, raw or in hexadecimal. The chain
 with most work is indexed; other branches are left aside and counted.
 
+A node that has all blocks can be asked for them too, over P2P or by calls.
+
 Examples:
   kuraban index build --chain btc --blocks ~/.bitcoin/blocks --out btc.index
+  kuraban index build --chain btc --node 127.0.0.1:8333 --out btc.index
   kuraban index build --chain btc --blocks block-300025.raw --partial \\
       --out one.index";
 
 #[derive(Args)]
+#[command(group = ArgGroup::new("from").required(true))]
 pub(crate) struct Build {
     /// The chain whose blocks they are
     #[arg(long, value_enum)]
@@ -60,13 +75,15 @@ pub(crate) struct Build {
     #[arg(long, value_enum)]
     network: Option<NetworkName>,
     /// Block files, folders of them, or a node's data folder
-    #[arg(long, num_args = 1.., required = true, value_name = "PATH")]
+    #[arg(long, num_args = 1.., value_name = "PATH", group = "from")]
     blocks: Vec<PathBuf>,
+    #[command(flatten)]
+    node: Place,
     /// The folder of the index; made if it is not there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Begin with the first block at hand although the chain's first is not there; inputs from before have no value
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["node", "rpc"])]
     partial: bool,
     /// Height of the first block of a partial index; without it, the height that the block states
     #[arg(long, requires = "partial", value_name = "HEIGHT")]
@@ -76,13 +93,16 @@ pub(crate) struct Build {
 }
 
 #[derive(Args)]
+#[command(group = ArgGroup::new("from").required(true))]
 pub(crate) struct Add {
     /// The folder of the index
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
     /// Block files, folders of them, or a node's data folder
-    #[arg(long, num_args = 1.., required = true, value_name = "PATH")]
+    #[arg(long, num_args = 1.., value_name = "PATH", group = "from")]
     blocks: Vec<PathBuf>,
+    #[command(flatten)]
+    node: Place,
     #[command(flatten)]
     commit: Commit,
 }
@@ -126,24 +146,49 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
 
 fn build(args: &Build, say: &Say) -> Result<Report, Failure> {
     let network = network(args)?;
+    if args.node.is_given() {
+        return follow(&args.out, network, &args.node, &args.commit, say);
+    }
     let source = scan(network, &args.blocks, say)?;
     let begin = if args.partial { Begin::Partial(args.first.map(Height::new)) } else { Begin::Genesis };
-    let bar = say.progress_bytes();
-    let mut advance = |progress| advance(&bar, progress);
-    let pace = Pace { commit_bytes: args.commit.bytes(), progress: &mut advance };
-    let filled = build::build(&args.out, &source, begin, pace);
-    bar.finish_and_clear();
-    let (index, outcome) = filled.map_err(filling)?;
-    Ok(filled_report(&index, outcome, say))
+    filled(say.progress_bytes(), &args.commit, say, |pace| build::build(&args.out, &source, begin, pace))
 }
 
 fn add(args: &Add, say: &Say) -> Result<Report, Failure> {
     let network = build::network_of(&args.index).map_err(opening)?;
+    if args.node.is_given() {
+        return follow(&args.index, network, &args.node, &args.commit, say);
+    }
     let source = scan(network, &args.blocks, say)?;
-    let bar = say.progress_bytes();
+    filled(say.progress_bytes(), &args.commit, say, |pace| build::add(&args.index, &source, pace))
+}
+
+/// Fills an index from a node.
+fn follow(
+    folder: &Path,
+    network: Network,
+    node: &Place,
+    commit: &Commit,
+    say: &Say,
+) -> Result<Report, Failure> {
+    let headers = say.progress(0);
+    let blocks = |index: Option<&Index>| {
+        let blocks = node.blocks(network, index, &mut |seen| headers.set_position(seen));
+        headers.finish_and_clear();
+        blocks
+    };
+    filled(say.progress(0), commit, say, |pace| build::follow(folder, network, blocks, pace))
+}
+
+/// Fills an index with a bar, and says what it holds then.
+fn filled(
+    bar: ProgressBar,
+    commit: &Commit,
+    say: &Say,
+    fill: impl FnOnce(Pace<'_>) -> Result<(Index, Outcome), FillError>,
+) -> Result<Report, Failure> {
     let mut advance = |progress| advance(&bar, progress);
-    let pace = Pace { commit_bytes: args.commit.bytes(), progress: &mut advance };
-    let filled = build::add(&args.index, &source, pace);
+    let filled = fill(Pace { commit_bytes: commit.bytes(), progress: &mut advance });
     bar.finish_and_clear();
     let (index, outcome) = filled.map_err(filling)?;
     Ok(filled_report(&index, outcome, say))
@@ -171,9 +216,12 @@ fn scan(network: Network, paths: &[PathBuf], say: &Say) -> Result<Source, Failur
     source.map_err(sourcing)
 }
 
-fn advance(bar: &indicatif::ProgressBar, progress: Progress) {
-    bar.set_length(progress.of);
-    bar.set_position(progress.done);
+/// In bytes, unless nobody knows how many there will be.
+fn advance(bar: &ProgressBar, progress: Progress) {
+    let Progress { blocks, blocks_of, bytes, bytes_of, .. } = progress;
+    let (done, of) = if bytes_of > 0 { (bytes, bytes_of) } else { (blocks, blocks_of) };
+    bar.set_length(of);
+    bar.set_position(done);
     bar.set_message(progress.height.blocks().to_string());
 }
 
@@ -183,6 +231,7 @@ fn sourcing(error: SourceError) -> Failure {
         SourceError::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound => {
             Failure::Undone(error.into())
         }
+        SourceError::Node { .. } => Failure::Undone(error.into()),
         SourceError::Io { .. }
         | SourceError::Empty { .. }
         | SourceError::Magic { .. }

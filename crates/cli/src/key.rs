@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use ed25519_dalek::SigningKey;
-use kuraban_base::PayoutDigest;
 use kuraban_vault::Approval;
 use ssh_key::{HashAlg, LineEnding, PrivateKey};
 use zeroize::Zeroizing;
@@ -72,8 +71,8 @@ impl Key {
     }
 
     /// An armoured SSH signature over the digest (OpenSSH PROTOCOL.sshsig, SHA-512).
-    pub(crate) fn sign(&self, namespace: &'static str, digest: PayoutDigest) -> Result<Approval, Failure> {
-        let signed = self.private.sign(namespace, HashAlg::Sha512, digest.as_bytes());
+    pub(crate) fn sign(&self, namespace: &'static str, digest: &[u8; 32]) -> Result<Approval, Failure> {
+        let signed = self.private.sign(namespace, HashAlg::Sha512, digest);
         let pem = signed.and_then(|signature| signature.to_pem(LineEnding::LF));
         let pem = pem.map_err(|problem| Failure::undone(format!("signing: {problem}")))?;
         Approval::parse(&pem).or_undone("signing")

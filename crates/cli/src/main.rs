@@ -17,6 +17,7 @@ mod key;
 mod log;
 mod look;
 mod node;
+mod order;
 mod payout;
 mod request;
 mod say;
@@ -65,6 +66,9 @@ enum Command {
     Request(request::Args),
     /// Show a payout and approve it
     Approve(approve::Args),
+    /// Open the breaker again, or let a signer resume, as a quorum
+    #[command(subcommand)]
+    Order(order::Command),
     /// Build, extend and describe the index of a chain's transactions
     #[command(subcommand)]
     Index(index::Command),
@@ -123,6 +127,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Judge(args) => judge::run(&args, say.lang()),
         Command::Request(args) => request::run(&args, say),
         Command::Approve(args) => approve::run(&args, say),
+        Command::Order(command) => order::run(command, say),
         Command::Index(command) => index::run(command, say),
         Command::Log(command) => log::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),

@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let (form, payout) = payout::read(&args.payout)?;
     let key = Key::read(&args.key, say)?;
     let digest = payout.digest(&charter.context());
-    let request = key.sign(REQUEST, digest)?;
+    let request = key.sign(REQUEST, digest.as_bytes())?;
     let look = Look::of(&charter, payout, Some(&request), now()?).or_input(args.payout.display())?;
     let (id, digest) = (look.payout.id.to_string(), digest.to_string());
     let not = Requested {

@@ -2,7 +2,9 @@
 //! decides nothing that `kuraban-trace` does not decide.
 
 mod answer;
+mod bounds;
 mod bundle;
+mod origins;
 
 use std::path::{Path, PathBuf};
 
@@ -15,11 +17,12 @@ use kuraban_trace::{
     taint::{
         Case, Method, Spread, Stops, TaintError, Terms, Trace,
         bundle::{Question, rests},
+        interval::intervals,
         seed, trace,
     },
 };
 
-use self::answer::Answer;
+use self::{answer::Answer, bounds::IntervalRows};
 use crate::{
     fail::{Failure, OrFail as _},
     index::opening,
@@ -39,6 +42,8 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Say where an output's units come from
+    Origins(origins::Args),
     /// Check a proof bundle, without an index: run its trace again on what it proves
     Verify {
         /// The bundle
@@ -68,6 +73,9 @@ struct Ask {
     /// Show beside it (without --method, beside fifo) what every method finds, and how far they lie apart
     #[arg(long)]
     all_methods: bool,
+    /// Show beside it how much each output holds at least and at most, when nobody knows who is who in a mix
+    #[arg(long, conflicts_with_all = ["transfers", "bundle", "follow_fees", "dust"])]
+    intervals: bool,
     /// The last block that counts; without it, the last there is
     #[arg(long, value_name = "HEIGHT")]
     until: Option<u64>,
@@ -101,12 +109,14 @@ Examples:
   kuraban trace --index btc --seed TXID:0 --method fifo \\
       --bundle theft.kuraban --blocks ~/.bitcoin/blocks
   kuraban trace verify theft.kuraban
+  kuraban trace --index btc --seed TXID:0 --method haircut --intervals
   kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 \\
       --method libr --dust 101000000";
 
 /// Runs `kuraban trace`.
 pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
     match (&args.command, &args.ask) {
+        (Some(Command::Origins(args)), _) => origins::run(args),
         (Some(Command::Verify { file }), _) => bundle::verify(file),
         (None, Some(ask)) => asked(ask),
         (None, None) => Err(Failure::input("want --index or --transfers, --seed and --method")),
@@ -159,6 +169,10 @@ fn indexed(args: &Ask, folder: &Path, rule: Rule) -> Result<Report, Failure> {
     if args.all_methods {
         let traces = others(&index, &case, &found)?;
         answer.compare(&index, &address, &traces, &Spread::of(&index, &traces));
+    }
+    if args.intervals {
+        let found = intervals(&index, &case, terms.until, &terms.stops).map_err(tracing)?;
+        answer.intervals = Some(IntervalRows::of(&index, &address, &found));
     }
     Ok(Report::done(&answer, answer.to_text(index.network())))
 }

@@ -1,6 +1,9 @@
 //! The writer's HTTP interface as a client sees it. Brings what the writer says; nothing of it is believed here.
 
-use kuraban_api::{ApprovalSubmit, PayoutAccepted, PayoutList, PayoutView, Problem, ReasonView, Submit};
+use kuraban_api::{
+    AlarmList, AlarmView, ApprovalSubmit, BreakerReset, BreakerView, PayoutAccepted, PayoutList, PayoutView,
+    Problem, ReasonView, ResetAccepted, SignerList, SignerResume, SignerView, Submit,
+};
 use kuraban_base::PayoutId;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -83,6 +86,47 @@ impl Writer {
         let path = format!("v1/payouts/{id}/approvals");
         taken(&path, self.0.post(&path, &[], json, ANSWER_MAX)?)
     }
+
+    /// The breaker.
+    pub(crate) fn breaker(&self) -> Result<BreakerView, Failure> {
+        let path = "v1/breaker";
+        shown(path, self.0.get(path, ANSWER_MAX)?)
+    }
+
+    /// The signers.
+    pub(crate) fn signers(&self) -> Result<SignerList, Failure> {
+        let path = "v1/signers";
+        shown(path, self.0.get(path, ANSWER_MAX)?)
+    }
+
+    /// Every alarm, oldest first, page by page.
+    pub(crate) fn alarms(&self) -> Result<Vec<AlarmView>, Failure> {
+        let mut alarms = Vec::new();
+        let mut path = "v1/alarms".to_owned();
+        for _ in 0..PAGES_MAX {
+            let page: AlarmList = shown(&path, self.0.get(&path, ANSWER_MAX)?)?;
+            alarms.extend(page.alarms);
+            let Some(next) = page.next else { return Ok(alarms) };
+            path = format!("v1/alarms?from={next}");
+        }
+        Err(Failure::undone(format!("v1/alarms: more than {PAGES_MAX} pages")))
+    }
+
+    /// Hands in an order to open the breaker again.
+    pub(crate) fn reset(&self, order: &BreakerReset) -> Result<Result<(), Refused>, Failure> {
+        let json = serde_json::to_string(order).or_undone("the order")?;
+        let path = "v1/breaker/reset";
+        let answer = taken::<ResetAccepted>(path, self.0.post(path, &[], json, ANSWER_MAX)?)?;
+        Ok(answer.map(drop))
+    }
+
+    /// Hands in an order to let a signer resume.
+    pub(crate) fn resume(&self, order: &SignerResume) -> Result<Result<(), Refused>, Failure> {
+        let json = serde_json::to_string(order).or_undone("the order")?;
+        let path = "v1/signers/resume";
+        let answer = taken::<SignerView>(path, self.0.post(path, &[], json, ANSWER_MAX)?)?;
+        Ok(answer.map(drop))
+    }
 }
 
 fn shown<T: DeserializeOwned>(path: &str, answer: Answer) -> Result<T, Failure> {
@@ -94,7 +138,7 @@ fn shown<T: DeserializeOwned>(path: &str, answer: Answer) -> Result<T, Failure> 
 }
 
 /// A refusal (status 4xx) is an answer, everything else but success is none.
-fn taken(path: &str, answer: Answer) -> Result<Result<PayoutAccepted, Refused>, Failure> {
+fn taken<T: DeserializeOwned>(path: &str, answer: Answer) -> Result<Result<T, Refused>, Failure> {
     match answer.status {
         200..=299 => serde_json::from_slice(&answer.body).or_undone(path).map(Ok),
         400..=499 => Ok(Err(refused(&answer))),

@@ -8,7 +8,7 @@ use kuraban_base::Height;
 use kuraban_chain::btc::{BlockHash, Tx};
 use kuraban_watch::chain::{FromNode, ToNode, TxRef};
 
-use crate::node::p2p::{Arrived, Client, Event, Request, Settings};
+use kuraban_node::p2p::{Arrived, Client, Event, Request, Settings};
 
 /// A node as a follower of its chain speaks to it.
 #[derive(Debug)]

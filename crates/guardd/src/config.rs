@@ -14,18 +14,15 @@ use std::{
 
 use kuraban_base::{Amount, Height, MachineId};
 use kuraban_chain::btc::Network;
+use kuraban_node::{
+    p2p,
+    rpc::{Auth, Rpc},
+};
 use kuraban_vault::{Charter, Policy, PolicyError, Role, Roster, RosterError, Vault, VaultError};
 use kuraban_watch::chain;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{
-    node::{
-        p2p,
-        rpc::{Auth, Rpc},
-    },
-    own::OwnKeyError,
-    secrets::SecretError,
-};
+use crate::{own::OwnKeyError, secrets::SecretError};
 
 /// Largest configuration file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;

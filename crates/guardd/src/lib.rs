@@ -9,7 +9,6 @@ pub mod gate;
 pub mod guard;
 pub mod http;
 pub mod log;
-pub mod node;
 pub mod own;
 pub mod secrets;
 pub mod watch;

@@ -161,7 +161,7 @@ pub fn run(config: &Path) -> Result<Infallible, WatchError> {
 
 /// What is connected to, taken out of the configuration before the watcher takes the rest.
 struct Wiring {
-    nodes: Vec<crate::node::p2p::Settings>,
+    nodes: Vec<kuraban_node::p2p::Settings>,
     signers: Vec<crate::config::Peer>,
 }
 

@@ -7,6 +7,8 @@
 mod back;
 pub mod bundle;
 mod flow;
+pub mod interval;
+pub mod mix;
 mod part;
 mod queue;
 mod rule;

@@ -1,12 +1,13 @@
 //! A machine's own copy of roster, policy and vaults. Nobody else's word changes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kuraban_base::VaultId;
+use kuraban_base::{Digest, GroupId, PersonId, VaultId};
 
 use crate::{
+    approval::{Approval, ApprovalError},
     payout::DigestContext,
-    policy::{Policy, PolicyError, VaultPolicy},
+    policy::{Approvals, Policy, PolicyError, VaultPolicy},
     roster::Roster,
     vault::Vault,
 };
@@ -17,6 +18,25 @@ pub struct Charter {
     roster: Roster,
     policy: Policy,
     vaults: BTreeMap<VaultId, (Vault, VaultPolicy)>,
+}
+
+/// How far one group is with an order to loosen the breaker or to let a signer resume.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderNeed {
+    /// Whose signatures are asked for.
+    pub group: GroupId,
+    /// Who of it signed.
+    pub signed: BTreeSet<PersonId>,
+    /// How many different people of it must.
+    pub want: u16,
+}
+
+impl OrderNeed {
+    /// Whether enough signed.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        self.signed.len() >= usize::from(self.want)
+    }
 }
 
 impl Charter {
@@ -46,6 +66,27 @@ impl Charter {
     #[must_use]
     pub const fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// What the policy's `reset` asks of an order with this digest, and who signed it under `namespace`. The order is given when
+    /// every need is met. A person who signs twice counts once.
+    ///
+    /// # Errors
+    /// A signature that does not hold, is under another namespace, or by a key that is nobody's.
+    pub fn order_needs(
+        &self,
+        namespace: &'static str,
+        digest: Digest,
+        approvals: &[Approval],
+    ) -> Result<Vec<OrderNeed>, ApprovalError> {
+        let verify = |approval: &Approval| approval.verify(&self.roster, namespace, digest.as_bytes());
+        let people = approvals.iter().map(verify).collect::<Result<BTreeSet<_>, _>>()?;
+        let need = |asked: &Approvals| {
+            let members = self.roster.members(&asked.group);
+            let signed = members.map(|members| members.intersection(&people).cloned().collect());
+            OrderNeed { group: asked.group.clone(), signed: signed.unwrap_or_default(), want: asked.count }
+        };
+        Ok(self.policy.reset().iter().map(need).collect())
     }
 
     /// A vault with its part of the policy.

@@ -444,8 +444,8 @@ impl Coordinator {
         let known =
             self.keys.get(&key).or_else(|| self.fold.payout(&payout.id).map(|record| &record.payout.id));
         if let Some(known) = known {
-            let same = self.fold.payout(known).is_some_and(|record| record.digest == digest);
-            return if same && *known == payout.id {
+            // The digest names the payout too.
+            return if self.fold.payout(known).is_some_and(|record| record.digest == digest) {
                 Reply::Logged { digest: Some(digest), repeated: true }
             } else {
                 let detail = format!("it names payout {known}, which was requested with another body");
@@ -628,7 +628,7 @@ impl Coordinator {
         let held = self.reserved.len();
         self.reserved.retain(|_, holder| !over.contains(holder));
         self.work.retain(|id, _| !over.contains(id));
-        if self.reserved.len() < held {
+        if self.reserved.len() != held {
             self.try_again();
         }
     }

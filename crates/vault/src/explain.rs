@@ -161,12 +161,14 @@ pub fn decode(network: Network, evidence: &Evidence) -> Result<(Tx, Vec<Tx>), St
 /// # Errors
 /// No input does.
 pub fn spends(tx: &Tx, prevs: &[Tx], own: impl Fn(&Script) -> bool) -> Result<(), String> {
-    let prevouts = prevouts(tx, prevs);
+    let known = spent(tx, prevs);
+    let is_own = |output: &Option<TxOut>| output.as_ref().is_some_and(|output| own(&output.script));
+    let own: Vec<usize> = (0..).zip(&known).filter(|(_, output)| is_own(output)).map(|(at, _)| at).collect();
+    // Segregated-witness signatures of one input do not depend on the others' outputs, so what is missing cannot make a
+    // signature hold.
+    let prevouts: Vec<TxOut> = known.into_iter().map(|output| output.unwrap_or_else(nothing)).collect();
     let mut problem = "the transaction spends nothing of the vault".to_owned();
-    for (index, prevout) in prevouts.iter().enumerate() {
-        if prevout.script.as_bytes().is_empty() || !own(&prevout.script) {
-            continue;
-        }
+    for index in own {
         match verify_input(tx, index, &prevouts) {
             Ok(_) => return Ok(()),
             Err(invalid) => problem = format!("input {index} is not validly signed: {invalid}"),
@@ -177,10 +179,4 @@ pub fn spends(tx: &Tx, prevs: &[Tx], own: impl Fn(&Script) -> bool) -> Result<()
 
 const fn nothing() -> TxOut {
     TxOut { value_sat: 0, script: Script::new(Vec::new()) }
-}
-
-/// The outputs that `tx` spends, in input order; an empty one where its transaction was not given. Segregated-witness
-/// signatures of one input do not depend on the others' outputs, so what is missing cannot make a signature hold.
-fn prevouts(tx: &Tx, prevs: &[Tx]) -> Vec<TxOut> {
-    spent(tx, prevs).into_iter().map(|output| output.unwrap_or_else(nothing)).collect()
 }

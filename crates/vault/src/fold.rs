@@ -630,18 +630,15 @@ impl Fold {
 
     /// Whether the quorum that may loosen the breaker signed `digest`.
     fn ordered(&self, namespace: &'static str, digest: Digest, approvals: &[Approval]) -> Result<(), String> {
-        let roster = self.charter.roster();
-        let mut people = BTreeSet::new();
-        for approval in approvals {
-            let person = approval.verify(roster, namespace, digest.as_bytes());
-            people.insert(person.map_err(|problem| problem.to_string())?);
-        }
-        for asked in self.charter.policy().reset() {
-            let have =
-                roster.members(&asked.group).map_or(0, |members| members.intersection(&people).count());
-            if have < usize::from(asked.count) {
-                return Err(format!("{have} approvals of group {}, want {}", asked.group, asked.count));
-            }
+        let needs = self.charter.order_needs(namespace, digest, approvals);
+        let needs = needs.map_err(|problem| problem.to_string())?;
+        if let Some(short) = needs.iter().find(|need| !need.is_met()) {
+            return Err(format!(
+                "{} approvals of group {}, want {}",
+                short.signed.len(),
+                short.group,
+                short.want
+            ));
         }
         Ok(())
     }

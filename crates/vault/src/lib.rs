@@ -29,7 +29,7 @@ pub mod wire;
 mod word;
 
 pub use approval::{APPROVE, Approval, ApprovalError, REQUEST, RESET, RESUME};
-pub use charter::Charter;
+pub use charter::{Charter, OrderNeed};
 pub use payout::{DigestContext, Payout, PayoutKind};
 pub use policy::{Approvals, Evacuation, Limit, Policy, PolicyError, Rule, VaultPolicy};
 pub use reason::{Reason, Verdict};

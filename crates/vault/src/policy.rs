@@ -261,11 +261,6 @@ impl VaultPolicy {
             |rule: &&Rule| rule.kinds.contains(&kind) && rule.amount_max.is_none_or(|max| amount <= max);
         self.rules.iter().find(governs)
     }
-
-    /// Every destination that some rule lists, for comparison with look-alikes.
-    pub fn listed(&self) -> impl Iterator<Item = &Script> {
-        self.rules.iter().filter_map(|rule| rule.destinations.as_ref()).flatten()
-    }
 }
 
 fn can_be_met(asked: &Approvals, roster: &Roster) -> Result<(), PolicyError> {

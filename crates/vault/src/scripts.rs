@@ -66,11 +66,6 @@ impl ScriptTable {
         self.extend(self.change_next().saturating_add(CHANGE_AHEAD));
     }
 
-    /// Every own script.
-    pub fn scripts(&self) -> impl Iterator<Item = (&Script, (Branch, u32))> {
-        self.places.iter().map(|(script, place)| (script, *place))
-    }
-
     fn extend(&mut self, end: u32) {
         if !self.descriptor.is_ranged() {
             return;

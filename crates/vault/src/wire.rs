@@ -17,6 +17,8 @@ use crate::{
 pub const ENTRIES_MAX: usize = 4096;
 /// Most payouts in one [`Request::Sign`] or [`Request::Release`].
 pub const ITEMS_MAX: usize = 512;
+/// Most signatures for one payout: a transaction of as many inputs is far beyond what nodes relay.
+pub const SIGNATURES_MAX: usize = 100_000;
 
 /// A log entry with what opens its commitment.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -437,7 +439,9 @@ impl Response {
             "receipts" => return read_answers(value, Signed::from_value).map(Self::Receipts),
             "signatures" => {
                 let list = |value| match value {
-                    Value::Array(items) => bounded("signatures", items, 100_000, InputSignature::from_value),
+                    Value::Array(items) => {
+                        bounded("signatures", items, SIGNATURES_MAX, InputSignature::from_value)
+                    }
                     Value::Uint(_)
                     | Value::Bytes(_)
                     | Value::Text(_)

@@ -124,8 +124,8 @@ impl Check {
 
     fn run(self, workspace: &Workspace, args: &Args) -> Result<Finding> {
         match self {
-            Self::Seeds => tests(workspace, "kuraban-sim", Build::Optimised),
-            Self::Nodes => tests(workspace, "kuraban-guardd", Build::Plain),
+            Self::Seeds => tests(workspace, &["kuraban-sim"], Build::Optimised),
+            Self::Nodes => tests(workspace, &["kuraban-node", "kuraban-guardd", "kuraban-cli"], Build::Plain),
             Self::Fuzz => fuzz(workspace, args.fuzz_minutes),
             Self::Mutants => mutants(workspace, args.mutants_part.as_deref()),
             Self::Demo => own(workspace, &["demo", "--node", "bitcoind", "--json"]),
@@ -138,16 +138,17 @@ fn finding(pass: bool) -> Finding {
     if pass { Finding::Passed } else { Finding::Failed }
 }
 
-/// The tests of one member, with all seeds and both nodes.
-fn tests(workspace: &Workspace, member: &str, build: Build) -> Result<Finding> {
-    if !workspace.has_member(member) {
-        return Ok(Finding::DidNotRun("the crate is not in this workspace"));
+/// The tests of some members, with all seeds and both nodes.
+fn tests(workspace: &Workspace, members: &[&str], build: Build) -> Result<Finding> {
+    if !members.iter().all(|member| workspace.has_member(member)) {
+        return Ok(Finding::DidNotRun("a crate is not in this workspace"));
     }
     let bitcoind = Some(bitcoind::ensure_bitcoind()?);
     let surroundings = Surroundings { litecoind: ensure_litecoind()?, bitcoind, seeds: SEEDS };
     ensure_nginx()?;
     let runner = ensure_nextest();
-    let mut command = runner.command("soak", &["-p", member]);
+    let chosen: Vec<&str> = members.iter().flat_map(|member| ["-p", member]).collect();
+    let mut command = runner.command("soak", &chosen);
     if build == Build::Optimised {
         command.args([runner.profile_option(), "soak"]);
     }
@@ -195,9 +196,11 @@ fn targets(folder: &Path) -> Result<Vec<String>> {
 fn mutants(workspace: &Workspace, part: Option<&str>) -> Result<Finding> {
     ensure_cargo_mutants()?;
     let mut command = cargo();
-    command.args(["mutants", "--jobs", "2", "--no-shuffle", "--output"]).arg(&workspace.target);
+    command
+        .args(["mutants", "--jobs", "2", "--no-shuffle", "--profile", "mutants", "--output"])
+        .arg(&workspace.target);
     match ensure_nextest() {
-        Runner::Nextest => command.args(["--test-tool", "nextest"]),
+        Runner::Nextest => command.args(["--test-tool", "nextest"]).env("NEXTEST_PROFILE", "mutants"),
         Runner::CargoTest => &mut command,
     };
     if let Some(part) = part {

@@ -12,6 +12,7 @@ use kuraban_trace::{
 };
 use serde::Serialize;
 
+use super::bounds::IntervalRows;
 use crate::say::{Side, grouped, table};
 
 /// Most outputs that the table for people shows.
@@ -35,6 +36,8 @@ pub(super) struct Answer {
     stopped: Vec<Output>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<Comparison>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) intervals: Option<IntervalRows>,
 }
 
 #[derive(Serialize)]
@@ -161,6 +164,7 @@ impl Answer {
             outputs: rows(&found.unspent),
             stopped: rows(&found.stopped),
             comparison: None,
+            intervals: None,
         }
     }
 
@@ -225,6 +229,9 @@ impl Answer {
             text += &format!("\nby method\n{}", table(sides, &rows));
             let agreed = coins(comparison.agreed_sat);
             text += &format!("\nall methods but poison agree on the place of {agreed}\n");
+        }
+        if let Some(intervals) = &self.intervals {
+            text += &intervals.to_text(network);
         }
         text
     }
@@ -291,7 +298,7 @@ impl Output {
 }
 
 /// An amount in whole coins with its ticker.
-fn coins(network: Network, sat: u128) -> String {
+pub(super) fn coins(network: Network, sat: u128) -> String {
     let asset = network.asset();
     format!("{} {asset}", Amount::new(sat).to_coins(asset.decimals()))
 }

@@ -14,7 +14,7 @@ use kuraban_trace::{
     graph::{AddressNum, Graph as _, Memory},
     index::{
         Index,
-        source::{Entry, Source, SourceError},
+        source::{Blocks as _, Source, SourceError},
     },
     taint::{
         Case, Stops, Terms,
@@ -54,12 +54,12 @@ pub(super) fn write(
     answer: &Answer,
 ) -> Result<(), Failure> {
     let source = Source::scan(index.network(), blocks, |_, _| {}).or_input("--blocks")?;
-    let entries: HashMap<BlockHash, Entry> =
-        source.entries().iter().map(|entry| (entry.hash, *entry)).collect();
+    let places: HashMap<BlockHash, usize> =
+        source.entries().iter().zip(0..).map(|(entry, place)| (entry.hash, place)).collect();
     let block = |height: Height| -> Result<Block, BlockError> {
         let hash = index.header(height).ok_or(BlockError::Header)?.hash();
-        let entry = entries.get(&hash).ok_or(BlockError::Missing { hash })?;
-        Ok(Block::decode(index.network(), source.read(entry)?.bytes())?)
+        let place = *places.get(&hash).ok_or(BlockError::Missing { hash })?;
+        Ok(Block::decode(index.network(), source.read(place)?.bytes())?)
     };
     let answer = serde_json::to_vec(answer).or_undone("the answer cannot be written as JSON")?;
     let header = |height| index.header(height);

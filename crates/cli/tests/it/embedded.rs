@@ -9,7 +9,7 @@ use std::{
 };
 
 use kuraban_chain::btc::Network;
-use kuraban_guardd::node::{
+use kuraban_node::{
     p2p::{Client, Closed, Event, Settings},
     rpc::{Auth, Rpc, RpcError},
 };

@@ -7,7 +7,7 @@ use std::{
 
 use kuraban_base::{Height, hex};
 use kuraban_chain::btc::{OutPoint, Script, TxOut};
-use kuraban_guardd::node::rpc::Sent;
+use kuraban_node::rpc::Sent;
 use kuraban_trace::{
     graph::{Fate, Graph as _, OutputNum, TxNum},
     index::Index,
@@ -77,14 +77,24 @@ fn theirs(port: u16, index: &Index) -> Unspent {
 }
 
 fn index(blocks: &Path, out: &Path, kind: Kind) -> (Index, Value) {
+    build(&["--blocks", blocks.to_str().unwrap()], out, kind)
+}
+
+fn build(from: &[&str], out: &Path, kind: Kind) -> (Index, Value) {
     let chain = match kind {
         Kind::Litecoind => "ltc",
         Kind::Bitcoind => "btc",
     };
-    let (blocks, out_text) = (blocks.to_str().unwrap(), out.to_str().unwrap());
-    let ran = run(["index", "build", "--json", "--chain", chain, "--blocks", blocks, "--out", out_text]);
+    let command = ["index", "build", "--json", "--chain", chain, "--network", "regtest"];
+    let ran = run(command.iter().chain(from).chain(&["--out", out.to_str().unwrap()]).copied());
     assert_eq!(ran.status, 0, "{}", ran.err);
     (Index::open(out).unwrap(), ran.json())
+}
+
+/// All that an index holds, apart from where it lies.
+fn held(said: &Value) -> Value {
+    let names = ["first_height", "blocks", "transactions", "inputs", "outputs", "addresses", "bytes", "tip"];
+    names.iter().map(|name| said[name].clone()).collect()
 }
 
 fn compare(node: &Node, port: u16, index: &Index) {
@@ -97,25 +107,9 @@ fn compare(node: &Node, port: u16, index: &Index) {
     assert_eq!(theirs(port, index), ours);
 }
 
-fn unspent_outputs_agree(kind: Kind) {
-    let folder = tempdir().unwrap();
-    let [port, _, _] = free_ports();
-    let node_folder = folder.path().join("node");
-    std::fs::create_dir(&node_folder).unwrap();
-    let blocks = node_folder.join("regtest").join("blocks");
-    let more = [
-        format!("-blocksdir={}", node_folder.display()),
-        format!("-rpcbind=127.0.0.1:{port}"),
-        format!("-rpcauth={AUTH}"),
-    ];
-    let Some(daemon) = Daemon::start(kind, &more) else {
-        println!("skipped: {} is not installed", kind.name());
-        return;
-    };
-    let node = daemon.node();
-    let vault = Vault::new(node.network);
-    let mut coin = vault.funded(&node);
-    // Payments that spend each other, some in one block, to scripts of every kind and to nobody.
+/// Payments that spend each other, some in one block, to scripts of every kind and to nobody.
+fn payments(node: &Node, vault: &Vault) {
+    let mut coin = vault.funded(node);
     for round in 0..6_u8 {
         for step in 0..4_u8 {
             let value_sat = coin.1.value_sat - 200_000;
@@ -137,11 +131,40 @@ fn unspent_outputs_agree(kind: Kind) {
         }
         node.mine(1, &vault.script(u32::from(round)));
     }
+}
+
+fn unspent_outputs_agree(kind: Kind) {
+    let folder = tempdir().unwrap();
+    let [port, _, _] = free_ports();
+    let node_folder = folder.path().join("node");
+    std::fs::create_dir(&node_folder).unwrap();
+    let blocks = node_folder.join("regtest").join("blocks");
+    let more = [
+        format!("-blocksdir={}", node_folder.display()),
+        format!("-rpcbind=127.0.0.1:{port}"),
+        format!("-rpcauth={AUTH}"),
+    ];
+    let Some(daemon) = Daemon::start(kind, &more) else {
+        println!("skipped: {} is not installed", kind.name());
+        return;
+    };
+    let node = daemon.node();
+    let vault = Vault::new(node.network);
+    payments(&node, &vault);
     let out = folder.path().join("index");
     let (first, _) = index(&blocks, &out, kind);
     assert_eq!(first.counts().inputs, 24, "{:?}", first.counts());
     compare(&node, port, &first);
     drop(first);
+    // The same over P2P and by calls, from a node that gives its blocks out one by one.
+    let (cookie, calls) = (daemon.cookie(), format!("127.0.0.1:{port}"));
+    let ways = [vec!["--node", &*node.p2p], vec!["--rpc", &calls, "--cookie", cookie.to_str().unwrap()]];
+    let folders = ["p2p", "rpc"].map(|name| folder.path().join(name));
+    for (way, out) in ways.iter().zip(&folders) {
+        let (followed, said) = build(way, out, kind);
+        compare(&node, port, &followed);
+        assert_eq!(said["appended"], said["blocks"]);
+    }
     // Three blocks leave the chain and four others come; what was confirmed is confirmed again or not.
     let height = node.rpc.best_height().unwrap().blocks();
     let gone = node.rpc.block_hash(Height::new(height - 2)).unwrap().unwrap();
@@ -151,6 +174,17 @@ fn unspent_outputs_agree(kind: Kind) {
     assert_eq!((&said["taken_off"], &said["appended"]), (&Value::from(3), &Value::from(4)));
     compare(&node, port, &second);
     drop(second);
+    for (way, out) in ways.iter().zip(&folders) {
+        let add = ["index", "add", "--json", "--index", out.to_str().unwrap()];
+        let ran = run(add.iter().chain(way).copied());
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        assert_eq!(held(&ran.json()), held(&said), "{way:?}");
+        assert_eq!((&ran.json()["taken_off"], &ran.json()["appended"]), (&Value::from(3), &Value::from(4)));
+        compare(&node, port, &Index::open(out).unwrap());
+        // Again, when there is nothing new.
+        let ran = run(add.iter().chain(way).copied());
+        assert_eq!((ran.status, &ran.json()["appended"]), (0, &Value::from(0)), "{}", ran.err);
+    }
     // And a new index of the same files, which now hold both branches.
     let (fresh, said) = index(&blocks, &folder.path().join("fresh"), kind);
     assert_eq!(said["left_aside"], 3);
@@ -165,4 +199,32 @@ fn unspent_outputs_are_those_of_litecoind() {
 #[test]
 fn unspent_outputs_are_those_of_bitcoind() {
     unspent_outputs_agree(Kind::Bitcoind);
+}
+
+#[test]
+fn a_node_that_gives_no_blocks_is_named_with_the_reason() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("index");
+    let [nobody, ..] = free_ports().map(|port| format!("127.0.0.1:{port}"));
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "a:b").unwrap();
+    let check = |status: i32, from: &[&str], want: &[&str]| {
+        let command = ["index", "build", "--chain", "btc"];
+        let ran = run(command.iter().chain(from).chain(&["--out", out.to_str().unwrap()]).copied());
+        assert_eq!(ran.status, status, "{}", ran.err);
+        assert!(want.iter().all(|want| ran.err.contains(want)), "{} lacks {want:?}", ran.err);
+        assert!(!out.exists(), "{from:?}");
+    };
+    let rpc = ["--rpc", &nobody, "--cookie", secret.to_str().unwrap()];
+    check(3, &["--node", &nobody], &[&nobody, "no connection", "refused"]);
+    check(3, &rpc, &["has mode", "chmod 600"]);
+    check(2, &["--rpc", &nobody], &["--cookie"]);
+    check(2, &[], &["--blocks", "--node", "--rpc"]);
+    check(2, &["--node", &nobody, "--partial"], &["--partial"]);
+    check(2, &["--node", &nobody, "--blocks", "x"], &["--blocks"]);
+    // Another network's node hangs up at our first message.
+    if let Some(daemon) = Daemon::start(Kind::Litecoind, &[]) {
+        let p2p = daemon.node().p2p;
+        check(3, &["--network", "test", "--node", &p2p], &[&p2p, "no connection", "closed"]);
+    }
 }

@@ -5,10 +5,10 @@
 mod approve;
 mod case;
 mod classify;
-#[path = "../../../guardd/tests/it/conformance.rs"]
+#[path = "../../../node/tests/it/conformance.rs"]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod conformance;
-#[path = "../../../guardd/tests/it/daemon.rs"]
+#[path = "../../../node/tests/it/daemon.rs"]
 mod daemon;
 mod decode;
 mod dmm;
@@ -18,6 +18,7 @@ mod index;
 mod index_node;
 mod judge;
 mod log;
+mod order;
 mod real_peer;
 mod run;
 mod server;

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use kuraban_chain::btc::{OutPoint, Script, Tx, TxOut};
-use kuraban_guardd::node::rpc::{Acceptance, Sent};
+use kuraban_node::rpc::{Acceptance, Sent};
 use kuraban_sim::chain::{Regtest, dust_sat};
 
 use crate::{

@@ -203,3 +203,52 @@ fn a_bundle_is_verified_without_the_index_and_no_byte_of_it_can_change() {
     assert_eq!(run(["trace"]).status, 2);
     assert_eq!(run(["trace", "verify", &at("nothing")]).status, 2);
 }
+
+#[test]
+fn intervals_hold_what_haircut_finds() {
+    let (folder, seeds) = indexed();
+    let ran = traced(folder.path(), &seeds, &["--json", "--method", "haircut", "--intervals"]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let found = ran.json();
+    let rows = found["intervals"]["outputs"].as_array().unwrap();
+    let outputs = found["outputs"].as_array().unwrap();
+    assert!(!outputs.is_empty() && rows.len() >= outputs.len());
+    for output in outputs {
+        let same = |row: &&Value| row["txid"] == output["txid"] && row["vout"] == output["vout"];
+        let row = rows.iter().find(same).unwrap();
+        let (least, sat) = (row["least_sat"].as_u64().unwrap(), output["tainted_sat"].as_u64().unwrap());
+        assert!(least <= sat && sat <= row["most_sat"].as_u64().unwrap(), "{row} {output}");
+        assert_eq!((&row["address"], &row["value_sat"]), (&output["address"], &output["value_sat"]));
+    }
+    let certain = found["intervals"]["certain_sat"].as_u64().unwrap();
+    assert_eq!(certain, sum(&found["intervals"]["outputs"], "least_sat"));
+    let ran = traced(folder.path(), &seeds, &["--method", "haircut", "--intervals"]);
+    assert!(ran.out.contains(" mixes, ") && ran.out.contains(" is certain"), "{}", ran.out);
+    let ran = traced(folder.path(), &seeds, &["--method", "haircut", "--intervals", "--dust", "5"]);
+    assert_eq!(ran.status, 2);
+}
+
+#[test]
+fn origins_add_up_to_the_output() {
+    let (folder, seeds) = indexed();
+    let index = folder.path().join("index").display().to_string();
+    for method in ["fifo", "lifo", "haircut"] {
+        for more in [&[][..], &["--hops", "2"], &["--since", "20"]] {
+            let args = ["trace", "origins", &seeds[0], "--index", &index, "--method", method, "--json"];
+            let ran = run(args.iter().chain(more).copied());
+            assert_eq!(ran.status, 0, "{}", ran.err);
+            let found = ran.json();
+            let total = sum(&found["minted"], "amount_sat") + sum(&found["sources"], "amount_sat");
+            assert_eq!(Some(total), found["value_sat"].as_u64(), "{method} {more:?}");
+            assert_eq!(format!("{}:{}", found["txid"].as_str().unwrap(), found["vout"]), seeds[0]);
+            let heights =
+                found["sources"].as_array().unwrap().iter().map(|row| row["height"].as_u64().unwrap());
+            assert_eq!(found["sources"].as_array().unwrap().is_empty(), more.is_empty(), "{found}");
+            assert!(more != ["--since", "20"] || heights.max().unwrap() < 20, "{found}");
+        }
+    }
+    let ran = run(["trace", "origins", &seeds[0], "--index", &index, "--method", "fifo"]);
+    assert!(ran.out.contains("new in block") && ran.out.contains("were looked at"), "{}", ran.out);
+    let ran = run(["trace", "origins", &seeds[0], "--index", &index, "--method", "poison"]);
+    assert_eq!(ran.status, 2);
+}

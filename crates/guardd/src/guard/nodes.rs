@@ -12,6 +12,10 @@ use std::{
 
 use kuraban_base::Amount;
 use kuraban_chain::btc::{Network, Tx};
+use kuraban_node::{
+    p2p,
+    rpc::{FeeEstimate, Rpc},
+};
 use kuraban_vault::signer::Clock;
 use kuraban_watch::chain::{Chain, FromNode, Output};
 
@@ -22,10 +26,6 @@ use super::{
 use crate::{
     bridge::Bridge,
     clock::{Monotonic, wall},
-    node::{
-        p2p,
-        rpc::{FeeEstimate, Rpc},
-    },
 };
 
 /// How often the follower of a chain is told the time.

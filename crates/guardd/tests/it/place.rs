@@ -12,8 +12,8 @@ use std::{
 
 use kuraban_base::hex;
 use kuraban_chain::btc::{Address, Block, BlockHash, Branch, OutPoint, Script, Tx, TxOut};
-use kuraban_guardd::node::rpc::{Auth, Rpc, Sent};
 use kuraban_link::{Connection, Identity, connect};
+use kuraban_node::rpc::{Auth, Rpc, Sent};
 use kuraban_vault::{Charter, Policy, Roster, Vault, statement::StatementSecret};
 use tempfile::TempDir;
 

@@ -56,6 +56,7 @@ fn an_entrys_bytes_are_pinned() {
     assert_eq!(hex::encode(&example().encode()), want);
     assert_eq!(Entry::decode(&hex::decode(&want).unwrap()), Ok(example()));
     assert_eq!(example().leaf(), leaf(&hex::decode(&want).unwrap()));
+    assert_eq!((example().by.as_str(), example().kind.as_str()), ("writer", "payout.requested"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Fills an index from block files: chooses the chain, takes off what is not on it, appends what is missing.
+//! Fills an index from block files or a node: chooses the chain, takes off what is not on it, appends what is missing.
 //!
 //! Decides when to commit. One thread reads and hashes blocks ahead, one appends them.
 
@@ -16,7 +16,7 @@ use super::{
     AppendError, FileError, Index, OpenError, Prepared, RollbackError, Start, Writer,
     branch::{self, BranchError, Plan},
     head::HEAD,
-    source::{Entry, Source, SourceError},
+    source::{Blocks, SourceError},
 };
 use crate::graph::Graph as _;
 
@@ -81,13 +81,17 @@ pub struct Pace<'a> {
     pub progress: &'a mut dyn FnMut(Progress),
 }
 
-/// How far it is, in bytes of blocks.
+/// How far it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Progress {
-    /// Appended.
-    pub done: u64,
-    /// To append.
-    pub of: u64,
+    /// Blocks appended.
+    pub blocks: u64,
+    /// Blocks to append.
+    pub blocks_of: u64,
+    /// Bytes of blocks appended.
+    pub bytes: u64,
+    /// Bytes to append; 0 where that is not known.
+    pub bytes_of: u64,
     /// Height of the last block.
     pub height: Height,
 }
@@ -111,7 +115,7 @@ pub struct Outcome {
 /// The blocks make no chain, one of them is not whole or does not fit, or files cannot be used.
 pub fn build(
     folder: &Path,
-    source: &Source,
+    source: &impl Blocks,
     begin: Begin,
     pace: Pace<'_>,
 ) -> Result<(Index, Outcome), FillError> {
@@ -137,34 +141,60 @@ pub fn build(
     fill(Writer::create(folder, network, start)?, source, &plan, pace)
 }
 
+/// Makes an index from the blocks of a node, or brings one that is there to the node's chain. `node` gives the node's blocks
+/// from those on that the index does not have; it is told what the index has, if there is one.
+///
+/// # Errors
+/// As [`build`], and what `node` says.
+pub fn follow<B: Blocks>(
+    folder: &Path,
+    network: Network,
+    node: impl FnOnce(Option<&Index>) -> Result<B, SourceError>,
+    pace: Pace<'_>,
+) -> Result<(Index, Outcome), FillError> {
+    if !folder.join(HEAD).exists() {
+        return build(folder, &node(None)?, Begin::Genesis, pace);
+    }
+    let writer = Writer::open(folder)?;
+    let found = writer.index().network();
+    if found != network {
+        return Err(OpenError::Network { folder: folder.to_owned(), found, want: network }.into());
+    }
+    if writer.index().tip().is_none() {
+        drop(writer);
+        return build(folder, &node(None)?, Begin::Genesis, pace);
+    }
+    let source = node(Some(writer.index()))?;
+    onto(writer, &source, pace)
+}
+
 /// Extends an index with the blocks of a source that lead to more work than it has; blocks that are not on that branch
 /// are taken off first.
 ///
 /// # Errors
 /// As [`build`].
-pub fn add(folder: &Path, source: &Source, pace: Pace<'_>) -> Result<(Index, Outcome), FillError> {
+pub fn add(folder: &Path, source: &impl Blocks, pace: Pace<'_>) -> Result<(Index, Outcome), FillError> {
     let writer = Writer::open(folder)?;
     onto(writer, source, pace)
 }
 
-fn onto(writer: Writer, source: &Source, pace: Pace<'_>) -> Result<(Index, Outcome), FillError> {
+fn onto(writer: Writer, source: &impl Blocks, pace: Pace<'_>) -> Result<(Index, Outcome), FillError> {
     let plan = branch::choose_onto(writer.index(), source.entries())?;
     fill(writer, source, &plan, pace)
 }
 
-fn first_height(source: &Source, plan: &Plan, said: Option<Height>) -> Result<Height, FillError> {
-    let entry = plan.append.first().and_then(|place| source.entries().get(*place));
-    let entry = entry.ok_or(BranchError::Nothing)?;
+fn first_height(source: &impl Blocks, plan: &Plan, said: Option<Height>) -> Result<Height, FillError> {
+    let place = *plan.append.first().ok_or(BranchError::Nothing)?;
     if let Some(height) = said {
         return Ok(height);
     }
-    let block = source.read(entry)?;
-    block.stated_height().ok_or(FillError::Height { block: entry.hash })
+    let block = source.read(place)?;
+    block.stated_height().ok_or(FillError::Height { block: block.hash() })
 }
 
 fn fill(
     mut writer: Writer,
-    source: &Source,
+    source: &impl Blocks,
     plan: &Plan,
     pace: Pace<'_>,
 ) -> Result<(Index, Outcome), FillError> {
@@ -173,8 +203,7 @@ fn fill(
         writer.rollback(height)?;
     }
     let kept = writer.index().counts().blocks;
-    let entries: Vec<&Entry> = plan.append.iter().filter_map(|place| source.entries().get(*place)).collect();
-    let filled = append_all(&mut writer, source, &entries, pace);
+    let filled = append_all(&mut writer, source, &plan.append, pace);
     if writer.is_abandoned() {
         let folder = writer.index().folder().to_owned();
         return Err(filled.err().unwrap_or(FileError::Abandoned { folder }.into()));
@@ -194,21 +223,23 @@ fn fill(
 
 fn append_all(
     writer: &mut Writer,
-    source: &Source,
-    entries: &[&Entry],
+    source: &impl Blocks,
+    places: &[usize],
     pace: Pace<'_>,
 ) -> Result<(), FillError> {
-    let of = entries.iter().map(|entry| entry.bytes).sum();
+    let entries = places.iter().filter_map(|place| source.entries().get(*place));
+    let total =
+        Total { blocks: super::column::wide(places.len()), bytes: entries.map(|entry| entry.bytes).sum() };
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(AHEAD_BLOCKS);
-        scope.spawn(move || read_ahead(source, entries, &sender));
-        append_received(writer, receiver, of, pace)
+        scope.spawn(move || read_ahead(source, places, &sender));
+        append_received(writer, receiver, total, pace)
     })
 }
 
-fn read_ahead(source: &Source, entries: &[&Entry], sender: &SyncSender<Result<Prepared, SourceError>>) {
-    for entry in entries {
-        let block = source.read(entry);
+fn read_ahead(source: &impl Blocks, places: &[usize], sender: &SyncSender<Result<Prepared, SourceError>>) {
+    for place in places {
+        let block = source.read(*place);
         let failed = block.is_err();
         // Nobody receives any more after a failure there.
         if sender.send(block).is_err() || failed {
@@ -217,26 +248,34 @@ fn read_ahead(source: &Source, entries: &[&Entry], sender: &SyncSender<Result<Pr
     }
 }
 
+/// What is to be appended.
+#[derive(Clone, Copy)]
+struct Total {
+    blocks: u64,
+    bytes: u64,
+}
+
 fn append_received(
     writer: &mut Writer,
     receiver: Receiver<Result<Prepared, SourceError>>,
-    of: u64,
+    total: Total,
     pace: Pace<'_>,
 ) -> Result<(), FillError> {
-    let (mut done, mut committed) = (0_u64, 0_u64);
+    let (mut bytes, mut committed) = (0_u64, 0_u64);
     let (mut since, mut took) = (Instant::now(), Duration::ZERO);
-    for block in receiver {
+    for (block, blocks) in receiver.into_iter().zip(1..) {
         let block = block?;
         let height = writer.index().next_height();
         writer.append(&block).map_err(|source| FillError::Append { height, source })?;
-        done += super::column::wide(block.bytes().len());
-        if done - committed >= pace.commit_bytes && since.elapsed() >= took * COMMIT_REST {
+        bytes += super::column::wide(block.bytes().len());
+        if bytes - committed >= pace.commit_bytes && since.elapsed() >= took * COMMIT_REST {
             let start = Instant::now();
             writer.commit()?;
             (since, took) = (Instant::now(), start.elapsed());
-            committed = done;
+            committed = bytes;
         }
-        (pace.progress)(Progress { done, of, height });
+        let Total { blocks: blocks_of, bytes: bytes_of } = total;
+        (pace.progress)(Progress { blocks, blocks_of, bytes, bytes_of, height });
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Block files: what a node of the family keeps (`blk*.dat`, with or without the key of `xor.dat`), and plain files of
-//! blocks, raw or in hexadecimal.
+//! blocks, raw or in hexadecimal. What an index is filled from is [`Blocks`], which a node's client is as well.
 //!
 //! Decides where in which file a block lies, from its header alone. Never decides whether it is a good one, nor which
 //! branch counts.
@@ -114,6 +114,15 @@ pub enum SourceError {
         #[source]
         source: Box<BlockError>,
     },
+    /// A node does not hand over what was asked for.
+    #[error("no blocks from {node}")]
+    Node {
+        /// Which.
+        node: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn core::error::Error + Send + Sync>,
+    },
 }
 
 /// Whose magic it is, in words.
@@ -139,17 +148,30 @@ enum Held {
     Memory(Vec<u8>),
 }
 
-/// A block in a file.
+/// A block that can be had.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// Its header.
     pub header: Header,
     /// Its name.
     pub hash: BlockHash,
-    holder: usize,
-    offset: u64,
-    /// Its length in bytes.
+    /// Its length in bytes; 0 where that is not known before it is read.
     pub bytes: u64,
+}
+
+/// Blocks that can be had one by one, with all their headers known beforehand: those in files, or those of a node.
+pub trait Blocks: Sync {
+    /// The network whose blocks they are.
+    fn network(&self) -> Network;
+
+    /// All blocks.
+    fn entries(&self) -> &[Entry];
+
+    /// Reads the block at a place among the entries and makes it ready. Places are asked for in rising order.
+    ///
+    /// # Errors
+    /// It cannot be had or is not whole.
+    fn read(&self, place: usize) -> Result<Prepared, SourceError>;
 }
 
 /// Files and the blocks found in them, in the order in which they lie there.
@@ -158,6 +180,31 @@ pub struct Source {
     network: Network,
     holders: Vec<Holder>,
     entries: Vec<Entry>,
+    /// Of each entry: which file holds it, and where.
+    places: Vec<(usize, u64)>,
+}
+
+impl Blocks for Source {
+    fn network(&self) -> Network {
+        self.network
+    }
+
+    fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn read(&self, place: usize) -> Result<Prepared, SourceError> {
+        let holder = |(entry, (holder, offset)): (&Entry, &(usize, u64))| {
+            Some((self.holders.get(*holder)?, *offset, entry.bytes))
+        };
+        let found = self.entries.get(place).zip(self.places.get(place)).and_then(holder);
+        let (holder, offset, bytes) = found.ok_or_else(|| SourceError::Io {
+            path: PathBuf::new(),
+            source: io::Error::from(io::ErrorKind::NotFound),
+        })?;
+        let bytes = holder.bytes_at(offset, bytes)?;
+        Prepared::read(self.network, bytes).map_err(holder.no_block(offset))
+    }
 }
 
 impl Source {
@@ -175,7 +222,7 @@ impl Source {
         for path in paths {
             files.extend(expand(path)?);
         }
-        let mut source = Self { network, holders: Vec::new(), entries: Vec::new() };
+        let mut source = Self { network, holders: Vec::new(), entries: Vec::new(), places: Vec::new() };
         let count = wide(files.len());
         for (path, done) in files.into_iter().zip(1..) {
             source.scan_file(path)?;
@@ -204,31 +251,6 @@ impl Source {
         file.read_exact_at(&mut start, 0).map_err(failed)?;
         unlock(key_beside(&path)?, 0, &mut start);
         Ok(among.iter().copied().find(|network| network.magic() == start))
-    }
-
-    /// All blocks, in the order in which they lie in the files.
-    #[must_use]
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    /// The network whose blocks they are.
-    #[must_use]
-    pub const fn network(&self) -> Network {
-        self.network
-    }
-
-    /// Reads a block and makes it ready.
-    ///
-    /// # Errors
-    /// It cannot be read or is not whole.
-    pub fn read(&self, entry: &Entry) -> Result<Prepared, SourceError> {
-        let holder = self.holders.get(entry.holder).ok_or_else(|| SourceError::Io {
-            path: PathBuf::new(),
-            source: io::Error::from(io::ErrorKind::NotFound),
-        })?;
-        let bytes = holder.bytes_at(entry.offset, entry.bytes)?;
-        Prepared::read(self.network, bytes).map_err(holder.no_block(entry.offset))
     }
 
     fn block_bytes_max(&self) -> u64 {
@@ -336,8 +358,8 @@ impl Source {
         let header = holder.array::<HEADER_BYTES>(offset)?;
         let decoded = Header::decode(&header).map_err(BlockError::from);
         let header = decoded.map_err(holder.no_block(offset))?;
-        let (hash, holder) = (header.hash(), self.holders.len());
-        self.entries.push(Entry { header, hash, holder, offset, bytes });
+        self.entries.push(Entry { header, hash: header.hash(), bytes });
+        self.places.push((self.holders.len(), offset));
         Ok(())
     }
 }

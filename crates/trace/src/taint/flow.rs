@@ -58,7 +58,7 @@ pub fn trace_path<G: Graph>(
 }
 
 /// The first transaction that does not count.
-fn limit<G: Graph>(graph: &G, tip: Tip, until: Option<Height>) -> Result<u64, TaintError> {
+pub(super) fn limit<G: Graph>(graph: &G, tip: Tip, until: Option<Height>) -> Result<u64, TaintError> {
     let Some(until) = until else { return Ok(graph.tx_count()) };
     if until > tip.height {
         return Err(TaintError::Until { until, tip: tip.height });

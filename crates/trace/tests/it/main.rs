@@ -17,6 +17,7 @@ mod tags;
 mod taint_back;
 mod taint_dense;
 mod taint_indexed;
+mod taint_mix;
 mod taint_ordinals;
 mod taint_random;
 mod taint_real;

@@ -33,7 +33,7 @@ impl Coordinator {
 
     /// Something has changed that may help payouts that wait.
     pub(super) fn try_again(&mut self) {
-        if self.untried.len() < self.approved.len() {
+        if self.untried.len() != self.approved.len() {
             self.untried.clone_from(&self.approved);
         }
     }
@@ -95,8 +95,7 @@ fn assemble(
         let mut chosen: Vec<&Coin> = Vec::new();
         by_value.iter().rev().take(INPUTS_MAX).find_map(|coin| {
             chosen.push(coin);
-            let sum = sum(&chosen)?;
-            (sum >= payout.amount).then(|| spend(views, payout, &chosen, change, rate)).flatten()
+            spend(views, payout, &chosen, change, rate)
         })
     })
 }

@@ -53,11 +53,11 @@ impl Coordinator {
         let mut exposed: Vec<(VaultId, Evidence, Txid)> = Vec::new();
         for alarm in self.fold.alarms() {
             let Some(evidence) = &alarm.evidence else { continue };
-            for (vault, policy) in self.fold.charter().vaults() {
+            let ordered = self.fold.charter().vaults().filter(|(_, policy)| policy.evacuation.is_some());
+            for (vault, _) in ordered.filter(|(vault, _)| vault.network.asset() == alarm.asset) {
                 let known = exposed.iter().any(|(id, _, _)| *id == vault.id);
                 let cell = (crate::breaker::Service::Withdrawal, vault.network.asset());
-                let open = self.fold.breaker().stage(cell) == crate::breaker::Stage::Open;
-                if known || open || policy.evacuation.is_none() || vault.network.asset() != alarm.asset {
+                if known || self.fold.breaker().stage(cell) == crate::breaker::Stage::Open {
                     continue;
                 }
                 if explain::theft(&self.fold, &vault.id, evidence).is_ok()

@@ -82,6 +82,14 @@ impl Peer {
         }
     }
 
+    /// It co-signed the log at this size.
+    fn remember(&mut self, size: u64) {
+        self.sizes.push_back(size);
+        if self.sizes.len() > SIZES_MAX {
+            self.sizes.pop_front();
+        }
+    }
+
     fn idle(&self, now: Instant) -> bool {
         self.up && self.inflight.is_none() && !self.estranged && now >= self.quiet_until
     }
@@ -238,10 +246,7 @@ impl Coordinator {
                 let more = peer.size.replace(size) != Some(size);
                 peer.leases_not = false;
                 peer.cosigned = now;
-                peer.sizes.push_back(size);
-                if peer.sizes.len() > SIZES_MAX {
-                    peer.sizes.pop_front();
-                }
+                peer.remember(size);
                 peer.challenge = (peer.role == Role::Signer).then_some((challenge, now));
                 self.cosigned(size, &line);
                 if more {
@@ -449,7 +454,8 @@ impl Coordinator {
         let folded = self.peers.get(watcher)?.size?;
         let mut challenges = Vec::new();
         let mut signers = Vec::new();
-        for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.role == Role::Signer && peer.up) {
+        // Only a signer that is there has given one.
+        for (id, peer) in &self.peers {
             if let Some((challenge, at)) = peer.challenge
                 && now.ms_since(at) < CHALLENGE_MS_MAX
             {
@@ -503,8 +509,9 @@ impl Coordinator {
             match answer {
                 Ok(receipt) => {
                     let claim = receipt.claim_unverified();
-                    let fits = claim.by == *id && claim.payout == *payout && claim.txid == *txid;
-                    // The fold verifies the signature; a receipt that is not one is as good as a refusal.
+                    let fits = claim.by == *id && claim.txid == *txid;
+                    // The fold verifies the signature, and that the transaction is the payout's; a receipt that is not one is as
+                    // good as a refusal.
                     if !fits || self.append(now, Body::PayoutReceipt(receipt), fresh).is_err() {
                         self.refuse(
                             now,
@@ -635,9 +642,6 @@ impl Coordinator {
     fn combined(&self, record: &Record, work: &Work) -> Option<Tx> {
         let views = self.fold.views(&record.payout.vault)?;
         let descriptor = &views.vault.descriptor;
-        if work.signatures.len() < descriptor.threshold() {
-            return None;
-        }
         let mut tx = record.draft(&work.txid)?.tx.clone();
         for (index, input) in tx.inputs.iter_mut().enumerate() {
             let (branch, at) = views.scripts.place(&work.prevouts.get(index)?.script)?;
@@ -650,6 +654,7 @@ impl Coordinator {
                     Some((PublicKey::parse(&one.key).ok()?, EcdsaSignature::parse(&one.signature).ok()?))
                 })
                 .collect();
+            // Too few do not satisfy it.
             let satisfaction = descriptor.satisfy(branch, at, &signatures).ok()?;
             input.script_sig = satisfaction.script_sig;
             input.witness = satisfaction.witness;

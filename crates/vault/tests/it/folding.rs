@@ -1,13 +1,17 @@
 //! What a log can and cannot say: entries that a hostile writer or signer would like to slip in.
 
-use kuraban_base::{Amount, Asset, Digest, Instant, PayoutId, Txid};
+use std::ops::Bound;
+
+use kuraban_base::{
+    Amount, Asset, Digest, Height, Instant, PayoutId, PolicyHash, RosterHash, Txid, VaultId, cbor::Value,
+};
 use kuraban_chain::btc::{Branch, Tx, TxOut};
 use kuraban_vault::{
-    Payout, PayoutKind, RESET,
+    APPROVE, Payout, PayoutKind, RESET,
     body::{Alarm, Body, Evidence, reset_digest},
     breaker::{Service, Stage, Trip},
     explain::{Unexplained, explain},
-    fold::{Fold, FoldError, unsigned_id},
+    fold::{Fold, FoldError, Status, unsigned_id},
     receipt::Receipt,
     statement::Signed,
 };
@@ -195,4 +199,286 @@ fn receipts_are_summed_in_the_logs_order_whatever_a_signer_counted_before() {
         [before(&fold, 2), before(&fold, 0), before(&fold, 1)],
         [Some(0), Some(100_000_500), Some(200_001_000)]
     );
+}
+
+/// One step of a payout's life, by its kind of entry.
+fn step(kind: &str, payout: &Payout, fold: &Fold) -> Body {
+    let id = payout.id.clone();
+    let (first, other) = (draft(payout, 0), draft(payout, 1));
+    match kind {
+        "approved" => {
+            let approval =
+                kit::sign(&kit::person(2), APPROVE, payout.digest(&kit::charter().context()).as_bytes());
+            Body::PayoutApproved { payout: id, approval }
+        }
+        "refused" => Body::PayoutRefused { payout: id, codes: Vec::new() },
+        "expired" => Body::PayoutExpired { payout: id },
+        "assembled" => Body::PayoutAssembled { payout: id, tx: first.encode() },
+        "assembled otherwise" => Body::PayoutAssembled { payout: id, tx: other.encode() },
+        "receipt" => receipt(fold, 1, &id, unsigned_id(&first), 100_000_500),
+        "signed" => Body::PayoutSigned { payout: id, tx: first.encode() },
+        "broadcast" => Body::PayoutBroadcast { payout: id, txid: first.txid() },
+        "confirmed" => Body::PayoutConfirmed { payout: id, txid: first.txid(), height: Height::new(7) },
+        "cancelled" => Body::PayoutCancelled { payout: id, txid: Txid::from_bytes([1; 32]) },
+        kind => panic!("{kind} is no step"),
+    }
+}
+
+const STEPS: [&str; 10] = [
+    "approved",
+    "assembled",
+    "assembled otherwise",
+    "receipt",
+    "signed",
+    "broadcast",
+    "confirmed",
+    "cancelled",
+    "refused",
+    "expired",
+];
+
+/// From every point of its life on, a payout takes these steps and no other, and never goes back.
+#[test]
+fn a_payout_takes_one_step_after_the_other() {
+    const UNDER_WAY: &[&str] =
+        &["approved", "assembled otherwise", "receipt", "signed", "broadcast", "confirmed", "cancelled"];
+    const ENDED: &[&str] = &["receipt"];
+    #[rustfmt::skip]
+    let rows: &[(&[&str], Status, &[&str])] = &[
+        (&[], Status::Requested, &["approved", "assembled", "assembled otherwise", "cancelled", "refused", "expired"]),
+        (&["approved"], Status::Requested, &["assembled", "assembled otherwise", "cancelled", "refused", "expired"]),
+        (&["assembled"], Status::Assembled, &["approved", "assembled otherwise", "receipt", "signed", "confirmed", "cancelled", "refused", "expired"]),
+        (&["assembled", "receipt"], Status::Assembled, &["approved", "assembled otherwise", "receipt", "signed", "confirmed", "cancelled"]),
+        (&["assembled", "signed"], Status::Signed, UNDER_WAY),
+        (&["assembled", "signed", "assembled otherwise"], Status::Signed, &["approved", "receipt", "signed", "broadcast", "confirmed", "cancelled"]),
+        (&["assembled", "signed", "broadcast"], Status::Broadcast, UNDER_WAY),
+        (&["assembled", "signed", "broadcast", "signed"], Status::Broadcast, UNDER_WAY),
+        (&["assembled", "confirmed"], Status::Confirmed, ENDED),
+        (&["assembled", "signed", "broadcast", "confirmed"], Status::Confirmed, ENDED),
+        (&["assembled", "signed", "broadcast", "cancelled"], Status::Cancelled, ENDED),
+        (&["assembled", "refused"], Status::Refused, ENDED),
+        (&["assembled", "expired"], Status::Expired, ENDED),
+        (&["refused"], Status::Refused, &[]),
+        (&["expired"], Status::Expired, &[]),
+        (&["cancelled"], Status::Cancelled, &[]),
+    ];
+    let payout = kit::payout("w-1", 9, 100_000_000);
+    for (taken, status, want) in rows {
+        let mut fold = opened();
+        requested(&mut fold, payout.clone(), None);
+        for kind in *taken {
+            fold.apply(kit::NOW, step(kind, &payout, &fold)).unwrap();
+        }
+        let record = fold.payout(&payout.id).unwrap();
+        assert_eq!(record.status, *status, "{taken:?}");
+        let word = format!("{status:?}").to_lowercase();
+        let over = [Status::Confirmed, Status::Refused, Status::Cancelled, Status::Expired].contains(status);
+        assert_eq!((status.word(), status.ended()), (word.as_str(), over.then_some(word.as_str())));
+        let size = fold.size();
+        for kind in STEPS {
+            let mut next = fold.clone();
+            let folded = next.apply(kit::NOW, step(kind, &payout, &fold));
+            assert_eq!(folded.is_ok(), want.contains(&kind), "{kind} after {taken:?}: {folded:?}");
+            // On an error nothing has changed.
+            if folded.is_err() {
+                assert_eq!((next.size(), next.payout(&payout.id)), (size, fold.payout(&payout.id)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_log_is_opened_first_and_once_under_the_machines_own_charter() {
+    let charter = kit::charter();
+    let context = charter.context();
+    let vaults: Vec<Value> = charter.vaults().map(|(vault, _)| vault.to_value()).collect();
+    let (roster, policy) = (RosterHash::from_bytes([1; 32]), PolicyHash::from_bytes([1; 32]));
+    let opened = |roster, policy, vaults| Body::LogOpened { roster, policy, vaults, retention_days: 1 };
+    let other = |what| Err(FoldError::OtherCharter { what });
+    for (body, want) in [
+        (opened(context.roster, context.policy, vaults.clone()), Ok(())),
+        (opened(roster, context.policy, vaults.clone()), other("roster")),
+        (opened(context.roster, policy, vaults.clone()), other("policy")),
+        (opened(context.roster, context.policy, Vec::new()), other("set of vaults")),
+        (Body::PayoutExpired { payout: "w-1".parse().unwrap() }, Err(FoldError::Opened { index: 0 })),
+    ] {
+        let mut fold = Fold::new(charter.clone());
+        assert_eq!(fold.apply(kit::NOW, body), want);
+        assert_eq!(fold.size(), u64::from(want.is_ok()));
+    }
+    let again = self::opened().apply(kit::NOW, opened(context.roster, context.policy, vaults));
+    assert_eq!(again, Err(FoldError::Opened { index: 1 }));
+}
+
+#[test]
+fn a_payout_gathers_no_more_than_its_bounds_and_one_approval_per_key() {
+    let payout = kit::payout("w-1", 9, 100_000_000);
+    let mut fold = opened();
+    requested(&mut fold, payout.clone(), None);
+    let digest = payout.digest(&kit::charter().context());
+    let id = payout.id.clone();
+    let approve = |fold: &mut Fold, person: u8| {
+        let approval = kit::sign(&kit::person(person), APPROVE, digest.as_bytes());
+        fold.apply(kit::NOW, Body::PayoutApproved { payout: id.clone(), approval })
+    };
+    for person in 0..32 {
+        assert_eq!(approve(&mut fold, person), Ok(()));
+        if person < 31 {
+            let repeated = approve(&mut fold, person).unwrap_err();
+            assert_eq!(repeated, FoldError::ApprovalRepeated { payout: id.clone() });
+        }
+    }
+    let more = FoldError::TooMany { payout: id.clone(), what: "approvals", max: 32 };
+    assert_eq!(approve(&mut fold, 32), Err(more));
+    for index in 0..16 {
+        assert_eq!(assembled(&mut fold, &payout, &draft(&payout, index)), Ok(()));
+    }
+    let more = FoldError::TooMany { payout: id, what: "transactions", max: 16 };
+    assert_eq!(assembled(&mut fold, &payout, &draft(&payout, 16)), Err(more));
+}
+
+#[test]
+fn what_nobody_asked_for_and_what_was_asked_for_twice_does_not_follow() {
+    let mut fold = opened();
+    let payout = kit::payout("w-1", 9, 100_000_000);
+    let unknown = FoldError::Unknown { payout: payout.id.clone() };
+    assert_eq!(assembled(&mut fold, &payout, &draft(&payout, 0)), Err(unknown.clone()));
+    assert_eq!(fold.apply(kit::NOW, Body::PayoutExpired { payout: payout.id.clone() }), Err(unknown));
+    requested(&mut fold, payout.clone(), None);
+    let request =
+        |payout: Payout| Body::PayoutRequested { payout, key: "k".into(), request: None, evidence: None };
+    let again = fold.apply(kit::NOW, request(payout.clone()));
+    assert_eq!(again, Err(FoldError::Repeated { payout: payout.id.clone() }));
+    let vault: VaultId = "warm".parse().unwrap();
+    let elsewhere = Payout { id: "w-2".parse().unwrap(), vault: vault.clone(), ..payout.clone() };
+    assert_eq!(fold.apply(kit::NOW, request(elsewhere)), Err(FoldError::UnknownVault { vault }));
+    // A receipt is over the payout's own digest and one of its transactions.
+    let tx = draft(&payout, 0);
+    assembled(&mut fold, &payout, &tx).unwrap();
+    let txid = Txid::from_bytes([9; 32]);
+    let stray = fold.apply(kit::NOW, receipt(&fold, 1, &payout.id, txid, 100_000_000));
+    assert_eq!(stray, Err(FoldError::UnknownTransaction { payout: payout.id.clone(), txid }));
+    let other = Payout { amount: Amount::from(100_000_001), ..payout.clone() };
+    let digest = other.digest(&kit::charter().context());
+    let (by, outflow) = (kit::machine(1), payout.amount);
+    let wrong = Receipt { by, payout: payout.id, digest, txid: tx.txid(), outflow, seq: 1, at: kit::NOW };
+    let wrong = Body::PayoutReceipt(Signed::sign(wrong, &kit::statement(1)));
+    assert!(matches!(fold.apply(kit::NOW, wrong), Err(FoldError::OtherDigest { .. })));
+}
+
+#[test]
+fn payouts_are_listed_by_id_from_any_of_them_on() {
+    let mut fold = opened();
+    for id in ["b", "a", "d", "c"] {
+        requested(&mut fold, kit::payout(id, 9, 100_000_000), None);
+    }
+    let from = |bound: Bound<&str>| {
+        let id = bound.map(|id| id.parse::<PayoutId>().unwrap());
+        let records = fold.payouts_from(id.as_ref());
+        records.map(|record| record.payout.id.to_string()).collect::<Vec<_>>().concat()
+    };
+    assert_eq!(from(Bound::Unbounded), "abcd");
+    assert_eq!(from(Bound::Included("b")), "bcd");
+    assert_eq!(from(Bound::Excluded("b")), "cd");
+    assert_eq!(from(Bound::Excluded("d")), "");
+    assert_eq!(
+        fold.payouts().map(|record| record.payout.id.to_string()).collect::<Vec<_>>().concat(),
+        "abcd"
+    );
+}
+
+/// The number of a receipt, the entry at which it stands, and the entry of the first for the same transaction.
+type Latest = (u64, Option<u64>, Option<u64>);
+
+/// What one signer says about one transaction: what it counted for itself, and what the log shows, in any order.
+#[test]
+fn of_a_signers_receipts_for_a_transaction_the_latest_counts_and_the_first_dates_it() {
+    let payout = kit::payout("w-1", 9, 100_000_000);
+    let tx = draft(&payout, 0);
+    let of = |seq: u64| {
+        let (by, digest) = (kit::machine(1), payout.digest(&kit::charter().context()));
+        let (id, txid, outflow) = (payout.id.clone(), tx.txid(), payout.amount);
+        Receipt { by, payout: id, digest, txid, outflow, seq, at: kit::NOW.plus_ms(seq) }
+    };
+    let (own, logged) = (|seq| (seq, false), |seq| (seq, true));
+    // Entries 0 to 2 are the opening, the request and the transaction, so the first that is logged is entry 3.
+    #[rustfmt::skip]
+    let rows: &[(&[(u64, bool)], Latest)] = &[
+        (&[own(1)], (1, None, None)),
+        (&[logged(1)], (1, Some(3), Some(3))),
+        (&[own(1), logged(1)], (1, Some(3), Some(3))),
+        (&[logged(1), own(1)], (1, Some(3), Some(3))),
+        (&[logged(1), logged(1)], (1, Some(3), Some(3))),
+        (&[own(1), own(2)], (2, None, None)),
+        (&[own(1), own(2), logged(1)], (2, None, Some(3))),
+        (&[own(1), own(2), logged(1), logged(2)], (2, Some(4), Some(3))),
+        (&[logged(1), own(2)], (2, None, Some(3))),
+        (&[logged(1), logged(2)], (2, Some(4), Some(3))),
+        (&[logged(2), logged(1)], (2, Some(3), Some(3))),
+    ];
+    for (given, want) in rows {
+        let mut fold = opened();
+        requested(&mut fold, payout.clone(), None);
+        assembled(&mut fold, &payout, &tx).unwrap();
+        for (seq, in_log) in *given {
+            match in_log {
+                true => {
+                    let receipt = Signed::sign(of(*seq), &kit::statement(1));
+                    fold.apply(kit::NOW, Body::PayoutReceipt(receipt)).unwrap();
+                }
+                false => fold.count_own(of(*seq)).unwrap(),
+            }
+        }
+        let record = fold.payout(&payout.id).unwrap();
+        let [only] = record.receipts.as_slice() else { panic!("{given:?}: {:?}", record.receipts) };
+        assert_eq!((only.receipt.seq, only.index, only.first), *want, "{given:?}");
+        assert_eq!(only.receipt, of(want.0), "{given:?}");
+        assert_eq!(record.receipts_logged(&tx.txid()), usize::from(want.2.is_some()), "{given:?}");
+        let highest = given.iter().filter(|(_, in_log)| *in_log).map(|(seq, _)| *seq).max().unwrap_or(0);
+        assert_eq!((fold.seq(&kit::machine(1)), fold.seq(&kit::machine(2))), (highest, 0), "{given:?}");
+    }
+}
+
+#[test]
+fn receipts_are_counted_by_transaction_and_signer() {
+    let payout = kit::payout("w-1", 9, 100_000_000);
+    let mut fold = opened();
+    requested(&mut fold, payout.clone(), None);
+    let txs = [draft(&payout, 0), draft(&payout, 1)];
+    for tx in &txs {
+        assembled(&mut fold, &payout, tx).unwrap();
+    }
+    for (signer, at) in [(1, 0), (2, 0), (3, 1)] {
+        let body = receipt(&fold, signer, &payout.id, txs[at].txid(), 100_000_000);
+        fold.apply(kit::NOW, body).unwrap();
+    }
+    let record = fold.payout(&payout.id).unwrap();
+    assert_eq!(txs.each_ref().map(|tx| record.receipts_logged(&tx.txid())), [2, 1]);
+    assert_eq!(record.receipts.len(), 3);
+    // The signer of the second is told about the first, with the coin that it spends.
+    let earlier = fold.standing(&payout.id, kit::NOW).unwrap().earlier;
+    let want = txs.each_ref().map(|tx| (tx.txid(), vec![tx.inputs[0].prev])).to_vec();
+    assert_eq!(earlier, want);
+}
+
+/// What left long ago is dropped so that memory stays bounded, and nothing before.
+#[test]
+fn pruning_drops_what_no_later_clock_counts() {
+    const WINDOW_MS: u64 = 24 * 3_600_000 + 11 * 60_000;
+    let mut fold = opened();
+    let (first, mut second) = (kit::payout("w-1", 9, 100_000_000), kit::payout("w-2", 9, 100_000_000));
+    second.expiry = kit::NOW.plus_ms(2 * WINDOW_MS);
+    for payout in [&first, &second] {
+        requested(&mut fold, payout.clone(), None);
+    }
+    let tx = draft(&first, 0);
+    assembled(&mut fold, &first, &tx).unwrap();
+    let body = receipt(&fold, 1, &first.id, tx.txid(), 100_000_000);
+    fold.apply(kit::NOW, body).unwrap();
+    let before = |fold: &Fold| fold.standing(&second.id, kit::NOW).unwrap().before;
+    for (later_ms, want) in [(0, 100_000_000), (WINDOW_MS - 1, 100_000_000), (WINDOW_MS, 0)] {
+        let mut fold = fold.clone();
+        fold.prune(kit::NOW.plus_ms(later_ms));
+        assert_eq!(before(&fold), Some(Amount::from(want)), "{later_ms}");
+    }
 }

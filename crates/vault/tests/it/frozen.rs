@@ -9,7 +9,7 @@ use kuraban_vault::{
 };
 
 use crate::{
-    flow::{Exchange, approved},
+    exchange::{Exchange, approved},
     kit,
     rogue::{Rogue, draft, wanted},
 };
@@ -198,4 +198,31 @@ fn an_exchange_whose_signers_all_start_anew_signs_as_soon_as_they_cosigned_since
     assert_eq!(exchange.sent.len(), 0);
     exchange.pass(3_000);
     assert_eq!(exchange.sent.len(), 1);
+}
+
+/// A signer that was set back has nothing new to say before it has folded more of the log itself.
+#[test]
+fn a_signer_that_was_set_back_is_asked_again_when_it_has_more_of_the_log_and_not_when_another_has() {
+    let mut exchange = Exchange::new();
+    exchange.happen(Event::Lost(kit::machine(3)));
+    exchange.fund(0, 300_000_000);
+    approved(&mut exchange, &kit::payout("w-1", 9, 100_000_000));
+    assert_eq!(exchange.sent.len(), 1);
+    exchange.now = exchange.now.plus_ms(1_000);
+    exchange.signers.insert(kit::machine(1), kit::signer(1, &kit::charter()));
+    exchange.happen(Event::Lost(kit::machine(1)));
+    exchange.happen(Event::Joined(kit::machine(1)));
+    exchange.fund(1, 300_000_000);
+    approved(&mut exchange, &kit::payout("w-2", 8, 100_000_000));
+    exchange.pass(2_000);
+    let id = "w-2".parse().unwrap();
+    let set_back = |exchange: &Exchange| {
+        let mut refusals = exchange.writer.refusals(&id);
+        refusals.any(|(by, refused)| *by == kit::machine(1) && refused[0].code == "signer-restored")
+    };
+    assert!(set_back(&exchange));
+    exchange.held.insert(kit::machine(1));
+    approved(&mut exchange, &kit::payout("w-3", 7, 100_000_000));
+    exchange.pass(1_000);
+    assert!(set_back(&exchange));
 }

@@ -87,3 +87,47 @@ fn replayed_old_foreign_and_future_permits_change_nothing() {
     let at_end = PermitError::Time { at: kit::NOW.ms(), now: kit::NOW.ms() + 2000 };
     assert_eq!(gate.take(&roster(), at(2000), late).unwrap_err(), at_end);
 }
+
+/// The watcher's clock may be half a second ahead of the gate's, and the gate's may be put back by as much.
+#[test]
+fn a_permit_from_half_a_second_ahead_is_taken_and_from_further_ahead_it_is_not() {
+    for (ahead_ms, want) in [(499, true), (500, true), (501, false)] {
+        let mut gate = gate();
+        let taken = gate.take(&roster(), at(0), permit(1, 1, ahead_ms, &[]));
+        assert_eq!(taken.is_ok(), want, "{ahead_ms}");
+        let passage = if want { Passage::Open { seq: 1 } } else { Passage::Silent };
+        assert_eq!(gate.passage(at(0), OUT), passage, "{ahead_ms}");
+    }
+    let mut gate = gate();
+    gate.take(&roster(), at(0), permit(1, 1, 0, &[])).unwrap();
+    for (back_ms, want) in [(500, Passage::Open { seq: 1 }), (501, Passage::Silent)] {
+        let back = Clock { wall: Instant::from_ms(kit::NOW.ms() - back_ms), ..at(0) };
+        assert_eq!(gate.passage(back, OUT), want, "{back_ms}");
+    }
+}
+
+#[test]
+fn a_new_stream_counts_from_its_own_start_and_the_old_one_is_over() {
+    let mut gate = gate();
+    gate.take(&roster(), at(0), permit(1, 5, 0, &[])).unwrap();
+    gate.joined(kit::machine(4), [2; 32]);
+    assert_eq!(gate.passage(at(10), OUT), Passage::Open { seq: 5 });
+    assert_eq!(gate.take(&roster(), at(10), permit(1, 6, 10, &[])), Err(PermitError::OtherStream));
+    gate.take(&roster(), at(10), permit(2, 1, 10, &[OUT])).unwrap();
+    assert_eq!(gate.passage(at(10), OUT), Passage::Tightened(Stage::Closed));
+    assert_eq!(gate.passage(at(10), IN), Passage::Open { seq: 1 });
+}
+
+#[test]
+fn nobody_but_a_watcher_opens_a_gate() {
+    for number in [0, 1] {
+        let mut gate = gate();
+        gate.joined(kit::machine(number), [1; 32]);
+        let by = kit::machine(number);
+        let permit = Permit { by: by.clone(), ..permit(1, 1, 0, &[]).claim_unverified().clone() };
+        let signed = Signed::sign(permit, &kit::statement(number));
+        let problem = format!("{by} is no watcher");
+        assert_eq!(gate.take(&roster(), at(0), signed), Err(PermitError::Stranger { problem }));
+        assert_eq!(gate.passage(at(0), OUT), Passage::Silent);
+    }
+}

@@ -1,6 +1,9 @@
 //! A small guarded exchange for tests: real keys from fixed seeds, real SSH signatures, files as an operator writes them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use kuraban_base::{Amount, Instant, MachineId, VaultId, hex};
 use kuraban_chain::btc::{
@@ -123,9 +126,13 @@ pub(crate) fn policy_toml() -> String {
 }
 
 pub(crate) fn charter() -> Arc<Charter> {
-    let roster = Roster::from_toml(&roster_toml()).unwrap();
-    let policy = Policy::from_toml(&policy_toml()).unwrap();
-    Arc::new(Charter::new(roster, policy, vec![Vault::from_toml(&hot_toml()).unwrap()]).unwrap())
+    static CHARTER: LazyLock<Arc<Charter>> = LazyLock::new(|| {
+        let roster = Roster::from_toml(&roster_toml()).unwrap();
+        let policy = Policy::from_toml(&policy_toml()).unwrap();
+        let vaults = vec![Vault::from_toml(&hot_toml()).unwrap()];
+        Arc::new(Charter::new(roster, policy, vaults).unwrap())
+    });
+    Arc::clone(&CHARTER)
 }
 
 pub(crate) fn signer(number: u8, charter: &Arc<Charter>) -> Signer {
@@ -140,7 +147,9 @@ pub(crate) fn hot() -> VaultId {
 }
 
 pub(crate) fn descriptor() -> Descriptor {
-    Vault::from_toml(&hot_toml()).unwrap().descriptor
+    static DESCRIPTOR: LazyLock<Descriptor> =
+        LazyLock::new(|| Vault::from_toml(&hot_toml()).unwrap().descriptor);
+    DESCRIPTOR.clone()
 }
 
 pub(crate) fn payout(id: &str, to: u8, amount: u64) -> Payout {

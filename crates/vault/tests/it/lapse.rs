@@ -5,7 +5,7 @@ use kuraban_chain::btc::Tx;
 use kuraban_vault::{Payout, body::Body, coordinator::Event, fold::Status, receipt::RECEIPT_MS};
 
 use crate::{
-    flow::{Exchange, approved},
+    exchange::{Exchange, approved},
     kit,
     rogue::{Rogue, draft, wanted},
 };

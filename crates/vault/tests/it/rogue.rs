@@ -11,7 +11,7 @@ use kuraban_vault::{
     fold::Fold,
     follow::{self, Follower},
     receipt::Lease,
-    signer::{Change, Clock, Signer},
+    signer::{Change, Clock, Signer, Step},
     statement::Signed,
     wire::{Answer, LogEntry, ReleaseItem, Request, Response, SignItem},
 };
@@ -64,8 +64,9 @@ pub(crate) struct Rogue {
     entries: Vec<LogEntry>,
     signed: Option<SignedCheckpoint>,
     pub(crate) checkpoint: Vec<u8>,
-    lease: Option<Signed<Lease>>,
-    asked: u8,
+    /// The watcher's word, which the writer shows with every question.
+    pub(crate) lease: Option<Signed<Lease>>,
+    asked: u16,
     /// The assets that leases name.
     pub(crate) seen: BTreeSet<Asset>,
     /// What every clock says.
@@ -93,14 +94,25 @@ impl Rogue {
         rogue
     }
 
+    /// What every machine's clocks say.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock { wall: self.now, monotonic_ms: self.now.ms() }
+    }
+
     fn ask(&mut self, signer: usize, request: Request) -> Response {
-        let clock = Clock { wall: self.now, monotonic_ms: self.now.ms() };
+        self.ask_as(signer, self.clock(), Role::Writer, request).answer
+    }
+
+    /// Asks a signer, in whatever role and by whatever clock.
+    pub(crate) fn ask_as(&mut self, signer: usize, clock: Clock, role: Role, request: Request) -> Step {
         self.asked = self.asked.wrapping_add(1);
-        let fresh = kit::seed(self.asked, 0xd0 + u8::try_from(signer).unwrap());
+        let mut fresh =
+            kit::seed(u8::try_from(self.asked % 256).unwrap(), 0xd0 + u8::try_from(signer).unwrap());
+        fresh[1] = u8::try_from(self.asked / 256).unwrap();
         let side = &mut self.sides[signer];
-        let step = side.signer.step(clock, Role::Writer, fresh, request);
-        side.disk.extend(step.persist);
-        step.answer
+        let step = side.signer.step(clock, role, fresh, request);
+        side.disk.extend(step.persist.clone());
+        step
     }
 
     /// Logs, and has the three co-sign and the watcher lease.
@@ -163,7 +175,8 @@ impl Rogue {
     fn lease(&mut self, challenges: Vec<[u8; 32]>) {
         let head = self.watcher.head();
         let (by, size, root) = (kit::machine(4), head.size, head.root);
-        let lease = Lease { by, challenges, assets: self.seen.clone(), epoch: 0, size, root, at: self.now };
+        let (assets, epoch) = (self.seen.clone(), self.watcher.fold().breaker().epoch());
+        let lease = Lease { by, challenges, assets, epoch, size, root, at: self.now };
         self.lease = Some(Signed::sign(lease, &kit::statement(4)));
     }
 
@@ -220,6 +233,11 @@ impl Rogue {
     /// What the watcher folded.
     pub(crate) fn fold(&self) -> &Fold {
         self.watcher.fold()
+    }
+
+    /// What a signer has on disk.
+    pub(crate) fn disk(&self, signer: usize) -> &[Change] {
+        &self.sides[signer].disk
     }
 
     /// How many changes a signer has on disk.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use kuraban_chain::btc::Network;
-use kuraban_guardd::node::rpc::{Auth, Rpc, RpcError};
+use kuraban_node::rpc::{Auth, Rpc, RpcError};
 use tempfile::TempDir;
 
 use crate::conformance::Node;
@@ -100,8 +100,13 @@ impl Daemon {
         Self { kind, child, folder, p2p, rpc }
     }
 
+    /// Where it writes its user and password.
+    pub(crate) fn cookie(&self) -> PathBuf {
+        self.folder.path().join("regtest").join(".cookie")
+    }
+
     pub(crate) fn node(&self) -> Node {
-        let auth = Auth { file: self.folder.path().join("regtest").join(".cookie") };
+        let auth = Auth { file: self.cookie() };
         let address = format!("127.0.0.1:{}", self.rpc);
         let network = self.kind.network();
         let rpc = Rpc::new(network, &address, auth, Duration::from_secs(30));

@@ -10,7 +10,7 @@ use kuraban_chain::btc::{
     Address, Block, BlockHash, Branch, Descriptor, Digests, EcdsaSighash, Header, Mweb, Network, OutPoint,
     Script, Tx, TxIn, TxOut, XPriv, pow,
 };
-use kuraban_guardd::node::{
+use kuraban_node::{
     p2p::{Arrived, Client, Closed, Event, Ready, Request, RequestError, Settings},
     rpc::{Acceptance, FeeEstimate, Rpc, RpcError, Sent},
 };

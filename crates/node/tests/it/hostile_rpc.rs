@@ -9,7 +9,7 @@ use std::{
 };
 
 use kuraban_chain::btc::Network;
-use kuraban_guardd::node::rpc::{ANSWER_BYTES_MAX, Auth, FeeEstimate, Rpc, RpcError};
+use kuraban_node::rpc::{ANSWER_BYTES_MAX, Auth, FeeEstimate, Rpc, RpcError};
 
 /// Calls with a client whose server acts so once the call has come.
 fn call<T>(

@@ -2,5 +2,6 @@
 //!
 //! Decides nothing about the chain: what a node says is handed on as it said it, decoded and stamped.
 
+pub mod fetch;
 pub mod p2p;
 pub mod rpc;

@@ -187,6 +187,16 @@ impl Rpc {
         found.map(Some).or_else(absent(CODE_NOT_THERE))
     }
 
+    /// A block's bytes; none where the node does not have it. They are not decoded here.
+    ///
+    /// # Errors
+    /// No answer, or one of another form.
+    pub fn block_bytes(&self, hash: BlockHash) -> Result<Option<Vec<u8>>, RpcError> {
+        let found = self.call("getblock", json!([hash.to_string(), 0]));
+        let found = found.and_then(|answer| answer.bytes("a block in hexadecimal"));
+        found.map(Some).or_else(absent(CODE_NOT_THERE))
+    }
+
     /// A transaction in the mempool or, for a node with an index of transactions, in any block; with `block`,
     /// in that one. None where the node does not have it.
     ///

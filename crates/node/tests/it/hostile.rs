@@ -12,7 +12,7 @@ use kuraban_chain::btc::{
     Network, Txid,
     p2p::{Frame, FrameError, Inventory, InventoryKind, Message, PeerAddress, Services, Version},
 };
-use kuraban_guardd::node::p2p::{Arrived, Client, Closed, Event, Request, RequestError, Settings};
+use kuraban_node::p2p::{Arrived, Client, Closed, Event, Request, RequestError, Settings};
 
 const NETWORK: Network = Network::BtcRegtest;
 const WITHIN: Duration = Duration::from_secs(20);

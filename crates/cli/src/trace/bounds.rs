@@ -1,0 +1,101 @@
+//! How intervals through mixes are told. Every figure comes from `kuraban-trace`.
+
+use core::cmp::Reverse;
+
+use kuraban_chain::btc::Network;
+use kuraban_trace::{
+    graph::Graph,
+    taint::{
+        interval::{Held, Intervals},
+        outpoint,
+    },
+};
+use serde::Serialize;
+
+use super::answer::{Name, coins};
+use crate::say::{Side, grouped, table};
+
+/// Most outputs that the table for people shows.
+const SHOWN_MAX: usize = 20;
+
+/// Intervals as JSON.
+#[derive(Serialize)]
+pub(super) struct IntervalRows {
+    /// Units whose place is certain.
+    certain_sat: u128,
+    mixes: Vec<MixRow>,
+    outputs: Vec<HeldRow>,
+    stopped: Vec<HeldRow>,
+}
+
+#[derive(Serialize)]
+struct MixRow {
+    txid: String,
+    inputs: usize,
+    outputs: u64,
+    exact: bool,
+}
+
+#[derive(Serialize)]
+struct HeldRow {
+    txid: String,
+    vout: u32,
+    address: Option<String>,
+    value_sat: u64,
+    least_sat: u64,
+    most_sat: u64,
+}
+
+impl IntervalRows {
+    pub(super) fn of<G: Graph>(graph: &G, name: Name<'_>, found: &Intervals) -> Self {
+        let mix = |mix: &kuraban_trace::taint::interval::Mix| {
+            let outputs = graph.outputs(mix.tx);
+            MixRow {
+                txid: graph.txid(mix.tx).to_string(),
+                inputs: graph.inputs(mix.tx).count(),
+                outputs: outputs.end.saturating_sub(outputs.start),
+                exact: mix.is_exact,
+            }
+        };
+        let held = |held: &Held| {
+            let at = outpoint(graph, held.output);
+            HeldRow {
+                txid: at.txid.to_string(),
+                vout: at.vout,
+                address: graph.address(held.output).and_then(name),
+                value_sat: held.value_sat,
+                least_sat: held.bounds.least_sat,
+                most_sat: held.bounds.most_sat,
+            }
+        };
+        Self {
+            certain_sat: found.certain_sat(),
+            mixes: found.mixes.iter().map(mix).collect(),
+            outputs: found.unspent.iter().map(held).collect(),
+            stopped: found.stopped.iter().map(held).collect(),
+        }
+    }
+
+    pub(super) fn to_text(&self, network: Network) -> String {
+        let coins = |sat: u64| coins(network, sat.into());
+        let exact = self.mixes.iter().filter(|mix| mix.exact).count();
+        let mut text = format!(
+            "\nthrough {} mixes, {exact} of them looked through in every interpretation\n",
+            self.mixes.len()
+        );
+        let mut largest: Vec<&HeldRow> = self.outputs.iter().chain(&self.stopped).collect();
+        largest.sort_by_key(|held| Reverse((held.most_sat, held.least_sat)));
+        let row = |held: &&HeldRow| {
+            let address = held.address.as_deref().map_or_else(|| "no address".to_owned(), grouped);
+            let span = format!("{} to {}", coins(held.least_sat), coins(held.most_sat));
+            [span, format!("of {}", coins(held.value_sat)), address, format!("{}:{}", held.txid, held.vout)]
+        };
+        let rows: Vec<_> = largest.iter().take(SHOWN_MAX).map(row).collect();
+        text += &table([Side::Right, Side::Right, Side::Left, Side::Left], &rows);
+        if largest.len() > SHOWN_MAX {
+            text += &format!("  and {} more; --json shows all\n", largest.len().saturating_sub(SHOWN_MAX));
+        }
+        let certain = super::answer::coins(network, self.certain_sat);
+        text + &format!("\nthe place of {certain} is certain\n")
+    }
+}

@@ -1,0 +1,157 @@
+//! `kuraban trace origins`: where an output's units come from. Every figure comes from `kuraban-trace`.
+
+use std::path::PathBuf;
+
+use kuraban_base::Height;
+use kuraban_chain::btc::OutPoint;
+use kuraban_trace::{
+    graph::Graph as _,
+    index::Index,
+    taint::{BackTerms, Minted, Reversed, Tainted, origins, outpoint, seed},
+};
+use serde::Serialize;
+
+use super::answer::coins;
+use crate::{
+    fail::{Failure, OrFail as _},
+    index::opening,
+    say::{Report, Side, grouped, table},
+};
+
+/// Most rows that the table for people shows.
+const SHOWN_MAX: usize = 20;
+
+const HELP: &str = "\
+The walk ends where a block made the units, or where --hops or --since end it.
+What is found adds up to the output's value, to the unit.
+
+Examples:
+  kuraban trace origins TXID:0 --index btc --method fifo
+  kuraban trace origins TXID:0 --index btc --method haircut --hops 6 --json";
+
+/// What to look back from.
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub(super) struct Args {
+    /// The output
+    #[arg(value_name = "TXID:VOUT")]
+    output: OutPoint,
+    /// The folder of the index
+    #[arg(long, value_name = "DIR")]
+    index: PathBuf,
+    /// By which place or share units are taken back: the methods that have a reverse
+    #[arg(long, value_enum)]
+    method: Method,
+    /// End after so many transactions
+    #[arg(long, value_name = "COUNT")]
+    hops: Option<u32>,
+    /// End at outputs of blocks before this one
+    #[arg(long, value_name = "HEIGHT")]
+    since: Option<u32>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Method {
+    Fifo,
+    Lifo,
+    Haircut,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    network: &'static str,
+    method: &'static str,
+    txid: String,
+    vout: u32,
+    value_sat: u64,
+    /// Units new in a block, the latest block first.
+    minted: Vec<MintedRow>,
+    /// Outputs at which the walk ended by its terms, the latest first.
+    sources: Vec<SourceRow>,
+    transactions_touched: u64,
+}
+
+#[derive(Serialize)]
+struct MintedRow {
+    height: u32,
+    txid: String,
+    amount_sat: u64,
+}
+
+#[derive(Serialize)]
+struct SourceRow {
+    txid: String,
+    vout: u32,
+    height: u32,
+    address: Option<String>,
+    value_sat: u64,
+    amount_sat: u64,
+}
+
+/// Runs `kuraban trace origins`.
+pub(super) fn run(args: &Args) -> Result<Report, Failure> {
+    let index = Index::open(&args.index).map_err(opening)?;
+    let output = seed(&index, args.output).or_input(args.output)?;
+    let (method, name) = match args.method {
+        Method::Fifo => (Reversed::Fifo, "fifo"),
+        Method::Lifo => (Reversed::Lifo, "lifo"),
+        Method::Haircut => (Reversed::Haircut, "haircut"),
+    };
+    let terms = BackTerms { method, hops_max: args.hops, since: args.since.map(Height::new) };
+    let found = origins(&index, output, &terms).map_err(super::tracing)?;
+    let minted = |minted: &Minted| MintedRow {
+        height: index.height(minted.coinbase).blocks(),
+        txid: index.txid(minted.coinbase).to_string(),
+        amount_sat: minted.amount_sat,
+    };
+    let source = |source: &Tainted| {
+        let at = outpoint(&index, source.output);
+        let address = index.address(source.output).and_then(|address| index.address_text(address));
+        SourceRow {
+            txid: at.txid.to_string(),
+            vout: at.vout,
+            height: index.height(index.creator(source.output)).blocks(),
+            address: address.map(|address| address.to_string()),
+            value_sat: source.value_sat,
+            amount_sat: source.tainted_sat(),
+        }
+    };
+    let answer = Answer {
+        network: index.network().name(),
+        method: name,
+        txid: args.output.txid.to_string(),
+        vout: args.output.vout,
+        value_sat: index.value(output),
+        minted: found.minted.iter().map(minted).collect(),
+        sources: found.sources.iter().map(source).collect(),
+        transactions_touched: found.transactions_touched,
+    };
+    let text = text(&answer, &index);
+    Ok(Report::done(&answer, text))
+}
+
+fn text(answer: &Answer, index: &Index) -> String {
+    let coins = |sat: u64| coins(index.network(), sat.into());
+    let minted =
+        |row: &MintedRow| [coins(row.amount_sat), format!("new in block {}", row.height), row.txid.clone()];
+    let source = |row: &SourceRow| {
+        let address = row.address.as_deref().map_or_else(|| "no address".to_owned(), grouped);
+        [coins(row.amount_sat), address, format!("{}:{}", row.txid, row.vout)]
+    };
+    let all = answer.sources.len().saturating_add(answer.minted.len());
+    let rows: Vec<_> =
+        answer.sources.iter().map(source).chain(answer.minted.iter().map(minted)).take(SHOWN_MAX).collect();
+    let mut text = format!(
+        "{} of {}:{} by {}, on {}\n\n{}",
+        coins(answer.value_sat),
+        answer.txid,
+        answer.vout,
+        answer.method,
+        answer.network,
+        table([Side::Right, Side::Left, Side::Left], &rows)
+    );
+    if all > SHOWN_MAX {
+        text += &format!("  and {} more; --json shows all\n", all.saturating_sub(SHOWN_MAX));
+    }
+    text + &format!("\n{} transactions were looked at\n", answer.transactions_touched)
+}
