@@ -35,9 +35,14 @@ pub(crate) enum Command {
     /// Extend an index by the blocks that lead to more work, after taking off those that do not
     #[command(after_help = ADD_HELP)]
     Add(Add),
-    /// Describe an index, after every item in it was checked
+    /// Describe an index
     #[command(after_help = "Example:\n  kuraban index stats --index btc.index --json")]
     Stats(Stats),
+    /// Compare every item of an index with what was noted when it was written
+    #[command(
+        after_help = "Other commands compare what they read, and begin at once. This one reads all,\nwhich takes minutes for all of Bitcoin.\n\nExample:\n  kuraban index verify --index btc.index"
+    )]
+    Verify(Stats),
 }
 
 const ADD_HELP: &str = "\
@@ -129,6 +134,11 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Add(args) => add(&args, say),
         Command::Stats(args) => {
             let index = Index::open(&args.index).map_err(opening)?;
+            Ok(Report::done(&described(&index), shown(&index, say)))
+        }
+        Command::Verify(args) => {
+            let index = Index::open(&args.index).map_err(opening)?;
+            index.verify().map_err(opening)?;
             Ok(Report::done(&described(&index), shown(&index, say)))
         }
     }

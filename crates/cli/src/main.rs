@@ -21,6 +21,7 @@ mod order;
 mod payout;
 mod request;
 mod say;
+mod sim;
 mod tags;
 mod trace;
 mod transfers;
@@ -88,6 +89,9 @@ enum Command {
     /// Take in, check, write and look up tags of addresses
     #[command(subcommand)]
     Tags(tags::Command),
+    /// Make up chains with thefts of which the truth is known
+    #[command(subcommand)]
+    Sim(sim::Command),
     /// Show a guarded exchange on a real node, a theft, and what came of it
     #[command(after_help = "Example:\n  kuraban demo --node litecoind")]
     Demo(demo::Args),
@@ -113,7 +117,7 @@ fn main() -> ExitCode {
         Err(problem) => return say::usage(&problem),
     };
     let say = Say::new(args.json, args.lang);
-    let outcome = run(args.command, &say);
+    let outcome = fail::whole(|| run(args.command, &say));
     say.end(outcome)
 }
 
@@ -131,6 +135,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Transfers(command) => transfers::run(command),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
+        Command::Sim(command) => sim::run(command, say),
         // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.
         Command::Demo(args) => {
             staged(demo::run(&args, &mut |line| drop(say.tell(line)))).map(|score| Report::done(&score, ""))

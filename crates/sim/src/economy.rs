@@ -1,17 +1,20 @@
 //! A chain of payments between many people, made up from a seed: well-formed blocks with valid Merkle roots, witness
 //! commitments and work, without signatures. For tests and measurements of what reads chains.
 //!
-//! Decides who pays whom; the same seed and shape make the same bytes. No node accepts these blocks: witnesses have the
-//! true size and no meaning. Never claims to be like a real chain beyond the figures in [`Shape`] and the tables below.
+//! Decides who pays whom; the same seed and shape make the same bytes. Witnesses have the true size and no meaning, so
+//! that no node accepts these blocks; those of an [open](Shape::open) economy are accepted by every node. Never claims to
+//! be like a real chain beyond the figures in [`Shape`] and the tables below.
 //!
-//! Where the figures are from: inputs and outputs per transaction and kinds of script are those of Bitcoin's block
+//! Where the figures are from: inputs, outputs and lock times per transaction and kinds of script are those of Bitcoin's block
 //! `000000000000000000000c835b2adcaedc20fdf6ee440009c249452c726dafae` (2,500 transactions in 1,381,836 bytes), counted
 //! in thousandths; kinds that it lacks take a thousandth each from the most frequent. How often an output pays to an
 //! address that was paid before is set so that there are 2.4 outputs for each address, as there are in all of Bitcoin
-//! by the published counts of both (about 3.4 and 1.4 billion). That fees are 1 to 40 base units per byte, and that a
-//! tenth of the reuse goes to sixty-four services, is assumed.
+//! by the published counts of both (about 3.4 and 1.4 billion). Fees are 1 to 9 base units per byte, so that their mean is
+//! that of the block, 4.95. That a tenth of the reuse goes to sixty-four services is assumed. A test counts the block again.
 
 mod random;
+pub mod records;
+pub mod theft;
 
 use std::collections::VecDeque;
 
@@ -25,10 +28,23 @@ use crate::chain::{COINBASE_MATURITY, Regtest, genesis, mine::Template};
 const SPACING_S: u32 = 600;
 /// Least that an output is worth.
 const OUTPUT_SAT_MIN: u64 = 1_000;
+/// Most base units that are paid for a byte.
+const FEE_RATE_MAX: u64 = 9;
+/// Of a thousand transactions, how many may not stand below the height they were made at.
+const LOCKED_PER_MILLE: u64 = 197;
 /// Services that are paid again and again.
 const SERVICES: u64 = 64;
 /// Coins that count as fresh, which half of all inputs spend.
 const FRESH_COINS: u64 = 2_000;
+/// The number of the first address that the economy does not pay: more than it ever has.
+const OWN_ADDRESSES: u64 = 1 << 48;
+/// Coins that are looked at when a sum is gathered.
+const GATHER_COINS: usize = 200_000;
+/// A sum is gathered from at most so many coins.
+const GATHER_INPUTS: u64 = 20;
+
+/// The witness version of open outputs.
+const OPEN_VERSION: u8 = 16;
 
 /// How many of a thousand have how many: (thousandths, from, to).
 type Table = [(u64, u64, u64)];
@@ -79,11 +95,14 @@ pub struct Shape {
     pub block_txs: u32,
     /// Of a thousand outputs, how many pay to an address that was paid before.
     pub reuse_per_mille: u32,
+    /// Whether every output is one of witness version 16, which by the rules of today needs no witness (BIP 141). A
+    /// node then accepts the blocks; kinds and sizes of scripts are not those of a real chain.
+    pub open: bool,
 }
 
 impl Shape {
     /// Bitcoin's regression test chain, 2,000 transactions in a block.
-    pub const BTC: Self = Self { regtest: Regtest::Btc, block_txs: 2_000, reuse_per_mille: 583 };
+    pub const BTC: Self = Self { regtest: Regtest::Btc, block_txs: 2_000, reuse_per_mille: 583, open: false };
 }
 
 /// An output that nobody has spent yet.
@@ -93,6 +112,16 @@ pub struct Unspent {
     pub outpoint: OutPoint,
     /// What it is worth, and to whom it was paid.
     pub output: TxOut,
+    /// Whether a caller gave it: then it has an owner already, and [`Economy::take`] passes it by.
+    given: bool,
+}
+
+impl Unspent {
+    /// An output that a transaction made.
+    #[must_use]
+    pub fn new(outpoint: OutPoint, output: &TxOut) -> Self {
+        Self { outpoint, output: output.clone(), given: false }
+    }
 }
 
 /// An economy at some height. Its blocks begin with the chain's first.
@@ -105,6 +134,8 @@ pub struct Economy {
     blocks: u32,
     /// Addresses paid so far.
     addresses: u64,
+    /// Addresses handed out that the economy does not pay.
+    own_addresses: u64,
     coins: Vec<Unspent>,
     /// Coinbases' outputs by the height of their block, the oldest first.
     immature: VecDeque<(u32, Unspent)>,
@@ -121,6 +152,7 @@ impl Economy {
             prev: BlockHash::ZERO,
             blocks: 0,
             addresses: SERVICES,
+            own_addresses: 0,
             coins: Vec::new(),
             immature: VecDeque::new(),
             time_s: 0,
@@ -135,13 +167,13 @@ impl Economy {
 
     /// Takes a coin out of circulation, worth so much at least, so that a transaction of the caller's can spend it.
     pub fn take(&mut self, sat_min: u64) -> Option<Unspent> {
-        let place = self.coins.iter().rposition(|coin| coin.output.value_sat >= sat_min)?;
+        let place = self.coins.iter().rposition(|coin| !coin.given && coin.output.value_sat >= sat_min)?;
         Some(self.coins.swap_remove(place))
     }
 
     /// Puts a coin into circulation.
     pub fn give(&mut self, coin: Unspent) {
-        self.coins.push(coin);
+        self.coins.push(Unspent { given: true, ..coin });
     }
 
     /// An address that nobody was paid at before.
@@ -149,11 +181,46 @@ impl Economy {
         loop {
             let number = self.addresses;
             self.addresses += 1;
-            let (kind, script) = script(number);
+            let (kind, script) = script(number, self.shape.open);
             if kind != Kind::OpReturn {
                 return script;
             }
         }
+    }
+
+    /// A P2WPKH address, as wallets that mix coins have them, that nobody was paid at before and that the economy never
+    /// pays by itself.
+    fn own_address(&mut self) -> Script {
+        loop {
+            let number = OWN_ADDRESSES + self.own_addresses;
+            self.own_addresses += 1;
+            let (kind, script) = script(number, self.shape.open);
+            if kind == Kind::P2wpkh {
+                return script;
+            }
+        }
+    }
+
+    /// Takes coins out of circulation, fresh ones first, that are worth so much together; none if there are not enough.
+    fn gather(&mut self, sat: u64) -> Vec<Unspent> {
+        let (mut places, mut sum) = (Vec::new(), 0_u64);
+        for (place, coin) in self.coins.iter().enumerate().rev().take(GATHER_COINS) {
+            if !coin.given && coin.output.value_sat >= sat / GATHER_INPUTS {
+                places.push(place);
+                sum = sum.saturating_add(coin.output.value_sat);
+            }
+            if sum >= sat {
+                return places.into_iter().map(|place| self.coins.swap_remove(place)).collect();
+            }
+        }
+        Vec::new()
+    }
+
+    /// The script of some coin in circulation.
+    fn somebody(&mut self) -> Option<Script> {
+        let count = u64::try_from(self.coins.len()).ok().filter(|count| *count > 0)?;
+        let place = usize::try_from(self.random.below(count)).ok()?;
+        self.coins.get(place).map(|coin| coin.output.script.clone())
     }
 
     /// An input that spends a coin, with a witness of the true size.
@@ -216,7 +283,7 @@ impl Economy {
             && let Some((outpoint, output)) = coinbase.outpoints().next()
             && output.value_sat >= OUTPUT_SAT_MIN
         {
-            self.immature.push_back((self.blocks, Unspent { outpoint, output: output.clone() }));
+            self.immature.push_back((self.blocks, Unspent::new(outpoint, output)));
         }
         self.blocks += 1;
     }
@@ -224,7 +291,7 @@ impl Economy {
     /// Puts a transaction's outputs into circulation.
     pub fn circulate(&mut self, tx: &Tx) {
         let kept = tx.outpoints().filter(|(_, output)| !output.script.is_unspendable());
-        self.coins.extend(kept.map(|(outpoint, output)| Unspent { outpoint, output: output.clone() }));
+        self.coins.extend(kept.map(|(outpoint, output)| Unspent::new(outpoint, output)));
     }
 
     /// A payment and its fee; nothing if there are no coins.
@@ -241,8 +308,8 @@ impl Economy {
         if few {
             outputs = outputs.max(2) * 4;
         }
-        let rate = 1 + self.random.below(40);
-        let fee_sat = |outputs: u64| rate * (110 * want + 34 * outputs + 11);
+        let rate = 1 + self.random.below(FEE_RATE_MAX);
+        let fee_sat = |outputs: u64| fee_sat(rate, want, outputs);
         let affordable = |outputs: u64| outputs * OUTPUT_SAT_MIN + fee_sat(outputs) <= sum_sat;
         while outputs > 1 && !affordable(outputs) {
             outputs /= 2;
@@ -267,8 +334,9 @@ impl Economy {
             let script = if kind == Kind::OpReturn && !burns { self.address() } else { script };
             paid.push(TxOut { value_sat: if burns { 0 } else { value_sat }, script });
         }
-        let tx = Tx { version: 2, inputs, outputs: paid, lock_time: 0, mweb: Mweb::None };
-        Some((tx, fee_sat))
+        let locked = self.random.below(1_000) < LOCKED_PER_MILLE;
+        let lock_time = if locked { self.blocks.saturating_sub(1) } else { 0 };
+        Some((Tx { version: 2, inputs, outputs: paid, lock_time, mweb: Mweb::None }, fee_sat))
     }
 
     /// A part of what is left: as often a small one as a large one.
@@ -291,15 +359,20 @@ impl Economy {
     fn payee(&mut self) -> (Kind, Script) {
         if self.random.below(1_000) >= u64::from(self.shape.reuse_per_mille) {
             self.addresses += 1;
-            return script(self.addresses - 1);
+            return script(self.addresses - 1, self.shape.open);
         }
         let known = if self.random.below(10) == 0 { SERVICES } else { self.addresses };
-        script(self.random.below(known))
+        script(self.random.below(known), self.shape.open)
     }
 }
 
-/// The script with a number, and its kind.
-fn script(number: u64) -> (Kind, Script) {
+/// What a transaction pays at a rate per byte, by about how long it is.
+const fn fee_sat(rate: u64, inputs: u64, outputs: u64) -> u64 {
+    rate * (110 * inputs + 34 * outputs + 11)
+}
+
+/// The script with a number, and its kind; where everything is open, of data or of a witness version that is not used yet.
+fn script(number: u64, open: bool) -> (Kind, Script) {
     let mut place = mix(number ^ 0x5ca1_ab1e) % 1_000;
     let mut kind = Kind::P2wpkh;
     for (share, known) in KINDS {
@@ -316,6 +389,9 @@ fn script(number: u64) -> (Kind, Script) {
     }
     let hash = bytes.first_chunk().copied().unwrap_or_default();
     let key = |first: u8| [&[first][..], &bytes].concat();
+    if open && kind != Kind::OpReturn {
+        return (kind, Script::witness(OPEN_VERSION, &bytes).unwrap_or_default());
+    }
     let made = match kind {
         Kind::P2wpkh => Script::witness(0, &hash).unwrap_or_default(),
         Kind::P2sh => Script::p2sh(&hash),
@@ -335,6 +411,8 @@ fn unlocking(script: &Script) -> (usize, &'static [usize]) {
         [0, 20, ..] => (0, &[72, 33]),
         [0, 32, ..] => (0, &[0, 72, 72, 105]),
         [0x51, 32, ..] => (0, &[64]),
+        // Open to everybody.
+        [0x60, 32, ..] => (0, &[]),
         [0xa9, ..] => (23, &[72, 33]),
         [0x76, ..] => (107, &[]),
         _ => (73, &[]),

@@ -64,13 +64,15 @@ impl Clusters {
         let forest = Forest::new(graph.address_count());
         let (next, count) = (AtomicU64::new(0), graph.tx_count());
         let work = || {
+            let mut groups = Groups::default();
             loop {
                 let begin = next.fetch_add(CHUNK, Ordering::Relaxed);
                 if begin >= count {
                     return;
                 }
                 let end = count.min(begin.saturating_add(CHUNK));
-                (begin..end).map(TxNum::new).for_each(|tx| join_inputs(graph, tx, &forest));
+                groups.read(graph, (begin..end).map(TxNum::new));
+                groups.join(&forest);
                 progress(end.saturating_sub(begin));
             }
         };
@@ -89,7 +91,9 @@ impl Clusters {
     #[must_use]
     pub fn extended<G: Graph>(self, graph: &G, from: TxNum) -> Self {
         let forest = self.forest.grown(graph.address_count());
-        (from.number()..graph.tx_count()).map(TxNum::new).for_each(|tx| join_inputs(graph, tx, &forest));
+        let mut groups = Groups::default();
+        groups.read(graph, (from.number()..graph.tx_count()).map(TxNum::new));
+        groups.join(&forest);
         Self { forest, refused: self.refused }
     }
 
@@ -156,13 +160,30 @@ fn co_spent<G: Graph>(graph: &G, tx: TxNum) -> Option<impl Iterator<Item = Addre
     Some(graph.inputs(tx).filter_map(|output| graph.address(output)))
 }
 
-fn join_inputs<G: Graph>(graph: &G, tx: TxNum, forest: &Forest) {
-    let Some(mut addresses) = co_spent(graph, tx) else { return };
-    let Some(mut last) = addresses.next() else { return };
-    for address in addresses {
-        if address != last {
-            forest.unite(last.number(), address.number());
-            last = address;
+/// The addresses of some transactions, which belong together in groups. They are read first and joined then: reads do not
+/// wait for each other, joins do.
+#[derive(Debug, Default)]
+struct Groups {
+    addresses: Vec<u64>,
+    ends: Vec<usize>,
+}
+
+impl Groups {
+    /// Takes up what each transaction joins, in place of what there was.
+    fn read<G: Graph>(&mut self, graph: &G, txs: impl Iterator<Item = TxNum>) {
+        self.addresses.clear();
+        self.ends.clear();
+        for addresses in txs.filter_map(|tx| co_spent(graph, tx)) {
+            self.addresses.extend(addresses.map(AddressNum::number));
+            self.ends.push(self.addresses.len());
+        }
+    }
+
+    fn join(&self, forest: &Forest) {
+        let mut begin = 0;
+        for end in &self.ends {
+            forest.unite_all(self.addresses.get(begin..*end).unwrap_or_default());
+            begin = *end;
         }
     }
 }

@@ -9,13 +9,15 @@ pub mod build;
 mod column;
 mod head;
 mod map;
+mod pieces;
 mod prepared;
+mod rows;
 mod scripts;
 pub mod source;
 mod table;
 mod writer;
 
-use core::ops::Range;
+use core::{any::Any, ops::Range};
 use std::{
     collections::BTreeMap,
     fs::{File, TryLockError},
@@ -32,15 +34,19 @@ pub use self::{
     writer::{AppendError, RollbackError, Writer},
 };
 use self::{
-    column::{Blob, Column, Place, Rows, share_of_row, wide},
+    column::{Column, Hidden, Place, require, share_of_row, wide},
     head::{Head, Marks, State, TABLES},
+    pieces::{Sums, count, items_of, piece_of},
+    rows::{Blob, Rows},
     scripts::Short,
     table::Table,
 };
 use crate::graph::{AddressNum, Fate, Graph, OutputNum, Tip, TxNum};
 
-/// The file whose lock says who uses an index.
+/// The file whose lock says who writes an index.
 const LOCK: &str = "lock";
+/// The file whose lock says who reads it: a writer takes nothing off that somebody may be reading.
+const READERS: &str = "readers";
 /// Of so many outputs one has its transaction noted.
 const ANCHOR_EVERY: u64 = 64;
 
@@ -130,7 +136,7 @@ pub struct FileSize {
 macro_rules! columns {
     ($($field:ident: $kind:ty = $name:literal,)*) => {
         /// Names of the columns, in the order of [`Marks::columns`].
-        const COLUMNS: [&str; 14] = [$($name,)* "scripts"];
+        const COLUMNS: [&str; 15] = [$($name,)* "scripts"];
 
         /// All columns. Numbers are stored as the layout in `docs/index.md` says: where zero means nothing, plus one.
         #[derive(Debug)]
@@ -142,24 +148,36 @@ macro_rules! columns {
         }
 
         impl Columns {
-            fn open(folder: &Path, network: Network, marks: &Marks, writes: bool) -> Result<Self, FileError> {
+            fn open(
+                folder: &Path,
+                network: Network,
+                marks: &Marks,
+                sums: &Sums,
+                writes: bool,
+            ) -> Result<Self, FileError> {
+                let mut sums = sums.columns();
+                let mut sums = || sums.next().unwrap_or_default();
                 let place = |name| Place { folder, name, network };
                 let [txid_table, script_table] = TABLES;
                 let [txid_size, script_size] = marks.tables;
                 let mut filled = marks.columns.into_iter();
                 let mut next = || filled.next().unwrap_or_default();
-                $(let $field = <$kind>::open(place($name), next(), writes)?;)*
-                Ok(Self {
-                    txid_table: Table::open(place(txid_table), txid_size, marks.items("txids"), writes)?,
-                    script_table: Table::open(
-                        place(script_table),
-                        script_size,
-                        marks.items("script-starts"),
-                        writes,
-                    )?,
-                    scripts: Blob::open(place("scripts"), next(), writes)?,
-                    $($field,)*
-                })
+                $(let $field = <$kind>::open(place($name), next(), sums(), writes)?;)*
+                let (txs, addresses) = (marks.items("txids"), marks.items("script-starts"));
+                let scripts = Blob::open(place("scripts"), next(), addresses, sums(), writes)?;
+                let txid_table = Table::open(place(txid_table), txid_size, txs, sums(), writes)?;
+                let script_table = Table::open(place(script_table), script_size, addresses, sums(), writes)?;
+                Ok(Self { scripts, txid_table, script_table, $($field,)* })
+            }
+
+            /// The sums of all pieces.
+            fn sums(&self) -> Sums {
+                Sums::of([
+                    $(self.$field.sums(),)*
+                    self.scripts.sums(),
+                    self.txid_table.sums(),
+                    self.script_table.sums(),
+                ])
             }
 
             const fn marks(&self) -> Marks {
@@ -172,7 +190,7 @@ macro_rules! columns {
             /// Compares every item with what was noted.
             fn check(&self) -> Result<(), FileError> {
                 $(self.$field.check()?;)*
-                self.scripts.check(self.script_sum())?;
+                self.check_scripts()?;
                 self.txid_table.check()?;
                 self.script_table.check()
             }
@@ -196,7 +214,8 @@ macro_rules! columns {
             /// Takes the sums of what stands there now for the right ones.
             fn sum_again(&mut self) {
                 $(self.$field.sum_again();)*
-                self.scripts.sum_is(self.script_sum());
+                let sums = (0..count(self.script_starts.len())).map(|piece| self.script_sum(piece)).collect();
+                self.scripts.sums_are(sums);
                 self.txid_table.sum_again();
                 self.script_table.sum_again();
             }
@@ -222,6 +241,7 @@ columns! {
     txids: Rows<32> = "txids",
     tx_outputs: Column<5> = "tx-outputs",
     tx_inputs: Column<5> = "tx-inputs",
+    lock_times: Column<4> = "lock-times",
     inputs: Column<5> = "inputs",
     values: Column<7> = "values",
     owners: Column<4> = "owners",
@@ -232,15 +252,46 @@ columns! {
 }
 
 impl Columns {
-    fn script_sum(&self) -> u64 {
-        (0..self.script_starts.len())
-            .fold(0, |sum, address| sum.wrapping_add(share_of_row(address, self.kept_script(address))))
+    /// The sum of the scripts of a piece as they stand there now.
+    fn script_sum(&self, piece: u64) -> u64 {
+        let addresses = items_of(piece);
+        let addresses = addresses.start..addresses.end.min(self.script_starts.len());
+        let bytes = |address| read_script(&self.script_starts, &self.scripts, address);
+        addresses.fold(0, |sum, address| sum.wrapping_add(share_of_row(address, bytes(address))))
+    }
+
+    fn check_scripts(&self) -> Result<(), FileError> {
+        (0..count(self.script_starts.len())).try_for_each(|piece| self.prove_scripts(piece))
+    }
+
+    #[cold]
+    fn prove_scripts(&self, piece: u64) -> Result<(), FileError> {
+        self.scripts.compare(piece, self.script_sum(piece))
+    }
+
+    /// Compares what opening an index reads.
+    fn prove_repeats(&self) -> Result<(), FileError> {
+        self.repeats.check()?;
+        let rows = (0..self.repeats.len()).map(|at| self.repeats.at(at));
+        let earlier = rows.map(|row| row.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)));
+        let places = core::iter::once(0).chain(earlier).flat_map(|tx| [tx, tx + 1]);
+        places.filter(|tx| *tx < self.tx_outputs.len()).try_for_each(|tx| self.tx_outputs.proven(tx))
+    }
+
+    /// Leaves out what a writer puts into what is read here from now on.
+    const fn hide_later(&mut self) {
+        self.spenders.hide(Hidden { mask: u64::MAX, most: self.txids.len() });
+        self.txid_table.hide_later();
+        self.script_table.hide_later();
     }
 
     /// An address's script in short form.
     #[inline]
     fn kept_script(&self, address: u64) -> &[u8] {
-        kept_script(&self.script_starts, &self.scripts, address)
+        if !self.scripts.is_known(address) {
+            require(self.prove_scripts(piece_of(address)));
+        }
+        read_script(&self.script_starts, &self.scripts, address)
     }
 
     /// The first transaction with an id, not looking at repetitions.
@@ -269,10 +320,10 @@ impl Columns {
 }
 
 #[inline]
-fn kept_script<'a>(starts: &Column<6>, scripts: &'a Blob, address: u64) -> &'a [u8] {
+fn read_script<'a>(starts: &Column<6>, scripts: &'a Blob, address: u64) -> &'a [u8] {
     let next = address + 1;
     let end = if next < starts.len() { starts.at(next) } else { scripts.len() };
-    scripts.at(starts.at(address)..end)
+    scripts.read(starts.at(address)..end)
 }
 
 /// Ids are hashes already.
@@ -281,7 +332,11 @@ fn hash_of_txid(txid: &[u8; 32]) -> u64 {
     txid.first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// An index, to read. Holds it against writers as long as it lives.
+/// An index, to read: what was committed when it was opened, as long as it lives, whatever a writer appends meanwhile.
+///
+/// # Panics
+/// What is read is compared with its sum first, piece by piece. Where a piece is corrupted the answer would be wrong, and
+/// so there is none: reading it panics with the text of [`FileError::Sum`]. [`Index::verify`] gives it as an error.
 #[derive(Debug)]
 pub struct Index {
     folder: PathBuf,
@@ -297,44 +352,71 @@ pub struct Index {
 }
 
 impl Index {
-    /// The index in a folder. Every item of every column is compared with the sums in the head, so that what is read
-    /// later is what was written; what a process left behind that was ended is taken off first.
+    /// The index in a folder. Its head, the sums of its pieces, and the header and length of every file are judged; pieces
+    /// are compared when they are first read. What a process left behind that was ended is taken off first.
     ///
     /// # Errors
-    /// There is none, it is damaged, or somebody writes it.
+    /// There is none, it is damaged, or blocks are being taken off it.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        if !folder.join(LOCK).exists() {
+            return Err(HeadError::Missing { folder: folder.to_owned() }.into());
+        }
+        let mut head = Head::read(folder)?;
         loop {
-            if !folder.join(LOCK).exists() {
-                return Err(HeadError::Missing { folder: folder.to_owned() }.into());
+            if head.state != State::Settled {
+                // Whoever left it so is gone, or is appending: then what was committed can be read.
+                match Writer::open(folder) {
+                    Ok(writer) => writer.close()?,
+                    Err(OpenError::Busy { .. }) if head.state == State::Open => {}
+                    Err(error) => return Err(error),
+                }
             }
             let lock = lock(folder, Use::Read)?;
-            let head = Head::read(folder)?;
-            if head.state == State::Settled {
-                let index = Self::of(folder, lock, &head, false)?;
-                index.columns.check()?;
-                index.fits()?;
-                return Ok(index);
+            head = Head::read(folder)?;
+            if head.state == State::Undoing {
+                continue;
             }
-            drop(lock);
-            Writer::open(folder)?.close()?;
+            let opened = Self::snapshot(folder, lock, &head);
+            let newer = Head::read(folder)?;
+            // A commit replaces files that a head names; what the newer one names is there.
+            if opened.is_ok() || newer == head {
+                return opened;
+            }
+            head = newer;
         }
     }
 
-    /// The index that a writer of this process has just closed: nothing is summed again.
-    fn reopen(folder: &Path) -> Result<Self, OpenError> {
-        let lock = lock(folder, Use::Read)?;
-        let head = Head::read(folder)?;
-        if head.state != State::Settled {
-            return Self::open(folder);
-        }
-        let index = Self::of(folder, lock, &head, false)?;
+    /// The index as a head describes it, whatever is appended from now on.
+    fn snapshot(folder: &Path, lock: File, head: &Head) -> Result<Self, OpenError> {
+        let mut index = Self::of(folder, lock, head, false)?;
+        index.columns.hide_later();
         index.fits()?;
         Ok(index)
     }
 
+    /// Compares every item of every column with what was noted when it was written. Where nobody is appending, that is all
+    /// that stands there now, and nobody can append before it is done; else it is what was committed when this was opened.
+    ///
+    /// # Errors
+    /// The first file that is corrupted.
+    pub fn verify(&self) -> Result<(), OpenError> {
+        if let Ok(alone) = lock(&self.folder, Use::Write) {
+            let head = Head::read(&self.folder)?;
+            if head.state == State::Settled {
+                return Ok(Self::of(&self.folder, alone, &head, false)?.columns.check()?);
+            }
+        }
+        Ok(self.columns.check()?)
+    }
+
     fn of(folder: &Path, lock: File, head: &Head, writes: bool) -> Result<Self, OpenError> {
         let Head { network, start, marks, .. } = head;
-        let columns = Columns::open(folder, *network, marks, writes)?;
+        let sums = Sums::read(folder, &head.sums)?;
+        let mut columns = Columns::open(folder, *network, marks, &sums, writes)?;
+        if head.state == State::Undoing {
+            // Nobody noted them while blocks were taken off.
+            columns.sum_again();
+        }
         let mut index = Self {
             folder: folder.to_owned(),
             network: *network,
@@ -344,6 +426,7 @@ impl Index {
             voided: Vec::new(),
             _lock: lock,
         };
+        index.columns.prove_repeats()?;
         index.note_repeats();
         Ok(index)
     }
@@ -372,6 +455,7 @@ impl Index {
             (columns.block_addresses.len(), blocks, "blocks and their addresses differ in number"),
             (columns.tx_outputs.len(), transactions, "transactions and their outputs differ in number"),
             (columns.tx_inputs.len(), transactions, "transactions and their inputs differ in number"),
+            (columns.lock_times.len(), transactions, "transactions and their lock times differ in number"),
             (columns.owners.len(), outputs, "values and addresses differ in number"),
             (columns.spenders.len(), outputs, "values and spenders differ in number"),
             (columns.anchors.len(), outputs.div_ceil(ANCHOR_EVERY), "outputs and anchors differ in number"),
@@ -455,6 +539,14 @@ impl Index {
         self.columns.headers.len().checked_sub(1).map_or(self.start.before, |last| self.hash_of(last))
     }
 
+    /// A transaction's lock time as it stands there: 0 for none, a height below 500,000,000, else seconds since 1970.
+    #[must_use]
+    #[inline]
+    pub fn lock_time(&self, tx: TxNum) -> u32 {
+        // The column has four bytes.
+        u32::try_from(self.columns.lock_times.at(tx.number())).unwrap_or(u32::MAX)
+    }
+
     /// An address's script.
     #[must_use]
     pub fn script(&self, address: AddressNum) -> Script {
@@ -475,24 +567,42 @@ impl Index {
     }
 }
 
+/// What a read said that was ended because it would have rested on a corrupted piece, from the payload of its panic; see
+/// [`Index`].
+#[must_use]
+pub fn corruption(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload.downcast_ref::<String>().map(String::as_str).filter(|text| text.contains(column::CORRUPTED))
+}
+
+#[derive(Clone, Copy)]
 enum Use {
     Read,
     Write,
+    /// Take blocks off.
+    Cut,
 }
 
 fn lock(folder: &Path, how: Use) -> Result<File, OpenError> {
-    let path = folder.join(LOCK);
+    let path = folder.join(match how {
+        Use::Write => LOCK,
+        Use::Read | Use::Cut => READERS,
+    });
     let busy = |by| OpenError::Busy { folder: folder.to_owned(), by };
     let (file, locked, by) = match how {
         Use::Read => {
             let file = File::open(&path).map_err(FileError::io(&path, "opened"))?;
             let locked = file.try_lock_shared();
-            (file, locked, "written")
+            (file, locked, "rolled back")
         }
         Use::Write => {
             let file = File::create(&path).map_err(FileError::io(&path, "made"))?;
             let locked = file.try_lock();
-            (file, locked, "used")
+            (file, locked, "written")
+        }
+        Use::Cut => {
+            let file = File::create(&path).map_err(FileError::io(&path, "made"))?;
+            let locked = file.try_lock();
+            (file, locked, "read")
         }
     };
     match locked {

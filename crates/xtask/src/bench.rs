@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::command::{cargo, line, output, path_with_daemons};
 use crate::demo::{self, Profile};
 use crate::say;
-use crate::setup::{ensure_nginx, ensure_redis};
+use crate::setup::{ensure_nginx, ensure_peers, ensure_redis};
 use crate::workspace::Workspace;
 
 #[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// How many payouts, thefts, tags, transactions for `trace`, tainted outputs for `live`.
     #[arg(long)]
     count: Option<u32>,
+    /// Transactions of the largest chain of `growth`, a power of ten; 10 million take some 10 GB of disk for a while.
+    #[arg(long)]
+    to: Option<u64>,
     /// Print one JSON document instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
@@ -39,8 +42,10 @@ pub(crate) enum Subject {
     Payouts,
     /// From a theft's arrival at the node to the stopped permit.
     Stop,
-    /// The index of a made-up chain, beside the bare hashing of its bytes.
+    /// The index of a made-up chain, beside the bare hashing of its bytes, and traces and clusters beside those of others.
     Trace,
+    /// Index, traces, clusters and look-ups on chains of ten thousand transactions, ten times as many, and so on.
+    Growth,
     /// What the detectors of mixes find among labelled transactions and in real blocks.
     Patterns,
     /// A store of ten million tags: its size and how fast addresses are looked up.
@@ -52,12 +57,13 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Fsync,
         Self::Signatures,
         Self::Payouts,
         Self::Stop,
         Self::Trace,
+        Self::Growth,
         Self::Patterns,
         Self::Tags,
         Self::Screen,
@@ -71,6 +77,7 @@ impl Subject {
             Self::Payouts => "payouts",
             Self::Stop => "stop",
             Self::Trace => "trace",
+            Self::Growth => "growth",
             Self::Patterns => "patterns",
             Self::Tags => "tags",
             Self::Screen => "screen",
@@ -86,6 +93,7 @@ impl Subject {
             Self::Payouts => &[Self::Fsync, Self::Signatures, Self::Payouts],
             Self::Stop => &[Self::Stop],
             Self::Trace => &[Self::Trace],
+            Self::Growth => &[Self::Growth],
             Self::Patterns => &[Self::Patterns],
             Self::Tags => &[Self::Tags],
             Self::Screen => &[Self::Screen],
@@ -98,6 +106,7 @@ impl Subject {
             Self::Fsync
             | Self::Signatures
             | Self::Trace
+            | Self::Growth
             | Self::Patterns
             | Self::Tags
             | Self::Screen
@@ -111,6 +120,7 @@ impl Subject {
         match self {
             Self::Fsync | Self::Signatures | Self::Payouts | Self::Stop => ["xtask", "baseline"],
             Self::Trace => ["xtask", "trace"],
+            Self::Growth => ["xtask", "growth"],
             Self::Patterns => ["kuraban-trace", "patterns"],
             Self::Tags => ["kuraban-trace", "tags"],
             Self::Screen => ["xtask", "screen"],
@@ -129,7 +139,7 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
             say::note(&format!("{} was not measured: there is no program `kuraban` here", subject.name()));
             continue;
         }
-        let figures = measure(*subject, args.count, &workspace)?;
+        let figures = measure(*subject, args, &workspace)?;
         let kept = keep(*subject, &figures, &workspace)?;
         if !args.json {
             say::answer(&table::print(subject.name(), &figures));
@@ -142,7 +152,8 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn measure(subject: Subject, count: Option<u32>, workspace: &Workspace) -> Result<Value> {
+fn measure(subject: Subject, args: &Args, workspace: &Workspace) -> Result<Value> {
+    let Args { count, to, .. } = args;
     let mut command;
     if subject.needs_kuraban() {
         ensure_nginx()?;
@@ -158,10 +169,19 @@ fn measure(subject: Subject, count: Option<u32>, workspace: &Workspace) -> Resul
         if let Some(count) = count {
             command.args(["--count", &count.to_string()]);
         }
+        if let Some(to) = to.filter(|_| subject == Subject::Growth) {
+            command.args(["--to", &to.to_string()]);
+        }
         command.current_dir(&workspace.root).env("KURABAN_BENCH_DIR", &workspace.target);
         if subject == Subject::Screen {
             command.env("KURABAN_BENCH_REDIS", ensure_redis()?);
             command.env("KURABAN_BENCH_GUARDD", demo::build_guardd(workspace)?);
+        }
+        if subject == Subject::Trace {
+            match ensure_peers(workspace) {
+                Ok(python) => drop(command.env("KURABAN_BENCH_PYTHON", python)),
+                Err(error) => say::note(&format!("{error:#}; trace is measured without its peers")),
+            }
         }
     }
     say::step(&format!("measuring {}", subject.name()));

@@ -1,6 +1,7 @@
 //! Brings what the automation needs onto a Debian-like machine: looks first, installs only what is missing, and
 //! says the exact command where it may not install. Never upgrades or removes anything.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, find, output, run, works};
 use crate::say;
+use crate::workspace::Workspace;
 
 /// What is built when a machine has none: the tool, its version, and what it can do without.
 const NEXTEST: [&str; 6] =
@@ -15,6 +17,10 @@ const NEXTEST: [&str; 6] =
 const CARGO_DENY: [&str; 3] = ["cargo-deny", "--version", "0.20.2"];
 const CARGO_FUZZ: [&str; 3] = ["cargo-fuzz", "--version", "0.13.2"];
 const CARGO_MUTANTS: [&str; 3] = ["cargo-mutants", "--version", "27.1.0"];
+
+/// Packages of Python that `bench trace` measures beside us: the program, its version, and what it needs.
+const PEERS: [&str; 5] =
+    ["duckdb==2.0.0", "graphsense-clustering==0.2.0", "networkx==3.6.1", "numpy==2.4.6", "pyarrow==26.0.1"];
 
 /// Something a Debian package brings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,6 +102,25 @@ const READERS: [Need; 4] = [
 /// Sees that the readers of reports are there.
 pub(crate) fn ensure_readers() -> Result<()> {
     ensure_debian(&READERS)
+}
+
+/// The Python that has the programs `bench trace` is measured beside, in a folder of its own under `target`.
+pub(crate) fn ensure_peers(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target.join("peers");
+    let python = folder.join("bin").join("python");
+    let wanted = PEERS.join(" ");
+    let mark = folder.join("kuraban-peers");
+    if fs::read_to_string(&mark).is_ok_and(|found| found == wanted) && python.exists() {
+        return Ok(python);
+    }
+    say::step(&format!("installing for Python, under {}: {wanted}", folder.display()));
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
+        .context("Python with its module venv (Debian: python3-venv) is missing")?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(PEERS))?;
+    fs::write(&mark, wanted).with_context(|| format!("could not write {}", mark.display()))?;
+    Ok(python)
 }
 
 /// The test runner; where it is missing and cannot be built, cargo's own.

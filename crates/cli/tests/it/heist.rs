@@ -56,7 +56,7 @@ impl Growing {
         }
         let inputs = coins.iter().map(Economy::spend).collect();
         let tx = Tx { version: 2, inputs, outputs, lock_time: 0, mweb: Mweb::None };
-        let made = tx.outpoints().map(|(outpoint, output)| Unspent { outpoint, output: output.clone() });
+        let made = tx.outpoints().map(|(outpoint, output)| Unspent::new(outpoint, output));
         let made = made.collect();
         (tx, made)
     }

@@ -18,7 +18,7 @@ use tempfile::tempdir;
 use crate::run::{Ran, kuraban, run};
 
 fn chain(block_txs: u32, blocks: usize) -> Vec<Block> {
-    let shape = Shape { regtest: Regtest::Ltc, block_txs, reuse_per_mille: 583 };
+    let shape = Shape { regtest: Regtest::Ltc, block_txs, ..Shape::BTC };
     let mut economy = Economy::new(shape, 77);
     (0..blocks).map(|_| economy.next_block(Vec::new(), 0).unwrap()).collect()
 }
@@ -88,7 +88,7 @@ fn an_index_is_built_extended_and_described() {
     assert_eq!(stats["tip"]["hash"], blocks[129].hash().to_string());
     let bytes: u64 = files(&out)
         .iter()
-        .filter(|(name, _)| name != "head" && name != "lock")
+        .filter(|(name, _)| !["head", "lock", "readers"].contains(&&name[..]) && !name.starts_with("sums"))
         .map(|(_, bytes)| u64::try_from(bytes.len()).unwrap())
         .sum();
     assert_eq!(stats["bytes"], bytes);
@@ -170,5 +170,15 @@ fn what_is_wrong_has_its_exit_status_and_leaves_nothing() {
     let mut bytes = fs::read(&values).unwrap();
     bytes[70] ^= 1;
     fs::write(&values, bytes).unwrap();
-    check(&stats(&out), 2, "values: is corrupted");
+    let verified = run(["index", "verify", "--json", "--index", out.to_str().unwrap()]);
+    check(&verified, 2, "values: is corrupted");
+    // Whatever reads it says the same and nothing else.
+    let inputs = out.join("tx-inputs");
+    let mut bytes = fs::read(&inputs).unwrap();
+    bytes[65] ^= 1;
+    fs::write(&inputs, bytes).unwrap();
+    let read = run(["cluster", "--json", "--index", out.to_str().unwrap()]);
+    check(&read, 2, "tx-inputs: is corrupted");
+    assert!(read.json()["error"].as_str().unwrap().contains("build the index again"));
+    assert!(!read.err.contains("panicked"), "{}", read.err);
 }

@@ -25,6 +25,7 @@ mod real_peer;
 mod report;
 mod run;
 mod server;
+mod sim;
 mod ssh;
 mod tags;
 mod tags_feed;

@@ -211,13 +211,15 @@ impl<'a> Driver<'a> {
         self.publish()
     }
 
+    /// Tells the feed, in as many steps as it takes.
     fn publish(&mut self) -> Result<(), ChaseError> {
-        let Some(growth) = self.live.publish(&mut self.feed, wall())? else { return Ok(()) };
-        for (resource, bytes) in &growth.files {
-            self.page.shelf.put(*resource, bytes)?;
+        while let Some(growth) = self.live.publish(&mut self.feed, wall())? {
+            for (resource, bytes) in &growth.files {
+                self.page.shelf.put(*resource, bytes)?;
+            }
+            let checkpoint = growth.sign(&self.config.signer)?;
+            self.page.shelf.put_checkpoint(&checkpoint.to_string())?;
         }
-        let checkpoint = growth.sign(&self.config.signer)?;
-        self.page.shelf.put_checkpoint(&checkpoint.to_string())?;
         Ok(())
     }
 

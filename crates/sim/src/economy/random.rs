@@ -34,6 +34,14 @@ impl Random {
         self.next().checked_rem(bound).unwrap_or(0)
     }
 
+    /// Puts things into another order, every one as likely (Fisher and Yates).
+    pub(super) fn shuffle<T>(&mut self, things: &mut [T]) {
+        for last in (1..things.len()).rev() {
+            let bound = u64::try_from(last).map_or(u64::MAX, |last| last + 1);
+            things.swap(last, usize::try_from(self.below(bound)).unwrap_or(0));
+        }
+    }
+
     /// By a table of thousandths.
     pub(super) fn from(&mut self, table: &Table) -> u64 {
         let mut place = self.below(1_000);

@@ -82,7 +82,7 @@ fn callers_spend_coins_that_they_took() {
 #[test]
 fn every_kind_of_script_appears_and_has_the_size_of_its_witness() {
     let kinds: BTreeMap<&str, u32> = (0..20_000).fold(BTreeMap::new(), |mut kinds, number| {
-        let name = script(number).1.kind().name();
+        let name = script(number, false).1.kind().name();
         *kinds.entry(name).or_default() += 1;
         kinds
     });
@@ -90,4 +90,56 @@ fn every_kind_of_script_appears_and_has_the_size_of_its_witness() {
         assert!(kinds.get(name).is_some_and(|count| *count > 5), "{name}: {kinds:?}");
     }
     assert!(!kinds.contains_key("nonstandard"), "{kinds:?}");
+}
+
+/// The block that the tables were counted in; nothing where it is not at hand.
+fn counted_block() -> Option<Block> {
+    const NAME: &str =
+        "rustbitcoin_mainnet_000000000000000000000c835b2adcaedc20fdf6ee440009c249452c726dafae.raw";
+    let beside = std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
+    let folder = std::env::var_os("KURABAN_SHARED").map_or(beside, std::path::PathBuf::from);
+    let Ok(bytes) = std::fs::read(folder.join("data/btc_blocks").join(NAME)) else {
+        println!("skipped: the shared data are not here");
+        return None;
+    };
+    Some(Block::decode(Network::BtcMain, &bytes).unwrap())
+}
+
+/// Counts in thousandths, within what the tables round and the kinds they add.
+#[test]
+fn the_tables_are_those_of_the_block_they_name() {
+    let Some(block) = counted_block() else { return };
+    let txs = &block.txs[1..];
+    let check = |table: &Table, count: &dyn Fn(&Tx) -> usize| {
+        for (share, low, high) in table {
+            let within = |tx: &&Tx| (*low..=*high).contains(&u64::try_from(count(tx)).unwrap());
+            let found = txs.iter().filter(within).count() * 1_000;
+            let found = u64::try_from(found / txs.len()).unwrap();
+            assert!(found.abs_diff(*share) <= 2, "{low} to {high}: {found}, the table says {share}");
+        }
+    };
+    check(INPUTS, &|tx| tx.inputs.len());
+    check(OUTPUTS, &|tx| tx.outputs.len());
+    let outputs: Vec<&TxOut> = txs.iter().flat_map(|tx| &tx.outputs).collect();
+    for (share, kind) in KINDS {
+        let name = match kind {
+            Kind::P2wpkh => "p2wpkh",
+            Kind::P2sh => "p2sh",
+            Kind::P2pkh => "p2pkh",
+            Kind::P2wsh => "p2wsh",
+            Kind::OpReturn => "op_return",
+            Kind::P2tr => "p2tr",
+            Kind::P2pk => "p2pk",
+            Kind::Multisig => "multisig",
+        };
+        let found = outputs.iter().filter(|output| output.script.kind().name() == name).count() * 1_000;
+        let found = u64::try_from(found / outputs.len()).unwrap();
+        assert!(found.abs_diff(*share) <= 4, "{name}: {found}, the table says {share}");
+    }
+    let locked = u64::try_from(txs.iter().filter(|tx| tx.lock_time > 0).count() * 1_000 / txs.len()).unwrap();
+    assert_eq!(locked, LOCKED_PER_MILLE);
+    // What the block's miner took: 6.25 coins were new at that height.
+    let fees = block.txs[0].output_sum_sat() - 625_000_000;
+    let bytes = u64::try_from(txs.iter().map(Tx::vsize).sum::<usize>()).unwrap();
+    assert_eq!((fees * 100 / bytes, fees.div_ceil(bytes)), (495, FEE_RATE_MAX.div_ceil(2)));
 }

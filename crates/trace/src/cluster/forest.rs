@@ -71,6 +71,15 @@ impl Forest {
         }
     }
 
+    /// Points a member that is no root further up. Of several threads that do so the last stays; each of them writes an
+    /// ancestor, and an ancestor stays one.
+    fn shorten(&self, number: u64, ancestor: u64) {
+        match self {
+            Self::Narrow(parents) => slot(parents, number).store(narrow(ancestor), Ordering::Release),
+            Self::Wide(parents) => slot(parents, number).store(ancestor, Ordering::Release),
+        }
+    }
+
     /// The smallest member of the set that `number` is in. Shortens the way for the next who asks.
     pub(super) fn root(&self, mut number: u64) -> u64 {
         loop {
@@ -82,9 +91,32 @@ impl Forest {
             if grandparent == parent {
                 return parent;
             }
-            // Whether this wins or another thread was faster: either way points further up.
-            self.point(number, parent, grandparent);
+            self.shorten(number, grandparent);
             number = grandparent;
+        }
+    }
+
+    /// Makes one set of all sets that these are in.
+    pub(super) fn unite_all(&self, members: &[u64]) {
+        let Some((first, others)) = members.split_first() else { return };
+        // The root so far, from which nothing has to be looked for again.
+        let (mut root, mut last) = (*first, *first);
+        for other in others {
+            if *other != last {
+                root = self.merge(root, *other);
+                last = *other;
+            }
+        }
+    }
+
+    /// Makes two sets one; its root, as far as nobody else joins it.
+    fn merge(&self, one: u64, other: u64) -> u64 {
+        loop {
+            let (one, other) = (self.root(one), self.root(other));
+            let (smaller, greater) = (one.min(other), one.max(other));
+            if one == other || self.point(greater, greater, smaller) {
+                return smaller;
+            }
         }
     }
 

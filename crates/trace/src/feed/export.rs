@@ -16,7 +16,7 @@ impl Standing {
     #[must_use]
     pub fn exported(&self, number: u64) -> Option<tags::Tag> {
         let tag = self.tag(number)?;
-        Some(exported(number, tag, self.case(&tag.case)?))
+        exported(number, tag, self.case(&tag.case)?)
     }
 
     /// The tags that hold at a time, in the order in which they were given.

@@ -263,7 +263,7 @@ fn fill(
     let folder = writer.index().folder().to_owned();
     writer.close()?;
     filled?;
-    Ok((Index::reopen(&folder)?, outcome))
+    Ok((Index::open(&folder)?, outcome))
 }
 
 fn append_all(

@@ -1,4 +1,4 @@
-//! Columns: files of numbers or rows of one width, in order, and the sum by which a corrupted one is known.
+//! Columns: files of numbers of one width, in order, and the sums by which a corrupted one is known.
 //!
 //! Decides the layout of a file and whether one is what it should be. Never knows what its numbers mean.
 
@@ -9,10 +9,15 @@ use std::{
 
 use kuraban_chain::btc::Network;
 
-use super::map::Map;
+use super::{
+    map::Map,
+    pieces::{Pieces, count, items_of, piece_of},
+};
 
+/// What the text of [`FileError::Sum`] says of a file.
+pub(super) const CORRUPTED: &str = "is corrupted: piece ";
 /// Version of the layout of every file of an index.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Bytes of a column file before its items.
 pub(super) const HEADER_BYTES: usize = 64;
 /// Bytes after the last item, so that a number can be read as eight bytes.
@@ -62,15 +67,15 @@ pub enum FileError {
     },
     /// Its items are not those that were written.
     #[error(
-        "{}: is corrupted: its {items} items sum to {found:016x}, expected {want:016x}; build the index again",
+        "{}: {CORRUPTED}{piece} sums to {found:016x}, expected {want:016x}; build the index again",
         path.display()
     )]
     Sum {
         /// The file.
         path: PathBuf,
-        /// How many items were summed.
-        items: u64,
-        /// Their sum.
+        /// Which piece of its items.
+        piece: u64,
+        /// Its sum.
         found: u64,
         /// The sum that was noted when they were written.
         want: u64,
@@ -132,24 +137,34 @@ pub(super) fn fold(a: u64, b: u64) -> u64 {
     low ^ high
 }
 
-/// Numbers of `W` bytes each, at most eight, little endian.
+/// Which numbers count as zero, because whoever wrote them did so after what is read here was committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Hidden {
+    /// The bits that are compared.
+    pub(super) mask: u64,
+    /// The greatest number that is not hidden.
+    pub(super) most: u64,
+}
+
+/// Numbers of `W` bytes each, at most eight, little endian. A piece of them is compared with its sum before the first of it
+/// is given out.
 #[derive(Debug)]
 pub(super) struct Column<const W: usize> {
     map: Map,
     path: PathBuf,
     filled: Filled,
-}
-
-/// Rows of `N` bytes each.
-#[derive(Debug)]
-pub(super) struct Rows<const N: usize> {
-    map: Map,
-    path: PathBuf,
-    filled: Filled,
+    pieces: Pieces,
+    /// Of a column that somebody else may be writing in places that count.
+    hidden: Option<Hidden>,
 }
 
 /// Opens a column's file and judges its header.
-fn open(place: Place<'_>, width: usize, items: u64, writes: bool) -> Result<(Map, PathBuf), FileError> {
+pub(super) fn open(
+    place: Place<'_>,
+    width: usize,
+    items: u64,
+    writes: bool,
+) -> Result<(Map, PathBuf), FileError> {
     let path = place.folder.join(place.name);
     let map = if writes { Map::open_to_write(&path) } else { Map::open(&path) };
     let mut map = map.map_err(FileError::io(&path, "opened"))?;
@@ -227,13 +242,13 @@ pub(super) fn word(bytes: &[u8]) -> u64 {
 
 /// Where an item begins.
 #[inline]
-fn offset(width: usize, item: u64) -> usize {
+pub(super) fn offset(width: usize, item: u64) -> usize {
     // A file larger than the address space cannot have been mapped.
     usize::try_from(item).unwrap_or(usize::MAX).saturating_mul(width).saturating_add(HEADER_BYTES)
 }
 
 /// Makes room for so many items in a file that is open to write.
-fn reserve(map: &mut Map, path: &Path, width: usize, items: u64) -> Result<(), FileError> {
+pub(super) fn reserve(map: &mut Map, path: &Path, width: usize, items: u64) -> Result<(), FileError> {
     let want = bytes_of(width, items);
     let now = wide(map.bytes().len());
     if want <= now {
@@ -244,7 +259,7 @@ fn reserve(map: &mut Map, path: &Path, width: usize, items: u64) -> Result<(), F
 }
 
 /// Cuts a file to its items, with zeros after them.
-fn settle(map: &mut Map, path: &Path, width: usize, items: u64) -> Result<(), FileError> {
+pub(super) fn settle(map: &mut Map, path: &Path, width: usize, items: u64) -> Result<(), FileError> {
     map.resize(bytes_of(width, items)).map_err(FileError::io(path, "cut to its length"))?;
     if let Some(slack) = map.bytes_mut().last_chunk_mut::<8>() {
         *slack = [0; 8];
@@ -256,9 +271,25 @@ impl<const W: usize> Column<W> {
     const MASK: u64 = u64::MAX >> (64 - 8 * W);
 
     /// The column at a place, filled so far.
-    pub(super) fn open(place: Place<'_>, filled: Filled, writes: bool) -> Result<Self, FileError> {
+    pub(super) fn open(
+        place: Place<'_>,
+        filled: Filled,
+        sums: Vec<u64>,
+        writes: bool,
+    ) -> Result<Self, FileError> {
         let (map, path) = open(place, W, filled.items, writes)?;
-        Ok(Self { map, path, filled })
+        let pieces = noted(&path, sums, filled.items)?;
+        Ok(Self { map, path, filled, pieces, hidden: None })
+    }
+
+    /// Takes numbers for zero that a writer puts there from now on.
+    pub(super) const fn hide(&mut self, hidden: Hidden) {
+        self.hidden = Some(hidden);
+    }
+
+    /// The sums of its pieces.
+    pub(super) fn sums(&self) -> &[u64] {
+        self.pieces.sums()
     }
 
     /// How far it is filled.
@@ -276,10 +307,41 @@ impl<const W: usize> Column<W> {
     #[inline]
     pub(super) fn at(&self, item: u64) -> u64 {
         assert!(item < self.filled.items, "an index gives out only numbers below its counts");
+        if !self.pieces.is_known(item) {
+            require(self.prove(piece_of(item)));
+        }
+        self.read(item)
+    }
+
+    /// Compares the piece that an item is in, unless that was done before.
+    pub(super) fn proven(&self, item: u64) -> Result<(), FileError> {
+        if self.pieces.is_known(item) { Ok(()) } else { self.prove(piece_of(item)) }
+    }
+
+    /// The item at a place as it stands there.
+    #[inline]
+    fn read(&self, item: u64) -> u64 {
         let offset = offset(W, item);
+        if let Some(Hidden { mask, most }) = self.hidden {
+            let value = self.map.load(offset, W) & Self::MASK;
+            return if value & mask > most { 0 } else { value };
+        }
         let eight = self.map.bytes().get(offset..).and_then(<[u8]>::first_chunk::<8>);
         // `open` and `reserve` see to it that eight bytes follow the start of every item.
         eight.map_or(0, |eight| u64::from_le_bytes(*eight) & Self::MASK)
+    }
+
+    /// Compares a piece with what was noted.
+    #[cold]
+    fn prove(&self, piece: u64) -> Result<(), FileError> {
+        compare(&self.path, &self.pieces, piece, self.sum(piece))
+    }
+
+    /// The sum of what stands in a piece now.
+    fn sum(&self, piece: u64) -> u64 {
+        let items = items_of(piece);
+        let items = items.start..items.end.min(self.filled.items);
+        items.fold(0, |sum, item| sum.wrapping_add(share(item, self.read(item))))
     }
 
     /// Appends an item.
@@ -291,8 +353,14 @@ impl<const W: usize> Column<W> {
         }
         reserve(&mut self.map, &self.path, W, item + 1)?;
         self.filled.items += 1;
-        self.filled.sum = self.filled.sum.wrapping_add(share(item, value));
-        self.put(item, value);
+        let share = share(item, value);
+        self.filled.sum = self.filled.sum.wrapping_add(share);
+        self.pieces.add(item, share);
+        let offset = offset(W, item);
+        let to = self.map.bytes_mut().get_mut(offset..).and_then(<[u8]>::first_chunk_mut::<W>);
+        if let Some((to, from)) = to.zip(value.to_le_bytes().first_chunk::<W>()) {
+            *to = *from;
+        }
         Ok(())
     }
 
@@ -300,37 +368,36 @@ impl<const W: usize> Column<W> {
     /// that a `push` to a column of this width or the sum of two counts has let through.
     #[inline]
     pub(super) fn set(&mut self, item: u64, value: u64) {
-        let before = self.at(item);
-        self.filled.sum = self.filled.sum.wrapping_sub(share(item, before)).wrapping_add(share(item, value));
+        let (before, after) = (share(item, self.at(item)), share(item, value));
+        self.filled.sum = self.filled.sum.wrapping_sub(before).wrapping_add(after);
+        self.pieces.take(item, before);
+        self.pieces.add(item, after);
         self.put(item, value);
     }
 
+    /// Writes a number where others may be reading.
     #[inline]
     fn put(&mut self, item: u64, value: u64) {
-        let offset = offset(W, item);
-        if let Some((to, from)) = self
-            .map
-            .bytes_mut()
-            .get_mut(offset..)
-            .and_then(<[u8]>::first_chunk_mut::<W>)
-            .zip(value.to_le_bytes().first_chunk::<W>())
-        {
-            *to = *from;
+        if let Some(bytes) = value.to_le_bytes().get(..W) {
+            self.map.publish(offset(W, item), bytes);
         }
     }
 
     /// Takes items off its end.
     pub(super) fn truncate(&mut self, items: u64) {
         for item in items..self.filled.items {
-            self.filled.sum = self.filled.sum.wrapping_sub(share(item, self.at(item)));
+            let share = share(item, self.at(item));
+            self.filled.sum = self.filled.sum.wrapping_sub(share);
+            self.pieces.take(item, share);
         }
         self.filled.items = self.filled.items.min(items);
+        self.pieces.cut(self.filled.items);
     }
 
     /// Puts zero in the place of every item that is void, and leaves the sum as it was noted.
     pub(super) fn clear_where(&mut self, is_void: impl Fn(u64) -> bool) {
         for item in 0..self.filled.items {
-            if is_void(self.at(item)) {
+            if is_void(self.read(item)) {
                 self.put(item, 0);
             }
         }
@@ -340,22 +407,20 @@ impl<const W: usize> Column<W> {
     pub(super) fn zeros(&mut self, items: u64) -> Result<(), FileError> {
         reserve(&mut self.map, &self.path, W, items)?;
         self.filled = Filled { items, sum: 0 };
+        self.pieces = Pieces::computed((0..count(items)).map(|_| 0).collect());
         Ok(())
     }
 
-    /// The sum of what stands there now.
-    pub(super) fn sum(&self) -> u64 {
-        (0..self.filled.items).fold(0, |sum, item| sum.wrapping_add(share(item, self.at(item))))
-    }
-
-    /// Takes the sum of what stands there now for the right one.
+    /// Takes the sums of what stands there now for the right ones.
     pub(super) fn sum_again(&mut self) {
-        self.filled.sum = self.sum();
+        let sums: Vec<u64> = (0..count(self.filled.items)).map(|piece| self.sum(piece)).collect();
+        self.filled.sum = sums.iter().fold(0, |all, sum| all.wrapping_add(*sum));
+        self.pieces = Pieces::computed(sums);
     }
 
-    /// Compares what stands there with what was noted.
+    /// Compares all that stands there with what was noted.
     pub(super) fn check(&self) -> Result<(), FileError> {
-        compare(&self.path, self.filled, self.sum())
+        (0..count(self.filled.items)).try_for_each(|piece| self.prove(piece))
     }
 
     /// Brings an item's page into memory ahead of its use.
@@ -379,9 +444,34 @@ impl<const W: usize> Column<W> {
     }
 }
 
-fn compare(path: &Path, filled: Filled, found: u64) -> Result<(), FileError> {
-    let Filled { items, sum: want } = filled;
-    if found == want { Ok(()) } else { Err(FileError::Sum { path: path.to_owned(), items, found, want }) }
+/// The pieces of a column with so many items, as a file of sums notes them; more where blocks were being taken off.
+pub(super) fn noted(path: &Path, mut sums: Vec<u64>, items: u64) -> Result<Pieces, FileError> {
+    let (found, want) = (wide(sums.len()), count(items));
+    if found < want {
+        let (what, path) = ("number of its sums", path.to_owned());
+        return Err(FileError::Header { path, what, found: found.to_string(), want: want.to_string() });
+    }
+    sums.truncate(usize::try_from(want).unwrap_or(usize::MAX));
+    Ok(Pieces::noted(sums))
+}
+
+/// Compares a piece's sum with what was noted.
+pub(super) fn compare(path: &Path, pieces: &Pieces, piece: u64, found: u64) -> Result<(), FileError> {
+    let want = pieces.sum(piece);
+    if found != want {
+        return Err(FileError::Sum { path: path.to_owned(), piece, found, want });
+    }
+    pieces.know(piece);
+    Ok(())
+}
+
+/// Ends the process's answer where it would rest on a corrupted piece. Reads cannot fail otherwise: they are too many, and
+/// a caller that forgets to look would answer wrongly.
+pub(super) fn require(proven: Result<(), FileError>) {
+    #[expect(clippy::panic, reason = "no answer may rest on a corrupted file; `Index::open` says so")]
+    if let Err(error) = proven {
+        panic!("{error}");
+    }
 }
 
 /// What a row adds to its column's sum.
@@ -391,163 +481,4 @@ pub(super) fn share_of_row(place: u64, row: &[u8]) -> u64 {
     let sum = words.by_ref().fold(seed, |sum, chunk| fold(sum ^ word(chunk), 0x9fb2_1c65_1e98_df25));
     let last = fold(sum ^ word(words.remainder()), 0xd6e8_feb8_6659_fd93);
     last ^ wide(row.len())
-}
-
-impl<const N: usize> Rows<N> {
-    /// The column at a place, filled so far.
-    pub(super) fn open(place: Place<'_>, filled: Filled, writes: bool) -> Result<Self, FileError> {
-        let (map, path) = open(place, N, filled.items, writes)?;
-        Ok(Self { map, path, filled })
-    }
-
-    /// How far it is filled.
-    pub(super) const fn filled(&self) -> Filled {
-        self.filled
-    }
-
-    /// How many rows it has.
-    pub(super) const fn len(&self) -> u64 {
-        self.filled.items
-    }
-
-    /// The row at a place, which must be below the length.
-    #[inline]
-    pub(super) fn at(&self, item: u64) -> [u8; N] {
-        assert!(item < self.filled.items, "an index gives out only numbers below its counts");
-        let row = self.map.bytes().get(offset(N, item)..).and_then(<[u8]>::first_chunk::<N>);
-        // `open` and `reserve` see to it that there is room for every row.
-        row.map_or([0; N], |row| *row)
-    }
-
-    /// Appends a row.
-    pub(super) fn push(&mut self, row: &[u8; N]) -> Result<(), FileError> {
-        let item = self.filled.items;
-        reserve(&mut self.map, &self.path, N, item + 1)?;
-        self.filled.items += 1;
-        self.filled.sum = self.filled.sum.wrapping_add(share_of_row(item, row));
-        if let Some(to) =
-            self.map.bytes_mut().get_mut(offset(N, item)..).and_then(<[u8]>::first_chunk_mut::<N>)
-        {
-            *to = *row;
-        }
-        Ok(())
-    }
-
-    /// Takes rows off its end.
-    pub(super) fn truncate(&mut self, items: u64) {
-        for item in items..self.filled.items {
-            self.filled.sum = self.filled.sum.wrapping_sub(share_of_row(item, &self.at(item)));
-        }
-        self.filled.items = self.filled.items.min(items);
-    }
-
-    /// The sum of what stands there now.
-    pub(super) fn sum(&self) -> u64 {
-        (0..self.filled.items).fold(0, |sum, item| sum.wrapping_add(share_of_row(item, &self.at(item))))
-    }
-
-    /// Takes the sum of what stands there now for the right one.
-    pub(super) fn sum_again(&mut self) {
-        self.filled.sum = self.sum();
-    }
-
-    /// Compares what stands there with what was noted.
-    pub(super) fn check(&self) -> Result<(), FileError> {
-        compare(&self.path, self.filled, self.sum())
-    }
-
-    /// Brings a row's page into memory ahead of its use.
-    #[inline]
-    pub(super) fn touch(&self, item: u64) -> u64 {
-        let start = self.map.bytes().get(offset(N, item));
-        start.map_or(0, |byte| u64::from(*byte))
-    }
-
-    pub(super) fn settle(&mut self) -> Result<(), FileError> {
-        settle(&mut self.map, &self.path, N, self.filled.items)
-    }
-
-    pub(super) fn flush(&self) -> Result<(), FileError> {
-        self.map.flush().map_err(FileError::io(&self.path, "written to disk"))
-    }
-
-    /// Bytes of its file.
-    pub(super) fn bytes(&self) -> u64 {
-        wide(self.map.bytes().len())
-    }
-}
-
-/// Bytes without a width, such as scripts one after the other; who cuts them knows where each begins.
-#[derive(Debug)]
-pub(super) struct Blob(Rows<1>);
-
-impl Blob {
-    pub(super) fn open(place: Place<'_>, filled: Filled, writes: bool) -> Result<Self, FileError> {
-        Rows::open(place, filled, writes).map(Self)
-    }
-
-    /// How many bytes there are, and the sum over the pieces that were appended.
-    pub(super) const fn filled(&self) -> Filled {
-        self.0.filled
-    }
-
-    /// How many bytes there are.
-    pub(super) const fn len(&self) -> u64 {
-        self.0.filled.items
-    }
-
-    /// The bytes of a range.
-    #[inline]
-    pub(super) fn at(&self, range: core::ops::Range<u64>) -> &[u8] {
-        let end = range.end.min(self.0.filled.items);
-        self.0.map.bytes().get(offset(1, range.start)..offset(1, end)).unwrap_or_default()
-    }
-
-    /// Appends the piece with a number; parts stand one after the other.
-    pub(super) fn push(&mut self, piece: u64, parts: &[&[u8]]) -> Result<(), FileError> {
-        let start = self.0.filled.items;
-        let end = parts.iter().fold(start, |end, part| end + wide(part.len()));
-        reserve(&mut self.0.map, &self.0.path, 1, end)?;
-        let mut at = offset(1, start);
-        for part in parts {
-            let next = at + part.len();
-            if let Some(to) = self.0.map.bytes_mut().get_mut(at..next) {
-                to.copy_from_slice(part);
-            }
-            at = next;
-        }
-        self.0.filled.items = end;
-        let share = share_of_row(piece, self.at(start..end));
-        self.0.filled.sum = self.0.filled.sum.wrapping_add(share);
-        Ok(())
-    }
-
-    /// Takes the last piece off.
-    pub(super) fn pop(&mut self, piece: u64, start: u64) {
-        let share = share_of_row(piece, self.at(start..self.len()));
-        self.0.filled.sum = self.0.filled.sum.wrapping_sub(share);
-        self.0.filled.items = self.0.filled.items.min(start);
-    }
-
-    /// Takes this sum for the right one.
-    pub(super) fn sum_is(&mut self, sum: u64) {
-        self.0.filled.sum = sum;
-    }
-
-    /// Compares the sum over the pieces with what was noted.
-    pub(super) fn check(&self, found: u64) -> Result<(), FileError> {
-        compare(&self.0.path, self.0.filled, found)
-    }
-
-    pub(super) fn settle(&mut self) -> Result<(), FileError> {
-        self.0.settle()
-    }
-
-    pub(super) fn flush(&self) -> Result<(), FileError> {
-        self.0.flush()
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.0.bytes()
-    }
 }

@@ -121,6 +121,8 @@ pub(super) struct Head {
     pub(super) start: Start,
     pub(super) state: State,
     pub(super) marks: Marks,
+    /// SHA-256 of the sums of pieces, which a file of its own holds.
+    pub(super) sums: [u8; 32],
 }
 
 impl Head {
@@ -139,6 +141,7 @@ impl Head {
         for (name, size) in TABLES.iter().zip(&self.marks.tables) {
             line(writeln!(text, "table {name} {} {:016x}", size.bits, size.sum));
         }
+        line(writeln!(text, "sums {}", hex::encode(&self.sums)));
         let check = hex::encode(&Sha256::digest(&text));
         text + "check " + &check + "\n"
     }
@@ -210,7 +213,8 @@ impl Head {
             let bits = rest.next()?.parse().ok().filter(|bits| (1..=41).contains(bits))?;
             *size = Size { bits, sum: u64::from_str_radix(rest.next()?, 16).ok()? };
         }
-        Some(Self { network, start, state, marks })
+        let sums = hex::decode(words("sums")?.next()?).ok()?.try_into().ok()?;
+        Some(Self { network, start, state, marks, sums })
     }
 }
 
@@ -225,7 +229,7 @@ mod tests {
         }
         marks.tables[1] = Size { bits: 17, sum: 3 };
         let start = Start { height: Height::new(5), before: BlockHash::from_bytes([7; 32]) };
-        Head { network: Network::LtcRegtest, start, state: State::Undoing, marks }
+        Head { network: Network::LtcRegtest, start, state: State::Undoing, marks, sums: [9; 32] }
     }
 
     #[test]
@@ -255,11 +259,11 @@ mod tests {
 
     #[test]
     fn another_version_is_named() {
-        let text = head().encode().replacen("kuraban-index 1", "kuraban-index 2", 1);
+        let text = head().encode().replacen("kuraban-index 2", "kuraban-index 3", 1);
         let error = Head::decode(Path::new("head"), &text).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "head: index of version 2, this program reads version 1; build it again"
+            "head: index of version 3, this program reads version 2; build it again"
         );
     }
 }

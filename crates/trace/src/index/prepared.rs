@@ -64,6 +64,7 @@ pub(super) struct Part {
     pub(super) txid: [u8; 32],
     pub(super) inputs_end: usize,
     pub(super) outputs_end: usize,
+    pub(super) lock_time: u32,
 }
 
 /// What an input spends.
@@ -254,9 +255,14 @@ impl<'a> Body<'a> {
             }
         }
         let lock_time = self.reader.offset();
-        self.reader.take("lock time", 4)?;
+        let locked = u32::from_le_bytes(self.reader.array("lock time")?);
         let txid = self.txid(&Marks { start, inputs, outputs_end, witness, lock_time })?;
-        self.parts.push(Part { txid, inputs_end: self.inputs.len(), outputs_end: self.outputs.len() });
+        self.parts.push(Part {
+            txid,
+            inputs_end: self.inputs.len(),
+            outputs_end: self.outputs.len(),
+            lock_time: locked,
+        });
         Ok(flags & FLAG_MWEB != 0)
     }
 
@@ -424,7 +430,7 @@ mod tests {
     }
 
     fn made(regtest: Regtest) -> Vec<u8> {
-        let shape = Shape { regtest, block_txs: 3, reuse_per_mille: 500 };
+        let shape = Shape { regtest, block_txs: 3, reuse_per_mille: 500, open: false };
         let mut economy = Economy::new(shape, 3);
         let blocks = (0..106).map(|_| economy.next_block(Vec::new(), 0).unwrap());
         blocks.last().unwrap().encode()

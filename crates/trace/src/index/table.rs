@@ -9,7 +9,10 @@
 
 use std::{fs, path::PathBuf};
 
-use super::column::{Column, FileError, Filled, Place};
+use super::{
+    column::{Column, FileError, Filled, Hidden, Place},
+    pieces::count,
+};
 
 /// Slots of a new table, as a power of two.
 pub(super) const BITS_MIN: u32 = 12;
@@ -47,16 +50,32 @@ fn file_name(name: &str, bits: u32) -> String {
 
 impl Table {
     /// The table at a place, with so many entries.
-    pub(super) fn open(place: Place<'_>, size: Size, used: u64, writes: bool) -> Result<Self, FileError> {
+    pub(super) fn open(
+        place: Place<'_>,
+        size: Size,
+        used: u64,
+        sums: Vec<u64>,
+        writes: bool,
+    ) -> Result<Self, FileError> {
         let name = file_name(place.name, size.bits);
         let place = Place { name: &name, ..place };
         let fresh = writes && used == 0 && size.sum == 0 && !place.folder.join(&name).exists();
         let slots = if fresh { 0 } else { 1 << size.bits };
-        let mut slots = Column::open(place, Filled { items: slots, sum: size.sum }, writes)?;
+        let mut slots = Column::open(place, Filled { items: slots, sum: size.sum }, sums, writes)?;
         if fresh {
             slots.zeros(1 << size.bits)?;
         }
         Ok(Self { slots, bits: size.bits, used, stale: Vec::new() })
+    }
+
+    /// Takes entries for none that a writer adds from now on. Their slots were empty, so no older entry stands beyond one.
+    pub(super) const fn hide_later(&mut self) {
+        self.slots.hide(Hidden { mask: NUMBER_MASK, most: self.used });
+    }
+
+    /// The sums of its pieces.
+    pub(super) fn sums(&self) -> &[u64] {
+        self.slots.sums()
     }
 
     pub(super) const fn size(&self) -> Size {
@@ -159,7 +178,9 @@ impl Table {
         if path.exists() {
             fs::remove_file(&path).map_err(FileError::io(&path, "removed"))?;
         }
-        let mut larger = Self::open(place, Size { bits, sum: 0 }, 0, true)?;
+        let none = (0..count(1 << bits)).map(|_| 0).collect();
+        let mut larger =
+            Self::open(Place { name: place.name, ..place }, Size { bits, sum: 0 }, 0, none, true)?;
         for (hash, number) in hashes.zip(0..) {
             larger.insert(hash, number);
         }

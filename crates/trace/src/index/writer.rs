@@ -17,12 +17,14 @@ use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::{BlockHash, Network, OutPoint};
 
 use super::{
-    ANCHOR_EVERY, COLUMNS, Columns, Counts, Index, LOCK, OpenError, Use,
+    ANCHOR_EVERY, COLUMNS, Columns, Counts, Index, LOCK, OpenError, READERS, Use,
     column::{FileError, Place, wide},
     hash_of_txid,
     head::{HEAD, Head, Marks, Start, State, TABLES},
-    kept_script, lock,
+    lock,
+    pieces::{self, SUMS, Sums},
     prepared::{Part, Prepared, Spent},
+    read_script,
     scripts::Short,
 };
 
@@ -108,12 +110,18 @@ pub enum RollbackError {
         /// The height asked for.
         height: Height,
     },
+    /// Somebody reads the index, and might read what is to be taken off.
+    #[error("{}: index is being read by another process, and blocks are to be taken off; wait for its end", folder.display())]
+    Read {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
 }
 
-/// An index, to read and write. Holds it against everyone else as long as it lives. What was appended is kept by
+/// An index, to read and write. Holds it against other writers as long as it lives. What was appended is kept by
 /// [`commit`](Self::commit) or [`close`](Self::close); without them the next one to open the index finds it as it was
 /// committed last.
 #[derive(Debug)]
@@ -135,16 +143,21 @@ impl Writer {
         fs::create_dir_all(folder).map_err(FileError::io(folder, "made"))?;
         if !folder.join(HEAD).exists() {
             let lock = lock_empty(folder)?;
-            let head = Head { network, start, state: State::Settled, marks: Marks::EMPTY };
+            let sums = Sums::of(COLUMNS.iter().map(|_| &[][..]));
+            let head =
+                Head { network, start, state: State::Settled, marks: Marks::EMPTY, sums: sums.digest() };
             // The files of a process that was ended before it wrote its head.
             for path in parts_of_index(folder)? {
                 if !path.ends_with(LOCK) {
                     fs::remove_file(&path).map_err(FileError::io(&path, "removed"))?;
                 }
             }
+            sums.write(folder)?;
+            let path = folder.join(READERS);
+            fs::File::create(&path).map_err(FileError::io(&path, "made"))?;
             let mut index = Index::of(folder, lock, &head, true)?;
             index.columns.settle()?;
-            head.write(folder)?;
+            index.note(State::Settled)?;
             return Ok(Self { index, open: false, abandoned: false });
         }
         let writer = Self::open(folder)?;
@@ -158,8 +171,8 @@ impl Writer {
         Ok(writer)
     }
 
-    /// The index in a folder, after what a process left behind that was ended is taken off. Every item of every column
-    /// is compared with the sums in the head.
+    /// The index in a folder, after what a process left behind that was ended is taken off. As with [`Index::open`], pieces
+    /// are compared when they are first read; what is appended to one that is corrupted does not make it whole.
     ///
     /// # Errors
     /// There is none, it is damaged, or somebody uses it.
@@ -170,11 +183,10 @@ impl Writer {
         let head = Head::read(folder)?;
         let mut index = Index::of(folder, lock, &head, true)?;
         index.recover(head.state)?;
-        index.columns.check()?;
         index.fits()?;
         if head.state != State::Settled {
             index.columns.settle()?;
-            index.head(State::Settled).write(folder)?;
+            index.note(State::Settled)?;
         }
         Ok(Self { index, open: false, abandoned: false })
     }
@@ -192,7 +204,7 @@ impl Writer {
     pub fn append(&mut self, block: &Prepared) -> Result<(), AppendError> {
         self.usable()?;
         if !self.open {
-            self.index.head(State::Open).write(&self.index.folder)?;
+            self.index.note(State::Open)?;
             self.open = true;
         }
         let before = self.index.counts();
@@ -236,7 +248,7 @@ impl Writer {
         self.usable()?;
         if self.open {
             self.index.columns.flush()?;
-            self.index.head(State::Open).write(&self.index.folder)?;
+            self.index.note(State::Open)?;
             self.index.columns.txid_table.forget_stale()?;
             self.index.columns.script_table.forget_stale()?;
         }
@@ -250,6 +262,9 @@ impl Writer {
     pub fn rollback(&mut self, height: Height) -> Result<(), RollbackError> {
         let kept = self.index.block_at(height).ok_or(RollbackError::Height { height })? + 1;
         let counts = self.index.counts_at(kept);
+        let Ok(_alone) = lock(&self.index.folder, Use::Cut) else {
+            return Err(RollbackError::Read { folder: self.index.folder.clone() });
+        };
         self.open = true;
         self.commit()?;
         let undoing = self.index.head_at(counts);
@@ -266,7 +281,7 @@ impl Writer {
     pub fn close(mut self) -> Result<(), FileError> {
         self.commit()?;
         self.index.columns.settle()?;
-        self.index.head(State::Settled).write(&self.index.folder)
+        self.index.note(State::Settled)
     }
 }
 
@@ -284,7 +299,7 @@ fn parts_of_index(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
         let entry = entry.map_err(FileError::io(folder, "read"))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let stem = name.split('.').next().unwrap_or_default();
-        if !COLUMNS.iter().chain(&TABLES).chain(&[LOCK, HEAD]).any(|known| *known == stem) {
+        if !COLUMNS.iter().chain(&TABLES).chain(&[LOCK, READERS, HEAD, SUMS]).any(|known| *known == stem) {
             return Err(OpenError::Foreign { folder: folder.to_owned(), found: name });
         }
         paths.push(entry.path());
@@ -302,7 +317,16 @@ struct Base {
 
 impl Index {
     fn head(&self, state: State) -> Head {
-        Head { network: self.network, start: self.start, state, marks: self.columns.marks() }
+        let (marks, sums) = (self.columns.marks(), self.columns.sums().digest());
+        Head { network: self.network, start: self.start, state, marks, sums }
+    }
+
+    /// Writes head and sums of what there is, the sums first.
+    fn note(&self, state: State) -> Result<(), FileError> {
+        self.columns.sums().write(&self.folder)?;
+        let head = self.head(state);
+        head.write(&self.folder)?;
+        pieces::forget_others(&self.folder, &head.sums)
     }
 
     /// A head that counts fewer blocks, whose sums are not known yet.
@@ -319,6 +343,7 @@ impl Index {
             blocks,
             blocks,
             blocks,
+            transactions,
             transactions,
             transactions,
             transactions,
@@ -422,7 +447,7 @@ impl Index {
         if columns.script_table.is_full_with(entries) {
             let (starts, kept) = (&columns.script_starts, &columns.scripts);
             let hashes = (0..starts.len())
-                .map(|address| Short::read(kept_script(starts, kept, address)).map_or(0, Short::hash));
+                .map(|address| Short::read(read_script(starts, kept, address)).map_or(0, Short::hash));
             columns.script_table.grow(scripts, entries, hashes)?;
         }
         Ok(())
@@ -471,6 +496,7 @@ impl Index {
             columns.txid_table.insert(hash_of_txid(&part.txid), tx);
             columns.tx_outputs.push(output)?;
             columns.tx_inputs.push(input)?;
+            columns.lock_times.push(part.lock_time.into())?;
             output = base.output + wide(part.outputs_end);
             input = base.input + wide(part.inputs_end);
         }
@@ -586,6 +612,7 @@ impl Index {
         columns.txids.truncate(transactions);
         columns.tx_outputs.truncate(transactions);
         columns.tx_inputs.truncate(transactions);
+        columns.lock_times.truncate(transactions);
         columns.inputs.truncate(inputs);
         columns.values.truncate(outputs);
         columns.owners.truncate(outputs);

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use kuraban_base::Height;
 use kuraban_chain::btc::{Block, Network, OutPoint, Script, TxOut};
 use kuraban_trace::{
     graph::Graph as _,
@@ -14,7 +15,8 @@ use kuraban_trace::{
 use tempfile::tempdir;
 
 use crate::index_chain::{
-    SMALL, block_after, chain, coinbase, compare, files, index_of, prepared, spend, write_records,
+    SMALL, block_after, chain, coinbase, compare, files, index_of, prepared, spend, unspent_in, unspent_of,
+    write_records,
 };
 
 const NETWORK: Network = Network::BtcRegtest;
@@ -25,13 +27,30 @@ fn text(error: &dyn core::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
+/// What is wrong with an index by opening it, or else by comparing all of it.
+fn wrong(folder: &Path) -> String {
+    match Index::open(folder) {
+        Err(error) => text(&error),
+        Ok(index) => index.verify().map_or_else(|error| text(&error), |()| "nothing".to_owned()),
+    }
+}
+
+/// Reads all of an index: why that came to no end, if it did not. What it answers is right.
+fn read_all(folder: &Path, blocks: &[Block]) -> Option<String> {
+    let index = Index::open(folder).ok()?;
+    let read = std::panic::AssertUnwindSafe(|| compare(&index, blocks));
+    let stopped = std::panic::catch_unwind(read).err()?;
+    Some(stopped.downcast_ref::<String>().cloned().unwrap_or_default())
+}
+
 #[test]
-fn every_changed_byte_of_every_file_is_seen() {
+fn every_changed_byte_of_every_file_is_seen_and_no_answer_rests_on_one() {
     let blocks = chain(SMALL, 21, 112);
     let folder = tempdir().unwrap();
     drop(index_of(folder.path(), NETWORK, &blocks));
     let whole = files(folder.path());
-    assert_eq!(whole.len(), 18, "{:?}", whole.keys());
+    assert_eq!(whole.len(), 21, "{:?}", whole.keys());
+    let mut stopped = 0;
     for (name, bytes) in &whole {
         let path = folder.path().join(name);
         // Beyond the header, the first item, one in the middle and the last; eight bytes follow it.
@@ -42,8 +61,12 @@ fn every_changed_byte_of_every_file_is_seen() {
             changed[at] ^= 0x10;
             // Empty slots of a table are zero and one that is not is seen too.
             fs::write(&path, &changed).unwrap();
-            let error = text(&Index::open(folder.path()).map(drop).unwrap_err());
+            let error = wrong(folder.path());
             assert!(error.contains(&*name.to_string_lossy()), "{name:?} at {at}: {error}");
+            if let Some(said) = read_all(folder.path(), &blocks) {
+                assert!(said.contains("is corrupted: piece 0 sums to"), "{name:?} at {at}: {said}");
+                stopped += 1;
+            }
         }
         for length in [0, 30, 64, items] {
             if length < bytes.len() && !bytes.is_empty() {
@@ -54,22 +77,90 @@ fn every_changed_byte_of_every_file_is_seen() {
         }
         fs::write(&path, bytes).unwrap();
     }
-    compare(&Index::open(folder.path()).unwrap(), &blocks);
+    assert!(stopped > 30, "{stopped} changes were met by reading");
+    let index = Index::open(folder.path()).unwrap();
+    compare(&index, &blocks);
+    index.verify().unwrap();
 }
 
 #[test]
-fn an_index_in_use_is_left_alone() {
+fn what_is_appended_to_a_corrupted_piece_does_not_make_it_whole() {
+    let blocks = chain(SMALL, 21, 114);
     let folder = tempdir().unwrap();
-    let reader = index_of(folder.path(), NETWORK, &chain(SMALL, 1, 2));
+    drop(index_of(folder.path(), NETWORK, &blocks[..112]));
+    let path = folder.path().join("txids");
+    let mut bytes = fs::read(&path).unwrap();
+    // An id that nothing looks for any more: the chain's second.
+    bytes[64 + 32] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let mut writer = Writer::open(folder.path()).unwrap();
+    let append = |block| drop(writer.append(&prepared(NETWORK, block)));
+    let appended =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| blocks[112..].iter().for_each(append)));
+    drop(appended);
+    drop(writer);
+    let error = text(&Index::open(folder.path()).unwrap().verify().unwrap_err());
+    assert!(error.contains("txids: is corrupted"), "{error}");
+}
+
+#[test]
+fn an_index_has_one_writer_and_any_number_of_readers() {
+    let folder = tempdir().unwrap();
+    let blocks = chain(SMALL, 1, 3);
+    let reader = index_of(folder.path(), NETWORK, &blocks[..2]);
     let other = Index::open(folder.path()).unwrap();
     assert_eq!(reader.tip(), other.tip());
+    let mut writer = Writer::open(folder.path()).unwrap();
     let error = text(&Writer::open(folder.path()).unwrap_err());
-    assert!(error.ends_with("index is being used by another process; wait for its end"), "{error}");
-    drop((reader, other));
-    let writer = Writer::open(folder.path()).unwrap();
-    let error = text(&Index::open(folder.path()).map(drop).unwrap_err());
     assert!(error.ends_with("index is being written by another process; wait for its end"), "{error}");
-    drop(writer);
+    writer.append(&prepared(NETWORK, &blocks[2])).unwrap();
+    let error = text(&writer.rollback(Height::new(0)).unwrap_err());
+    assert!(error.ends_with("and blocks are to be taken off; wait for its end"), "{error}");
+    assert_eq!(writer.index().counts().blocks, 3, "nothing was taken off");
+    drop((reader, other));
+    writer.rollback(Height::new(0)).unwrap();
+    writer.close().unwrap();
+    assert_eq!(Index::open(folder.path()).unwrap().counts().blocks, 1);
+}
+
+/// Readers open before and while a writer appends; each answers as of the commit before, through tables that grow, and as
+/// soon as a block was committed a new one knows it.
+#[test]
+fn a_reader_answers_as_of_its_opening_whatever_is_appended() {
+    let blocks = chain(SMALL, 26, 240);
+    let folder = tempdir().unwrap();
+    let first = index_of(folder.path(), NETWORK, &blocks[..105]);
+    let committed = std::sync::atomic::AtomicUsize::new(105);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut writer = Writer::open(folder.path()).unwrap();
+            for (count, block) in blocks.iter().enumerate().skip(105) {
+                writer.append(&prepared(NETWORK, block)).unwrap();
+                if count % 5 == 4 {
+                    writer.commit().unwrap();
+                    committed.store(count + 1, std::sync::atomic::Ordering::Release);
+                }
+            }
+            writer.close().unwrap();
+        });
+        let mut opened = 0;
+        while committed.load(std::sync::atomic::Ordering::Acquire) < blocks.len() {
+            let least = committed.load(std::sync::atomic::Ordering::Acquire);
+            let reader = Index::open(folder.path()).unwrap();
+            let found = usize::try_from(reader.counts().blocks).unwrap();
+            assert!(found >= least, "{found} of {least} blocks");
+            compare(&reader, &blocks[..found]);
+            compare(&first, &blocks[..105]);
+            opened += 1;
+        }
+        assert!(opened > 0);
+    });
+    first.verify().unwrap();
+    compare(&first, &blocks[..105]);
+    assert_eq!(unspent_in(&first), unspent_of(&blocks[..105]));
+    let last = Index::open(folder.path()).unwrap();
+    compare(&last, &blocks);
+    last.verify().unwrap();
 }
 
 #[test]

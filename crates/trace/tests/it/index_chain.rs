@@ -18,7 +18,7 @@ use kuraban_trace::{
     index::{Index, Prepared, Start, Writer},
 };
 
-pub(crate) const SMALL: Shape = Shape { regtest: Regtest::Btc, block_txs: 30, reuse_per_mille: 583 };
+pub(crate) const SMALL: Shape = Shape { regtest: Regtest::Btc, block_txs: 30, ..Shape::BTC };
 
 /// So many blocks of an economy.
 pub(crate) fn chain(shape: Shape, seed: u64, blocks: usize) -> Vec<Block> {

@@ -25,3 +25,4 @@ mod taint_ordinals;
 mod taint_random;
 mod taint_real;
 mod taint_rows;
+mod thefts;

@@ -27,7 +27,7 @@ fn an_index_and_the_graph_in_memory_give_one_answer() {
     let outputs = index.outputs(kuraban_trace::graph::TxNum::new(index.tx_count() - 1)).end;
     // Spent outputs from the middle on, the chain's first output among the seeds.
     let spent = (outputs / 3..outputs / 2).map(OutputNum::new).filter(|at| index.spender(*at).is_some());
-    let seeds: Vec<OutputNum> = core::iter::once(OutputNum::new(0)).chain(spent.step_by(40)).collect();
+    let seeds: Vec<OutputNum> = core::iter::once(OutputNum::new(0)).chain(spent.step_by(15)).collect();
     let cases = [
         Case { seeds: seeds.iter().copied().step_by(2).collect() },
         Case { seeds: seeds.iter().copied().skip(1).step_by(2).collect() },
