@@ -201,7 +201,7 @@ impl Follower {
     fn remember(&mut self, head: TreeHead) {
         self.last = head;
         self.heads.insert(head.size, head.root);
-        while self.heads.len() > HEADS_MAX {
+        if self.heads.len() > HEADS_MAX {
             self.heads.pop_first();
         }
     }

@@ -222,3 +222,19 @@ fn an_approval_counts_once_for_what_was_requested_and_until_it_expires() {
     exchange.now = kit::NOW.plus_ms(999);
     assert_eq!(told(&ask(&mut exchange, approve(&payout, 3))), "logged");
 }
+
+#[test]
+fn the_coin_of_a_payout_that_expired_with_receipts_is_taken_at_once() {
+    let mut exchange = Exchange::new();
+    exchange.fund(0, 300_000_000);
+    exchange.breaks = true;
+    let payout =
+        |id: &str, life_ms| Payout { expiry: kit::NOW.plus_ms(life_ms), ..kit::payout(id, 9, 100_000_000) };
+    approved(&mut exchange, &payout("w-1", 60_000));
+    approved(&mut exchange, &payout("w-2", DAY_MS));
+    for (now_ms, want) in [(59_999, Status::Requested), (60_000, Status::Assembled)] {
+        exchange.now = kit::NOW.plus_ms(now_ms);
+        exchange.happen(Event::Tick);
+        assert_eq!(exchange.status("w-2"), want, "{now_ms}");
+    }
+}
