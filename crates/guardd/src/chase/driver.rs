@@ -20,7 +20,7 @@ use kuraban_trace::{
     feed::{Feed, Words},
     graph::{AddressNum, Graph as _, Node, OutputNum, Tip},
     index::{
-        Index, Prepared, Writer,
+        Index, Prepared, RollbackError, Writer,
         build::{self, FillError},
     },
     live::{Connected, Indexed, Live, Stops},
@@ -175,7 +175,8 @@ impl<'a> Driver<'a> {
         self.undone = self.undone.saturating_add(undone);
         let outcome = match outcome {
             Ok(outcome) => outcome,
-            Err(problem @ FillError::Source(_)) => {
+            // Whoever reads the index keeps blocks from being taken off it; they are when nobody does.
+            Err(problem @ (FillError::Source(_) | FillError::Rollback(RollbackError::Read { .. }))) => {
                 not_had(&problem);
                 return Ok(());
             }
