@@ -40,6 +40,8 @@ use crate::{clock::wall, log};
 const TICK: Duration = Duration::from_secs(1);
 /// How often the node is asked for headers, whether it announced any or not.
 const POLL: Duration = Duration::from_secs(30);
+/// Most things that the node says before what follows from them is told.
+const TOGETHER_MAX: usize = 4_096;
 /// A transaction that waits longer than nodes keep it (`DEFAULT_MEMPOOL_EXPIRY_HOURS`) is forgotten.
 const WAITS_MS_MAX: u64 = 336 * 3_600_000;
 /// Most transactions whose announcement is remembered.
@@ -96,8 +98,9 @@ impl<'a> Driver<'a> {
         self.show(0);
         loop {
             let mut blocks = self.hear(TICK)?.unwrap_or(false);
-            // All that has come is taken up together: one look at what waits, one signature.
-            while let Some(more) = self.hear(Duration::ZERO)? {
+            // What has come is taken up together: one look at what waits, one signature.
+            for _ in 0..TOGETHER_MAX {
+                let Some(more) = self.hear(Duration::ZERO)? else { break };
                 blocks |= more;
             }
             if blocks || polled.elapsed() >= POLL {
