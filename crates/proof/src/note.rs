@@ -105,7 +105,7 @@ impl FromStr for KeyName {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let stranger = |c: char| c.is_whitespace() || c < ' ' || c == '+';
+        let stranger = |c: char| c.is_whitespace() || ('\0'..' ').contains(&c) || c == '+';
         if (1..=NAME_LENGTH_MAX).contains(&text.len()) && !text.contains(stranger) {
             return Ok(Self(text.to_owned()));
         }

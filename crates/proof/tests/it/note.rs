@@ -7,7 +7,7 @@ use kuraban_base::Instant;
 use kuraban_proof::{
     Checkpoint, CheckpointError, Cosigner, KeyKind, Note, NoteError, NoteSigner, SignedCheckpoint,
     VerifierKey,
-    note::{KeyError, SIGNATURES_MAX},
+    note::{KeyError, NOTE_LENGTH_MAX, SIGNATURES_MAX},
 };
 use proptest::prelude::*;
 use signed_note::{StandardVerifier, VerifierList};
@@ -142,6 +142,28 @@ fn notes_are_refused_with_what_is_wrong() {
     assert!(matches!(Note::parse(b"bo\xffdy\n\n"), Err(NoteError::Malformed { problem: "want UTF-8" })));
     let long = format!("{}\n\n{line}", "a".repeat(1_000_000));
     assert!(matches!(Note::parse(long.as_bytes()), Err(NoteError::Long { .. })));
+}
+
+#[test]
+fn notes_are_read_and_signed_up_to_a_million_bytes() {
+    let line = SPEC_NOTE.split_once("\n\n").unwrap().1;
+    let rest = format!("\n\n{line}");
+    let read = |length: usize| Note::parse(format!("{}{rest}", "a".repeat(length - rest.len())).as_bytes());
+    assert_eq!(read(NOTE_LENGTH_MAX).unwrap().body().len(), NOTE_LENGTH_MAX - rest.len() + 1);
+    assert_eq!(read(NOTE_LENGTH_MAX + 1), Err(NoteError::Long { got: NOTE_LENGTH_MAX + 1 }));
+    let signer = NoteSigner::from_seed(name("example.com/foo"), &[1; 32]);
+    let sign = |length: usize| signer.sign(&format!("{}\n", "a".repeat(length - 1)));
+    assert_eq!(sign(NOTE_LENGTH_MAX).unwrap().body().len(), NOTE_LENGTH_MAX);
+    assert_eq!(sign(NOTE_LENGTH_MAX + 1), Err(NoteError::Long { got: NOTE_LENGTH_MAX + 1 }));
+    for body in ["", "no end", "a tab\t\n", "a return\r\n", "\u{1}\n"] {
+        let problem = "want a final newline and no other control characters";
+        assert_eq!(signer.sign(body), Err(NoteError::Malformed { problem }), "{body:?}");
+    }
+}
+
+#[test]
+fn a_key_is_shown_as_it_is_written() {
+    assert_eq!(format!("{:?}", key(SPEC_KEY)), format!("VerifierKey({SPEC_KEY})"));
 }
 
 #[test]

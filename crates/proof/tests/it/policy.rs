@@ -86,6 +86,7 @@ fn what_breaks_a_rule_is_refused_with_its_line() {
     check("logs x\n".into(), "policy line 1: want log");
     check("log\n".into(), "policy line 1: want log");
     check(format!("log {log_key} url more\n"), "policy line 1: want log");
+    check(format!("witness w {} url more\n", key(1)), "policy line 1: want log");
     check(format!("witness {k0}\n"), "policy line 1: want log");
     check("log x\n".into(), "policy line 1: verifier key is not");
     check(format!("log {k0}\n"), "policy line 1: key has the wrong type");
@@ -115,6 +116,7 @@ fn what_breaks_a_rule_is_refused_with_its_line() {
         check(bad.into(), "policy line 1: want no control characters");
     }
     check(format!("#{}", " ".repeat(POLICY_LENGTH_MAX)), "policy has 1000001 bytes");
+    check(format!("#{}", " ".repeat(POLICY_LENGTH_MAX - 1)), "policy has no quorum line");
 }
 
 #[test]
