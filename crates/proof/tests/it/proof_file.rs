@@ -93,6 +93,7 @@ fn files_are_refused_with_the_line_that_is_wrong() {
     assert!(ProofFile::parse(long(61).as_bytes()).is_ok());
     check(&long(62), "proof file line 66: want at most 63 hashes");
     check(&" ".repeat(2_000_001), "proof file has 2000001 bytes, want at most 2000000");
+    check(&" ".repeat(2_000_000), "proof file line 1: want c2sp.org/tlog-proof@v1");
 }
 
 #[test]
