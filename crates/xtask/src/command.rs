@@ -6,7 +6,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::stderr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -17,8 +17,13 @@ pub(crate) fn cargo() -> Command {
 
 /// Runs a command with its output shown. `false` if it ended with an error of its own.
 pub(crate) fn succeeds(command: &mut Command) -> Result<bool> {
+    Ok(status(command)?.success())
+}
+
+/// Runs a command with its output shown; gives how it ended.
+pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
     let status = command.stdin(Stdio::null()).stdout(stderr()).status();
-    Ok(status.with_context(|| format!("could not start `{}`", line(command)))?.success())
+    status.with_context(|| format!("could not start `{}`", line(command)))
 }
 
 /// Runs a command with its output shown; its failure is an error.
