@@ -8,6 +8,7 @@ pub mod branch;
 pub mod build;
 mod column;
 mod head;
+mod locator;
 mod map;
 mod pieces;
 mod prepared;
@@ -502,6 +503,18 @@ impl Index {
     pub fn header(&self, height: Height) -> Option<Header> {
         let block = self.block_at(height)?;
         Header::decode(&self.columns.headers.at(block)).ok()
+    }
+
+    /// Its last ten blocks, newest first, and then twice as far apart each time, down to its first: by these a node is told what
+    /// it has. Looks at no other header.
+    #[must_use]
+    pub fn locator(&self) -> Vec<BlockHash> {
+        let start = self.start.height.blocks();
+        let blocks = usize::try_from(self.counts().blocks).unwrap_or(usize::MAX);
+        locator::locator(blocks, |place| {
+            let height = u32::try_from(place).ok().and_then(|place| start.checked_add(place))?;
+            self.header(Height::new(height)).map(|header| header.hash())
+        })
     }
 
     /// All headers with their heights, in chain order.

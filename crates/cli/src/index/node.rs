@@ -11,7 +11,7 @@ use clap::Args;
 use kuraban_base::Height;
 use kuraban_chain::btc::{BlockHash, Header, Network};
 use kuraban_node::{
-    fetch::{Fetch, FetchError, locator},
+    fetch::{Fetch, FetchError},
     p2p::{BLOCKS_MAX, Settings},
     rpc::{Auth, Rpc, RpcError},
 };
@@ -123,7 +123,7 @@ fn over_p2p(network: Network, node: &str, index: Option<&Index>) -> Result<(Vec<
         Settings { ping_every: Duration::from_secs(1), ..Settings::near(network, node.to_owned()) };
     let mut fetch = Fetch::start(settings, WITHIN)?;
     let headers = match index {
-        Some(index) => fetch.headers(&have(index))?,
+        Some(index) => fetch.headers(&index.locator())?,
         None => {
             // Headers are told from the second block on.
             let genesis = network.genesis_hash();
@@ -143,12 +143,6 @@ fn over_p2p(network: Network, node: &str, index: Option<&Index>) -> Result<(Vec<
         }
     };
     Ok((headers, Way::P2p(Mutex::new(fetch))))
-}
-
-/// A locator of the index.
-fn have(index: &Index) -> Vec<BlockHash> {
-    let hashes: Vec<BlockHash> = index.headers().map(|(_, header)| header.hash()).collect();
-    locator(hashes.len(), |place| hashes.get(place).copied())
 }
 
 fn by_calls(rpc: &Rpc, index: Option<&Index>, seen: &mut dyn FnMut(u64)) -> Result<Vec<Header>, NodeError> {

@@ -2,10 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use kuraban_base::Height;
 use kuraban_chain::btc::{BlockHash, Header, Network};
 use kuraban_node::{
-    fetch::{Fetch, FetchError, locator},
+    fetch::{Fetch, FetchError},
     p2p::BLOCKS_MAX,
 };
 use kuraban_trace::{
@@ -38,7 +37,7 @@ impl<'a> NodeBlocks<'a> {
         index: Option<&Index>,
     ) -> Result<Self, SourceError> {
         let headers = match index {
-            Some(index) if index.tip().is_some() => fetch.headers(&have(index)),
+            Some(index) if index.tip().is_some() => fetch.headers(&index.locator()),
             Some(_) | None => whole(fetch, network),
         };
         let headers = headers.map_err(|error| failed(name, error))?;
@@ -54,16 +53,6 @@ fn whole(fetch: &mut Fetch, network: Network) -> Result<Vec<Header>, FetchError>
     let first = fetch.block(&[genesis])?.header;
     let rest = fetch.headers(&[genesis])?;
     Ok([first].into_iter().chain(rest).collect())
-}
-
-/// A locator of the index.
-fn have(index: &Index) -> Vec<BlockHash> {
-    let start = index.start().height.blocks();
-    let blocks = usize::try_from(index.counts().blocks).unwrap_or(usize::MAX);
-    locator(blocks, |place| {
-        let height = u32::try_from(place).ok().and_then(|place| start.checked_add(place))?;
-        index.header(Height::new(height)).map(|header| header.hash())
-    })
 }
 
 impl Blocks for NodeBlocks<'_> {
