@@ -2,13 +2,16 @@
 //! Beside it a hash map of the standard library, from the same addresses to one number each. Prints one JSON object.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[path = "made/tags.rs"]
+mod made;
+
 use std::{collections::HashMap, error::Error, hint::black_box, path::PathBuf, time::Instant};
 
-use kuraban_base::hex;
 use kuraban_trace::tags::{
-    Confidence, Store, SubjectKind, Tag, TagType,
+    Store,
     store::{Builder, subject},
 };
+use made::{address, tag};
 use serde_json::json;
 
 const COUNT: u64 = 10_000_000;
@@ -60,36 +63,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     println!("{figures}");
     Ok(())
-}
-
-/// The address that belongs to a number: small letters, so that no checksum is needed.
-fn address(number: u64) -> String {
-    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ number;
-    let bytes = [mixed.to_be_bytes(), number.to_be_bytes()].concat();
-    format!("0x{}{:08x}", hex::encode(&bytes), number % 4_294_967_291)
-}
-
-/// Every other number has a tag; a thousand labels, as exchanges and services have many addresses each.
-fn tag(number: u64) -> Tag {
-    let subject = address(number * 2);
-    Tag {
-        kind: SubjectKind::Address,
-        normal: subject.clone(),
-        subject,
-        verified: true,
-        currency: "ETH".to_owned(),
-        network: "ETH".to_owned(),
-        label: format!("service {}", number % 1_000),
-        source: format!("https://example.org/{}", number % 1_000),
-        confidence: Confidence::UNKNOWN,
-        concepts: vec!["exchange"],
-        actor: None,
-        tag_type: TagType::Actor,
-        cluster_definer: false,
-        lastmod: Some("2026-11-21".to_owned()),
-        context: None,
-        taint: None,
-    }
 }
 
 fn ms(begun: Instant) -> u64 {

@@ -5,6 +5,9 @@
 //! `KURABAN_BENCH_GUARDD` and `KURABAN_BENCH_REDIS` name the programs. Rounds of both alternate, and the median round counts,
 //! so that whatever else the machine does hits both. The client is one thread, as `redis-benchmark` is.
 
+#[path = "../../trace/benches/made/tags.rs"]
+mod made;
+
 use std::env;
 use std::fs;
 use std::io::{Write as _, stdout};
@@ -14,13 +17,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use kuraban_base::hex;
-use kuraban_trace::tags::{Confidence, SubjectKind, Tag, TagType, store::Builder};
+use kuraban_trace::tags::store::Builder;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
+
+use crate::made::{address, label, tag};
 
 /// Tags, where nobody says how many.
 const TAGS: u64 = 10_000_000;
@@ -82,13 +86,6 @@ fn measure(folder: &Path, tags: u64) -> Result<Map<String, Value>> {
     Ok(figures)
 }
 
-/// The address that belongs to a number: small letters, so that no checksum is needed.
-fn address(number: u64) -> String {
-    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ number;
-    let bytes = [mixed.to_be_bytes(), number.to_be_bytes()].concat();
-    format!("0x{}{:08x}", hex::encode(&bytes), number % 4_294_967_291)
-}
-
 /// The number that is asked for in a place: every other one has a tag.
 fn asked(place: u64, tags: u64) -> u64 {
     place.wrapping_mul(2_654_435_761) % (2 * tags)
@@ -98,34 +95,11 @@ fn asked(place: u64, tags: u64) -> u64 {
 fn store(folder: &Path, tags: u64) -> Result<()> {
     let mut builder = Builder::new();
     for number in 0..tags {
-        let subject = address(number * 2);
-        let tag = Tag {
-            kind: SubjectKind::Address,
-            normal: subject.clone(),
-            subject,
-            verified: true,
-            currency: "ETH".to_owned(),
-            network: "ETH".to_owned(),
-            label: label(number),
-            source: format!("https://example.org/{}", number % 1_000),
-            confidence: Confidence::UNKNOWN,
-            concepts: vec!["exchange"],
-            actor: None,
-            tag_type: TagType::Actor,
-            cluster_definer: false,
-            lastmod: Some("2026-11-21".to_owned()),
-            context: None,
-            taint: None,
-        };
-        builder.add(&tag, "Made up", "Bench")?;
+        builder.add(&tag(number), "Made up", "Bench")?;
     }
     let rows = builder.save(folder)?;
     ensure!(u64::try_from(rows)? == tags, "{rows} rows, want {tags}");
     Ok(())
-}
-
-fn label(number: u64) -> String {
-    format!("service {}", number % 1_000)
 }
 
 /// A server of our own, on loopback, that ends with this.

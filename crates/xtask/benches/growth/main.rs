@@ -6,6 +6,8 @@
 
 #[path = "../trace/figures.rs"]
 mod figures;
+#[path = "../../../trace/benches/made/tags.rs"]
+mod made;
 #[path = "../trace/make.rs"]
 mod make;
 mod paper;
@@ -19,18 +21,19 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use kuraban_base::{Height, hex};
+use kuraban_base::Height;
 use kuraban_trace::cluster::{Clusters, Rules};
 use kuraban_trace::graph::{Graph, OutputNum, TxNum};
 use kuraban_trace::index::Index;
 use kuraban_trace::index::build::{Begin, COMMIT_BYTES, Pace, build};
 use kuraban_trace::index::source::Source;
+use kuraban_trace::tags::Store;
 use kuraban_trace::tags::store::{Builder, subject};
-use kuraban_trace::tags::{Confidence, Store, SubjectKind, Tag, TagType};
 use kuraban_trace::taint::{Case, Method, Terms, trace};
 use serde_json::{Map, Value};
 
 use crate::figures::{cpu_ms, ns, us};
+use crate::made::{address, tag};
 use crate::make::{REGTEST, make};
 
 /// The smallest chain.
@@ -146,36 +149,6 @@ fn screened(folder: &Path, count: u64) -> Result<(u64, u64)> {
     let took = began.elapsed();
     ensure!(hits > 0, "no address was found");
     Ok((ns(took) / LOOKUPS, u64::try_from(store.bytes())?))
-}
-
-/// The address that belongs to a number: small letters, so that no checksum is needed.
-fn address(number: u64) -> String {
-    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ number;
-    let bytes = [mixed.to_be_bytes(), number.to_be_bytes()].concat();
-    format!("0x{}{:08x}", hex::encode(&bytes), number % 4_294_967_291)
-}
-
-/// Every other number has a tag.
-fn tag(number: u64) -> Tag {
-    let subject = address(number * 2);
-    Tag {
-        kind: SubjectKind::Address,
-        normal: subject.clone(),
-        subject,
-        verified: true,
-        currency: "ETH".to_owned(),
-        network: "ETH".to_owned(),
-        label: format!("service {}", number % 1_000),
-        source: format!("https://example.org/{}", number % 1_000),
-        confidence: Confidence::UNKNOWN,
-        concepts: vec!["exchange"],
-        actor: None,
-        tag_type: TagType::Actor,
-        cluster_definer: false,
-        lastmod: Some("2026-11-21".to_owned()),
-        context: None,
-        taint: None,
-    }
 }
 
 /// Memory of this process that is no mapped file, as the system counts it now; 0 where it does not say.
