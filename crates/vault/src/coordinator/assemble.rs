@@ -7,6 +7,7 @@ use kuraban_chain::btc::{Branch, Mweb, OutPoint, Script, Tx, TxIn, TxOut};
 use super::{Coin, Coordinator, rounds::Work};
 use crate::{
     body::Body,
+    breaker::{Service, Stage},
     judge::{Views, dust_min, vsize_signed},
     payout::Payout,
 };
@@ -67,6 +68,10 @@ impl Coordinator {
 
     fn assembly(&self, id: &PayoutId) -> Option<(Tx, Vec<Coin>)> {
         let record = self.fold.payout(id)?;
+        let withdrawals = (Service::Withdrawal, record.payout.asset());
+        if self.fold.breaker().stage(withdrawals) != Stage::Open {
+            return None;
+        }
         let views = self.fold.views(&record.payout.vault)?;
         let network = record.payout.network;
         let rate = self.fee_rates.get(&network).copied().unwrap_or(RELAY_RATE_MIN);
