@@ -4,10 +4,12 @@
 
 mod approve;
 mod charter;
+mod claims;
 mod classify;
 mod cluster;
 mod demo;
 mod fail;
+mod holdings;
 mod http;
 mod index;
 mod input;
@@ -89,6 +91,9 @@ enum Command {
     /// Take in, check, write and look up tags of addresses
     #[command(subcommand)]
     Tags(tags::Command),
+    /// Compute what customers are compensated with
+    #[command(subcommand)]
+    Claims(claims::Command),
     /// Make up chains with thefts of which the truth is known
     #[command(subcommand)]
     Sim(sim::Command),
@@ -135,6 +140,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Transfers(command) => transfers::run(command),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
+        Command::Claims(command) => claims::run(command, say),
         Command::Sim(command) => sim::run(command, say),
         // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.
         Command::Demo(args) => {
