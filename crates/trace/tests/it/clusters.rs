@@ -17,7 +17,7 @@ fn threads(count: usize) -> NonZeroUsize {
 }
 
 fn clustered(graph: &Memory, rules: &Rules) -> Clusters {
-    Clusters::of(graph, rules, threads(1), &|_| {})
+    Clusters::of(graph, rules, threads(1), &|_| {}).unwrap()
 }
 
 fn script(owner: u8) -> Script {
@@ -202,7 +202,7 @@ fn why_is_the_fewest_transactions() {
     let graph = small.graph();
     let clusters = clustered(&graph, &Rules::default());
     let path = |from, to| {
-        let path = why(&graph, &clusters, owner(&graph, from), owner(&graph, to))?;
+        let path = why(&graph, &clusters, owner(&graph, from), owner(&graph, to)).unwrap()?;
         Some(path.iter().map(|joint| (graph.txid(joint.tx), joint.from, joint.to)).collect::<Vec<_>>())
     };
     let step = |row, from, to| (id(row), owner(&graph, from), owner(&graph, to));
@@ -248,10 +248,10 @@ proptest! {
         }
         let want = relabelled(&graph);
         prop_assert_eq!(labels(&clustered(&graph, &Rules::default())), &want[..]);
-        let by_four = Clusters::of(&graph, &Rules::default(), threads(4), &|_| {});
+        let by_four = Clusters::of(&graph, &Rules::default(), threads(4), &|_| {}).unwrap();
         prop_assert_eq!(labels(&by_four), &want[..]);
         if let Some(part) = part {
-            prop_assert_eq!(labels(&part.extended(&graph, TxNum::new(from))), &want[..]);
+            prop_assert_eq!(labels(&part.extended(&graph, TxNum::new(from)).unwrap()), &want[..]);
         }
     }
 
@@ -264,7 +264,7 @@ proptest! {
         prop_assume!(graph.address_count() > 0);
         let pick = |choice: u8| AddressNum::new(u64::from(choice) % graph.address_count());
         let clusters = clustered(&graph, &Rules::default());
-        let path = why(&graph, &clusters, pick(a), pick(b));
+        let path = why(&graph, &clusters, pick(a), pick(b)).unwrap();
         prop_assert_eq!(path.is_some(), clusters.cluster(pick(a)) == clusters.cluster(pick(b)));
         let mut at = pick(a);
         for joint in path.iter().flatten() {

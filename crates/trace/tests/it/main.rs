@@ -11,6 +11,7 @@ mod graph;
 mod index_bad;
 mod index_build;
 mod index_chain;
+mod index_readers;
 mod index_real;
 mod index_undo;
 mod live;

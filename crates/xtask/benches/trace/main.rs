@@ -168,7 +168,7 @@ fn clustered(graph: &Index) -> (Clusters, Duration) {
     let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let run = || {
         let began = Instant::now();
-        let clusters = Clusters::of(graph, &Rules::default(), threads, &|_| {});
+        let clusters = Clusters::of(graph, &Rules::default(), threads, &|_| {})?;
         (clusters, began.elapsed())
     };
     let mut fastest = run();
