@@ -361,6 +361,21 @@ fn a_whole_index_begins_with_its_chains_first_block() {
     assert!(Path::new(folder.path()).join("head").exists());
 }
 
+/// The inputs of the fuzz target, whole and cut anywhere.
+#[test]
+fn kept_changes_to_an_index_are_named_or_do_not_matter() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/index");
+    let whole = crate::index_bytes::Whole::new();
+    let (mut read, mut refused) = (0, 0);
+    for entry in fs::read_dir(folder).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        for length in 4..=bytes.len() {
+            if whole.check(&bytes[..length]) { read += 1 } else { refused += 1 }
+        }
+    }
+    assert!(read > 5 && refused > 20, "{read} and {refused}");
+}
+
 /// The inputs of the fuzz target, whole, cut anywhere, and with any byte changed.
 #[test]
 fn what_is_taken_as_a_block_is_what_the_strict_decoder_takes() {
