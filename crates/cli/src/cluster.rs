@@ -109,9 +109,10 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let bar = say.progress(index.tx_count());
     let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let clusters = Clusters::of(&index, &rules, threads, &|more| bar.inc(more));
+    let clusters = clusters.or_input(format!("--index {}", args.index.display()))?;
     bar.finish_and_clear();
     match ends {
-        Some((from, to)) => Ok(joined(&index, &clusters, from, to)),
+        Some((from, to)) => joined(&index, &clusters, from, to),
         None => Ok(listed(&index, &clusters, of)),
     }
 }
@@ -174,11 +175,11 @@ impl All {
     }
 }
 
-fn joined(index: &Index, clusters: &Clusters, from: AddressNum, to: AddressNum) -> Report {
-    let Some(path) = why(index, clusters, from, to) else {
+fn joined(index: &Index, clusters: &Clusters, from: AddressNum, to: AddressNum) -> Result<Report, Failure> {
+    let Some(path) = why(index, clusters, from, to).or_input("--index")? else {
         let error = "no chain of transactions that spend from both joins them".to_owned();
         let text = error.clone();
-        return Report::new(Answer::No, &Why { path: Vec::new(), error: Some(error) }, text);
+        return Ok(Report::new(Answer::No, &Why { path: Vec::new(), error: Some(error) }, text));
     };
     let step = |joint: &kuraban_trace::cluster::Joint| Step {
         txid: index.txid(joint.tx).to_string(),
@@ -194,5 +195,5 @@ fn joined(index: &Index, clusters: &Clusters, from: AddressNum, to: AddressNum) 
     for step in &path {
         text += &format!("  {}\n    {}\n    {}\n", step.txid, step.from, step.to);
     }
-    Report::done(&Why { path, error: None }, text)
+    Ok(Report::done(&Why { path, error: None }, text))
 }

@@ -254,7 +254,8 @@ pub(crate) fn opening(error: OpenError) -> Failure {
         | OpenError::File(
             FileError::Header { .. }
             | FileError::Short { .. }
-            | FileError::Sum { .. }
+            | FileError::Missing { .. }
+            | FileError::Corrupted(_)
             | FileError::Width { .. },
         )
         | OpenError::Damaged { .. }

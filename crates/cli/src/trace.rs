@@ -292,6 +292,7 @@ fn tracing(error: TaintError) -> Failure {
         | TaintError::SeedAfter { .. }
         | TaintError::Sum { .. }
         | TaintError::Outside { .. }
-        | TaintError::Overspent { .. } => Failure::Input(anyhow::Error::new(error).context(what)),
+        | TaintError::Overspent { .. }
+        | TaintError::Corrupted(_) => Failure::Input(anyhow::Error::new(error).context(what)),
     }
 }

@@ -208,7 +208,7 @@ pub struct Rules {
     pub dust_units: u128,
     /// Taint of fewer base units is followed and gets no tag.
     pub tag_units_min: u128,
-    /// An address with this many outputs or more is a hub: taint is held there.
+    /// An address that had this many outputs or more before the theft is a hub: taint is held there.
     pub hub_outputs_min: Option<u32>,
     /// How long a tag holds if it is not given again.
     pub lasts_ms: Option<u64>,

@@ -16,6 +16,8 @@ use kuraban_trace::{
 };
 use proptest::prelude::*;
 
+use crate::feed_bytes;
+
 const BTC: Chain = Chain::Family(Network::BtcMain);
 const ADDRESS: &str = "1FmwHh6pgkf4meCMoqo8fHH3GNRF571f9w";
 
@@ -132,6 +134,25 @@ fn every_kind_of_entry_is_read_as_it_was_written_and_no_part_of_one_is() {
             assert!(Entry::decode(&bytes[..length]).is_err(), "{length} of {entry:?}");
         }
     }
+}
+
+/// The inputs of the fuzz target, whole, cut anywhere, and with any byte changed.
+#[test]
+fn what_a_feed_serves_is_taken_up_as_it_was_signed_or_not_at_all() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/feed");
+    let mut taken = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(bytes.len() < 4_096);
+        taken += feed_bytes::check(&bytes);
+        for at in (0..bytes.len()).step_by(5) {
+            feed_bytes::check(&bytes[..at]);
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            feed_bytes::check(&changed);
+        }
+    }
+    assert!(taken > 9, "{taken} entries were taken up");
 }
 
 #[test]
