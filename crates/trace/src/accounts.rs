@@ -9,8 +9,10 @@ use std::io::BufRead;
 mod book;
 mod holding;
 pub mod import;
+mod ledger;
 mod method;
 mod outcome;
+mod track;
 mod transfer;
 mod units;
 
@@ -18,8 +20,8 @@ pub use book::Book;
 pub use holding::Lowest;
 pub use method::{Rule, RuleError};
 pub use outcome::{
-    BookError, CaseTotals, Deposit, Fees, Held, Outcome, Overdrawn, Seed, Segment, Stolen, Terms, Totals,
-    TraceError, Unbalanced,
+    BookError, CaseTotals, Deposit, Fees, Held, Outcome, Overdrawn, Seed, Segment, Stolen, Stop, Terms,
+    Totals, TraceError, Unbalanced,
 };
 pub use transfer::{Chain, Header, Kind, ListError, Opening, Problem, Reader, Transfer, TransferList};
 pub use units::{Units, UnitsError};
