@@ -15,8 +15,10 @@ pub use nis::nis;
 pub use node::evm;
 pub use rippled::rippled;
 
+use kuraban_base::Digest;
+
 use super::{
-    transfer::{Kind, Transfer},
+    transfer::{Kind, Mark, Transfer},
     units::Units,
 };
 
@@ -134,6 +136,20 @@ impl<'a> Writer<'a> {
         });
         self.index = self.index.saturating_add(1);
     }
+}
+
+/// The lines of blocks whose hash and predecessor are all stated; else none, since one that lacks them cannot be followed.
+fn marks(blocks: impl IntoIterator<Item = Option<Mark>>) -> Vec<Mark> {
+    blocks.into_iter().collect::<Option<Vec<Mark>>>().unwrap_or_default()
+}
+
+/// A block's line from hashes in hexadecimal, in whatever case and with or without 0x.
+fn mark(height: u64, hash: &str, prev: &str) -> Option<Mark> {
+    let digest = |text: &str| {
+        let digits = text.strip_prefix("0x").unwrap_or(text).to_ascii_lowercase();
+        kuraban_base::hex::decode_array(&digits).ok().map(Digest::from_bytes)
+    };
+    Some(Mark { height, hash: digest(hash)?, prev: digest(prev)? })
 }
 
 /// The place of something in a list.

@@ -2,12 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    holding::Lowest,
-    method::Rule,
-    transfer::{Header, ListError},
-    units::Units,
-};
+use super::{holding::Lowest, list::ListError, method::Rule, transfer::Header, units::Units};
 
 /// A transfer whose arrival is stolen.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

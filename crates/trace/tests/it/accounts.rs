@@ -3,6 +3,7 @@
 mod dust;
 mod import;
 mod list;
+mod live;
 mod oracle;
 mod property;
 

@@ -26,6 +26,7 @@ struct RawRow {
 struct RawBlock<'a> {
     number: u64,
     hash: String,
+    parent_hash: Option<String>,
     miner: String,
     gas_used: u64,
     transaction_count: u64,
@@ -165,6 +166,7 @@ impl Heap {
         let block = Block {
             number: raw.number,
             hash: evm::hash(&raw.hash)?,
+            parent: raw.parent_hash.as_deref().map(evm::hash).transpose()?,
             miner: evm::account(&raw.miner)?,
             base_fee: maybe("base_fee_per_gas", raw.base_fee_per_gas)?.unwrap_or_default(),
             gas_used: raw.gas_used,

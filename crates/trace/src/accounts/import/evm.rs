@@ -2,14 +2,14 @@
 //!
 //! Decides the order of what one transaction moves: fee, value and internal calls as executed, then token logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::{
         transfer::{Chain, Header, Kind, Opening, Transfer, TransferList},
         units::Units,
     },
-    ImportError, ImportProblem, Writer, place,
+    ImportError, ImportProblem, Writer, mark, marks, place,
 };
 
 /// Wei in a gwei, in which withdrawals are counted.
@@ -24,6 +24,8 @@ const TRANSFER: &str = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a
 pub(super) struct Block {
     pub(super) number: u64,
     pub(super) hash: String,
+    /// The hash of the block before, where it is stated.
+    pub(super) parent: Option<String>,
     pub(super) miner: String,
     pub(super) base_fee: Units,
     pub(super) gas_used: u64,
@@ -149,7 +151,7 @@ pub(super) fn quantity_bytes(text: &str) -> Option<Units> {
 /// The list of all blocks, in order of height.
 pub(super) fn list(blocks: BTreeMap<u64, Block>) -> Result<TransferList, ImportError> {
     let header = Header { chain: Chain::Eth, opening: Opening::Unknown };
-    let mut transfers = Vec::new();
+    let (mut transfers, mut lines) = (Vec::new(), Vec::new());
     let mut next = None;
     for (number, block) in blocks {
         let at = |problem: ImportProblem| problem.at(format!("block {number}"));
@@ -160,9 +162,10 @@ pub(super) fn list(blocks: BTreeMap<u64, Block>) -> Result<TransferList, ImportE
             }));
         }
         next = number.checked_add(1);
+        lines.push(mark(number, &block.hash, block.parent.as_deref().unwrap_or_default()));
         write(&block, &mut transfers).map_err(at)?;
     }
-    Ok(TransferList { header, transfers })
+    Ok(TransferList { header, transfers, blocks: marks(lines), left_out: BTreeSet::new() })
 }
 
 fn write(block: &Block, list: &mut Vec<Transfer>) -> Result<(), ImportProblem> {

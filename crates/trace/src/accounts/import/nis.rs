@@ -2,7 +2,7 @@
 //!
 //! Decides what each transaction moves and who pays its fee. Levies of mosaics stand in no block and are not in the list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ripemd::{Digest as _, Ripemd160};
 use serde::Deserialize;
@@ -11,10 +11,10 @@ use sha3::Keccak256;
 
 use super::{
     super::{
-        transfer::{Chain, Header, Kind, Opening, Transfer, TransferList},
+        transfer::{Chain, Header, Kind, Mark, Opening, Transfer, TransferList},
         units::Units,
     },
-    ImportError, ImportProblem, Source, Writer, nis_binary, place,
+    ImportError, ImportProblem, Source, Writer, mark, marks, nis_binary, place,
 };
 
 const NATIVE: &str = Chain::Xem.name();
@@ -27,6 +27,8 @@ const NEMESIS: u64 = 1;
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) height: u64,
+    /// Its line, where the form states its hash.
+    pub(super) mark: Option<Mark>,
     /// The harvester's address.
     pub(super) harvester: String,
     pub(super) txs: Vec<Tx>,
@@ -133,7 +135,12 @@ pub fn nis(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
             out.tx(block, place(position), tx).map_err(at)?;
         }
     }
-    Ok(TransferList { header: Header { chain: Chain::Xem, opening }, transfers: out.list })
+    Ok(TransferList {
+        header: Header { chain: Chain::Xem, opening },
+        transfers: out.list,
+        blocks: marks(blocks.values().map(|block| block.mark)),
+        left_out: BTreeSet::new(),
+    })
 }
 
 struct Out {
@@ -211,12 +218,19 @@ impl Out {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RawBlock {
     height: u64,
     version: i32,
     signer: String,
+    prev_block_hash: Option<RawHash>,
     #[serde(default)]
     transactions: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct RawHash {
+    data: String,
 }
 
 #[derive(Deserialize)]
@@ -293,6 +307,7 @@ fn json(bytes: &[u8]) -> Result<Vec<Block>, ImportProblem> {
 
 fn block(mut value: Value) -> Result<Block, ImportProblem> {
     let txes = value.get_mut("txes").map(Value::take);
+    let hash = value.get("hash").and_then(Value::as_str).map(str::to_owned);
     let raw = value.get_mut("block").map(Value::take).unwrap_or(value);
     let raw: RawBlock = serde_json::from_value(raw).map_err(ImportProblem::Json)?;
     let txs: Result<Vec<Tx>, _> = match txes {
@@ -305,7 +320,9 @@ fn block(mut value: Value) -> Result<Block, ImportProblem> {
             .collect(),
         Some(_) | None => raw.transactions.into_iter().map(|one| tx(one, None)).collect(),
     };
-    Ok(Block { height: raw.height, harvester: signer(raw.version, &raw.signer)?, txs: txs? })
+    let prev = raw.prev_block_hash.map(|hash| hash.data);
+    let mark = hash.zip(prev).and_then(|(hash, prev)| mark(raw.height, &hash, &prev));
+    Ok(Block { height: raw.height, mark, harvester: signer(raw.version, &raw.signer)?, txs: txs? })
 }
 
 /// The address of whoever signs, from the network in a version's highest byte and a public key.

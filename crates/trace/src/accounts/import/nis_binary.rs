@@ -94,7 +94,7 @@ pub(super) fn block(all: &[u8]) -> Result<Block, ImportProblem> {
     if bytes.at != all.len() {
         return Err(bytes.wrong("block", format!("{} bytes in all", all.len()), "nothing after the block"));
     }
-    Ok(Block { height, harvester, txs })
+    Ok(Block { height, mark: None, harvester, txs })
 }
 
 fn tx(bytes: &mut Bytes<'_>) -> Result<Tx, ImportProblem> {

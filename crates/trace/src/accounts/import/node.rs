@@ -18,6 +18,7 @@ use super::{
 struct RawBlock {
     number: String,
     hash: String,
+    parent_hash: Option<String>,
     miner: String,
     gas_used: String,
     base_fee_per_gas: Option<String>,
@@ -264,6 +265,7 @@ fn block(
     Ok(Block {
         number,
         hash: evm::hash(&raw.hash)?,
+        parent: raw.parent_hash.as_deref().map(evm::hash).transpose()?,
         miner: evm::account(&raw.miner)?,
         base_fee: raw
             .base_fee_per_gas

@@ -3,7 +3,7 @@
 //! Decides who paid whom from the balances before and after that the metadata states, and never from what a payment asked
 //! for: a partial payment delivers less. Only XRP; issued currencies are not amounts of base units.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use super::{
         transfer::{Chain, Header, Kind, Opening, Transfer, TransferList},
         units::Units,
     },
-    ImportError, ImportProblem, Source, Writer, place,
+    ImportError, ImportProblem, Source, Writer, mark, marks, place,
 };
 
 const NATIVE: &str = Chain::Xrp.name();
@@ -114,6 +114,7 @@ pub fn rippled(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
         }
     }
     let mut book = Book::default();
+    let mut blocks = Vec::new();
     let mut last: Option<(u64, String)> = None;
     for (height, (name, raw)) in ledgers {
         let at = |problem: ImportProblem| problem.at(format!("{name}, ledger {height}"));
@@ -130,6 +131,7 @@ pub fn rippled(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
                 )));
             }
         }
+        blocks.push(mark(height, &raw.ledger_hash, &raw.parent_hash));
         last = Some((height, raw.ledger_hash));
         let txs: Result<Vec<Tx>, _> = raw.transactions.into_iter().map(tx).collect();
         let mut txs = txs.map_err(at)?;
@@ -144,7 +146,8 @@ pub fn rippled(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
             book.write(height, tx).map_err(|problem| at(problem.of(&tx.hash)))?;
         }
     }
-    Ok(TransferList { header: Header { chain: Chain::Xrp, opening: Opening::Stated }, transfers: book.list })
+    let header = Header { chain: Chain::Xrp, opening: Opening::Stated };
+    Ok(TransferList { header, transfers: book.list, blocks: marks(blocks), left_out: BTreeSet::new() })
 }
 
 impl ImportProblem {
