@@ -267,8 +267,8 @@ fn a_block_that_cannot_be_changes_nothing() {
     check(block(8, 10, 8), &[theft.clone(), poor], |error| {
         matches!(error, StepError::Book { problem: BookError::Overdrawn(_), .. })
     });
-    check(block(8, 10, 7), &[theft.clone()], |error| matches!(error, StepError::NotNext { .. }));
-    check(block(9, 10, 8), &[theft.clone()], |error| matches!(error, StepError::NotNext { .. }));
+    check(block(8, 10, 7), core::slice::from_ref(&theft), |error| matches!(error, StepError::NotNext { .. }));
+    check(block(9, 10, 8), core::slice::from_ref(&theft), |error| matches!(error, StepError::NotNext { .. }));
     let elsewhere = Transfer { height: 9, ..pay(2, "victim", "thief", 1) };
     check(block(8, 10, 8), &[theft.clone(), elsewhere], |error| matches!(error, StepError::Elsewhere { .. }));
     let named = Transfer { tx: "7-0".to_owned(), ..at(pay(2, "victim", "thief", 1)) };
