@@ -100,7 +100,7 @@ fn import(args: &Import, say: &Say) -> Result<Report, Failure> {
         ));
     }
     for asset in &list.left_out {
-        drop(say.show(&format!("warning: {asset} is left out: an amount of it is too large for base units")));
+        drop(say.show(&format!("warning: {asset} is left out: a list cannot say what the files say of it")));
     }
     let text = core::iter::once(list.header.to_line()).chain(list.lines()).collect::<Vec<_>>().join("\n");
     Ok(Report::done(&document(&list)?, text))

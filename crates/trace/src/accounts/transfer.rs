@@ -264,7 +264,7 @@ pub struct TransferList {
     pub transfers: Vec<Transfer>,
     /// Its blocks in their order, as far as the files state their hashes: all of them or none.
     pub blocks: Vec<Mark>,
-    /// Assets that are not in the list, since an amount of theirs is none of base units.
+    /// Assets that are not in the list, since what the files say of them cannot be said in one.
     pub left_out: BTreeSet<String>,
 }
 

@@ -129,7 +129,9 @@ pub fn etl(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
 }
 
 fn parsed<'a, T: Deserialize<'a>>(row: &'a str) -> Result<T, ImportProblem> {
-    serde_json::from_str(row).map_err(ImportProblem::Json)
+    let mut json = serde_json::Deserializer::from_str(row);
+    serde_path_to_error::deserialize(&mut json)
+        .map_err(|problem| ImportProblem::json(&problem.path().to_string(), problem.inner()))
 }
 
 /// A number as it is written, or in quotes.

@@ -190,16 +190,16 @@ fn write(block: &Block, list: &mut Vec<Transfer>) -> Result<(), ImportProblem> {
             let calls = calls.remove(&Some(position)).unwrap_or_default();
             executed(tx, &calls, &mut out)?;
         } else if succeeded(tx)? {
-            out.write(Kind::Payment, NATIVE, Some(&tx.from), tx.to.as_deref(), tx.value);
+            moves(&mut out, Kind::Payment, Some(&tx.from), tx.to.as_deref(), tx.value)?;
         }
         tokens(tx, &mut out);
     }
     let mut out = Writer::new(list, block.number, place(block.txs.len()), &block.hash);
     for call in calls.remove(&None).into_iter().flatten().filter(|call| !call.failed) {
         match call.does {
-            Does::Mints => out.write(Kind::Mint, NATIVE, None, call.to.as_deref(), call.value),
+            Does::Mints => moves(&mut out, Kind::Mint, None, call.to.as_deref(), call.value)?,
             Does::Pays => {
-                out.write(Kind::Internal, NATIVE, call.from.as_deref(), call.to.as_deref(), call.value);
+                moves(&mut out, Kind::Internal, call.from.as_deref(), call.to.as_deref(), call.value)?;
             }
             Does::Nothing => {}
         }
@@ -216,6 +216,25 @@ fn write(block: &Block, list: &mut Vec<Transfer>) -> Result<(), ImportProblem> {
         )),
         None => Ok(()),
     }
+}
+
+/// One movement of ether between ends that are both stated, but where it is made.
+fn moves(
+    out: &mut Writer<'_>,
+    kind: Kind,
+    from: Option<&str>,
+    to: Option<&str>,
+    amount: Units,
+) -> Result<(), ImportProblem> {
+    let stated = to.is_some() && (from.is_some() || kind == Kind::Mint);
+    if !stated && !amount.is_zero() {
+        return Err(ImportProblem::Missing {
+            what: format!("one end of {amount} wei in {}", out.tx),
+            give: "whole traces, and receipts with the contracts' addresses",
+        });
+    }
+    out.write(kind, NATIVE, from, to, amount);
+    Ok(())
 }
 
 /// The base fee is destroyed (EIP-1559), what is paid beyond goes to the proposer; blobs' fee is destroyed (EIP-4844).
@@ -274,7 +293,7 @@ fn executed(tx: &Tx, calls: &[&Call], out: &mut Writer<'_>) -> Result<(), Import
             continue;
         }
         let kind = if call.path.is_empty() { Kind::Payment } else { Kind::Internal };
-        out.write(kind, NATIVE, call.from.as_deref(), call.to.as_deref(), call.value);
+        moves(out, kind, call.from.as_deref(), call.to.as_deref(), call.value)?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::{
         transfer::{Chain, Header, Opening, TransferList},
         units::Units,
     },
-    ImportError, ImportProblem, Source, mark, marks, place,
+    ImportError, ImportProblem, Source, mark, marks, place, typed, whole,
 };
 use flow::Book;
 
@@ -130,7 +130,10 @@ pub fn rippled(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
         }
         blocks.push(mark(height, &raw.ledger_hash, &raw.parent_hash));
         last = Some((height, raw.ledger_hash));
-        let txs: Result<Vec<Tx>, _> = raw.transactions.into_iter().map(tx).collect();
+        let under = |(at, value)| {
+            tx(value).map_err(|problem: ImportProblem| problem.under(&format!("transactions[{at}]")))
+        };
+        let txs: Result<Vec<Tx>, _> = raw.transactions.into_iter().enumerate().map(under).collect();
         let mut txs = txs.map_err(at)?;
         txs.sort_by_key(|tx| tx.index);
         if let Some((position, _)) =
@@ -178,20 +181,22 @@ impl ImportProblem {
             Self::Contradiction { what, one, other } => {
                 Self::Contradiction { what: format!("{what} in {hash}"), one, other }
             }
-            kept @ (Self::Json(_) | Self::Binary { .. } | Self::Field { .. } | Self::Missing { .. }) => kept,
+            kept @ (Self::Json { .. } | Self::Binary { .. } | Self::Field { .. } | Self::Missing { .. }) => {
+                kept
+            }
         }
     }
 }
 
 /// The ledger in an answer, or a bare one.
 fn ledger(bytes: &[u8]) -> Result<RawLedger, ImportProblem> {
-    let mut value: Value = serde_json::from_slice(bytes).map_err(ImportProblem::Json)?;
+    let mut value = whole(bytes)?;
     for key in ["result", "ledger"] {
         if let Some(inner) = value.get_mut(key).filter(|inner| inner.is_object()) {
             value = inner.take();
         }
     }
-    serde_json::from_value(value).map_err(ImportProblem::Json)
+    typed(value)
 }
 
 fn sequence(value: &Value) -> Result<u64, ImportProblem> {
@@ -216,13 +221,13 @@ fn tx(mut value: Value) -> Result<Tx, ImportProblem> {
     }
     let meta = ["metaData", "meta"].into_iter().find_map(|key| value.get_mut(key).map(Value::take));
     let meta = meta.filter(Value::is_object).ok_or_else(|| expand("metadata"))?;
-    let meta: RawMeta = serde_json::from_value(meta).map_err(ImportProblem::Json)?;
+    let meta: RawMeta = typed(meta).map_err(|problem| problem.under("metadata"))?;
     let outer = value.get("hash").and_then(Value::as_str).map(str::to_owned);
     let fields = value.get_mut("tx_json").map(Value::take).unwrap_or(value);
     let inner = fields.get("hash").and_then(Value::as_str).map(str::to_owned);
     let hash = outer.or(inner).ok_or_else(|| expand("a transaction's hash"))?;
     plain("hash", &hash)?;
-    let raw: RawTx = serde_json::from_value(fields).map_err(ImportProblem::Json)?;
+    let raw: RawTx = typed(fields)?;
     let delivered = meta.delivered_amount.or(meta.delivered_older);
     // An amount of an issued currency is an object, and "unavailable" stands for old partial payments.
     let delivered = delivered.filter(|value| value.is_string() && *value != "unavailable");
