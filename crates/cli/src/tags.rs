@@ -111,7 +111,8 @@ pub(crate) struct Now {
 }
 
 impl Now {
-    fn instant(&self) -> Result<Instant, Failure> {
+    /// The time that was given, or the clock's.
+    pub(crate) fn instant(&self) -> Result<Instant, Failure> {
         if let Some(now) = self.now {
             return Ok(now);
         }

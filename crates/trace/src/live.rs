@@ -11,9 +11,9 @@ mod hubs;
 mod keep;
 mod keyed;
 mod pool;
-mod source;
+pub(crate) mod source;
 mod step;
-mod tell;
+pub(crate) mod tell;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,8 +26,9 @@ pub use hubs::{Hubs, Threshold};
 pub use keep::KeptError;
 pub use pool::{POOL_TXS_MAX, Pooled};
 pub use source::{Indexed, NotIndexed, Source, Stops, hub};
-pub use tell::TELL_MAX;
 pub use view::Output;
+
+pub use crate::feed::tell::TELL_MAX;
 
 use crate::{
     feed::{Chain, Opened, Reason, Words},
@@ -267,7 +268,7 @@ impl Live {
                 if let Some(parts) = of.and_then(|of| of.taints.get_mut(method)) {
                     *parts = tainted.parts.clone();
                 }
-                self.tell.mark(case, output, Reason::Error);
+                self.tell.mark(case, output, Some(Reason::Error));
                 self.pool.stir([&output]);
             }
         }
@@ -408,7 +409,7 @@ impl Live {
 
     fn mark(&mut self, output: OutPoint, held: &Held, reason: Reason) {
         for of in &held.of {
-            self.tell.mark(of.case, output, reason);
+            self.tell.mark(of.case, output, Some(reason));
         }
     }
 

@@ -21,10 +21,6 @@ use crate::{
 
 /// The theft that seeds belong to where none is named.
 const CASE: &str = "theft";
-/// Characters of a hash in hexadecimal.
-const HASH_LENGTH: usize = 64;
-/// Characters of a NEM address, and with hyphens between groups of six.
-const NEM_LENGTHS: [usize; 2] = [40, 46];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum ChainName {
@@ -74,7 +70,7 @@ pub(crate) fn run(ask: &Ask<'_>) -> Result<Report, Failure> {
         until: ask.until,
         fees: if ask.follow_fees { Fees::Follow } else { Fees::Count },
         dust: ask.dust.iter().map(|text| dust(chain, text)).collect::<Result<BTreeMap<_, _>, _>>()?,
-        stops: ask.stops.iter().map(|text| canonical(chain, text)).collect::<BTreeSet<_>>(),
+        stops: ask.stops.iter().map(|text| chain.canonical(text)).collect::<BTreeSet<_>>(),
         ..Terms::new(ask.rule)
     };
     let found = traced(ask, &terms, &seeds)?;
@@ -123,28 +119,14 @@ fn seed(chain: Chain, text: &str) -> Result<Seed, Failure> {
     if case.is_empty() || tx.is_empty() {
         return Err(wrong());
     }
-    Ok(Seed { tx: canonical(chain, tx), index, case: case.to_owned() })
+    Ok(Seed { tx: chain.canonical(tx), index, case: case.to_owned() })
 }
 
 /// `[ASSET=]AMOUNT`, the native asset where none is named.
 fn dust(chain: Chain, text: &str) -> Result<(String, Units), Failure> {
     let (asset, amount) = text.split_once('=').unwrap_or((chain.name(), text));
     let amount = amount.parse().or_input(format_args!("--dust {text}"))?;
-    Ok((canonical(chain, asset), amount))
-}
-
-/// An account, asset or transaction as lists write it, where people write it otherwise.
-fn canonical(chain: Chain, text: &str) -> String {
-    let is_hash = text.len() == HASH_LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_nem = NEM_LENGTHS.contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    match chain {
-        Chain::Eth if text.starts_with("0x") || text.starts_with("0X") => text.to_ascii_lowercase(),
-        Chain::Xrp if is_hash => text.to_ascii_uppercase(),
-        Chain::Xem if is_hash => text.to_ascii_lowercase(),
-        Chain::Xem if is_nem => text.replace('-', "").to_ascii_uppercase(),
-        Chain::Eth | Chain::Xrp | Chain::Xem => text.to_owned(),
-    }
+    Ok((chain.canonical(asset), amount))
 }
 
 #[cfg(test)]
@@ -153,7 +135,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_people_write_them() {
-        let check = |chain, text: &str, want: &str| assert_eq!(canonical(chain, text), want);
+        let check = |chain: Chain, text: &str, want: &str| assert_eq!(chain.canonical(text), want);
         check(Chain::Eth, "0xAbCd", "0xabcd");
         check(Chain::Xrp, &"ab".repeat(32), &"AB".repeat(32));
         check(Chain::Xrp, "rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ii", "rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ii");

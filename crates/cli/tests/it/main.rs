@@ -32,4 +32,5 @@ mod tags;
 mod tags_feed;
 mod trace;
 mod transfers;
+mod transfers_follow;
 mod world;

@@ -92,7 +92,7 @@ impl<'a> Stops<'a> {
 }
 
 /// Whether a tag is on a service or on something below it.
-fn is_service(hit: &Hit) -> bool {
+pub(crate) fn is_service(hit: &Hit) -> bool {
     let above = |concept: &&'static str| {
         let above = core::iter::successors(Some(*concept), |concept| taxonomy::broader(concept));
         above.take(8).any(|concept| concept == "service")

@@ -195,6 +195,25 @@ fn what_an_entry_may_not_say_is_not_written() {
 }
 
 #[test]
+fn on_accounts_a_transfer_has_a_tag_only_where_it_was_handed_over() {
+    let mut feed = Feed::new();
+    feed.append(vec![at(0, opened("a", Chain::Accounts(accounts::Chain::Xem)))]).unwrap();
+    let subject = Subject::Output {
+        tx: Digest::from_bytes([1; 32]),
+        index: 0,
+        address: Some("NDZZJBH6JZPYSWRPRYHALLWMITWHOYTQGXR53HAW".to_owned()),
+    };
+    let followed = Tag { subject, since: Since::Block(block(5)), ..tag("a", 1) };
+    let error = feed.append(vec![at(1, Body::Tag(followed.clone()))]).unwrap_err();
+    let said = std::error::Error::source(&error).unwrap_or(&error).to_string();
+    assert!(said.contains("no such subjects"), "{said}");
+    let reach = Reach::HandedOver { to: "an exchange".parse().unwrap() };
+    feed.append(vec![at(1, Body::Tag(Tag { reach, ..followed }))]).unwrap();
+    let exported: Vec<_> = feed.standing().export(Instant::from_ms(2)).collect();
+    assert!(exported[0].label.contains(":0, handed over to an exchange"), "{}", exported[0].label);
+}
+
+#[test]
 fn an_entry_that_does_not_fit_changes_nothing() {
     let mut feed = Feed::new();
     feed.append(vec![at(0, opened("a", BTC)), at(0, Body::Tag(tag("a", 1)))]).unwrap();
