@@ -8,6 +8,7 @@ mod classify;
 mod cluster;
 mod demo;
 mod fail;
+mod file;
 mod http;
 mod index;
 mod input;

@@ -1,6 +1,7 @@
 //! `kuraban tags`: packs of tags in and out, checked, and addresses screened against them. Reads, writes and prints; the
 //! rules are `kuraban-trace`'s.
 
+mod appeal;
 mod export;
 mod feed;
 mod make;
@@ -36,6 +37,9 @@ pub(crate) enum Command {
     /// Say what is known of an address or a transaction
     #[command(after_help = SCREEN_HELP)]
     Screen(screen::Screen),
+    /// Say why a tag on an address of yours is wrong, signed by its key
+    #[command(subcommand)]
+    Appeal(appeal::Command),
     /// A feed of tags: verify it, and say what of it holds
     #[command(subcommand)]
     Feed(feed::Command),
@@ -128,6 +132,7 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Make(args) => make::run(&args, say),
         Command::Export(args) => export::run(&args, say),
         Command::Screen(args) => screen::run(&args, say),
+        Command::Appeal(command) => appeal::run(command, say),
         Command::Feed(command) => feed::run(command, say),
     }
 }

@@ -4,8 +4,10 @@
 mod answer;
 mod bounds;
 mod bundle;
+mod cases;
 mod origins;
 mod report;
+mod told;
 
 use std::path::{Path, PathBuf};
 
@@ -18,17 +20,19 @@ use kuraban_trace::{
     picture::{FLOWS_MAX, trace_picture},
     tags::{Store, store::subject},
     taint::{
-        Case, Method, Spread, Stops, TaintError, Terms, Trace,
+        Method, Spread, Stops, TaintError, Terms, Trace,
         bundle::{Question, rests},
         interval::intervals,
-        seed, trace,
+        seed,
     },
 };
 
 use self::{
     answer::Answer,
     bounds::IntervalRows,
+    cases::{Cases, Claims},
     report::{Around, Files, Sheet},
+    told::told,
 };
 use crate::{
     fail::{Failure, OrFail as _},
@@ -75,9 +79,16 @@ struct Ask {
     /// The chain of the list of transfers
     #[arg(long, value_enum, conflicts_with = "index")]
     chain: Option<ChainName>,
-    /// Outputs that were stolen, all of them wholly; in a list of transfers, transfers whose arrival is stolen
-    #[arg(long, required = true, num_args = 1.., value_name = "TXID:VOUT|[CASE=]TXID:INDEX")]
+    /// Outputs that were stolen, all of them wholly, each of the theft CASE if one is named; in a list of transfers, transfers
+    /// whose arrival is stolen
+    #[arg(long, required_unless_present = "cases", num_args = 1.., value_name = "[CASE=]TXID:INDEX")]
     seed: Vec<String>,
+    /// Thefts from files as the role chase of kuraban-guardd reads them, or folders of such; their id and seeds count here
+    #[arg(long, num_args = 1.., conflicts_with = "transfers", value_name = "FILE|DIR")]
+    cases: Vec<PathBuf>,
+    /// Who has the units that several thefts claim
+    #[arg(long, value_enum, default_value_t, conflicts_with = "transfers")]
+    overlap: Claims,
     /// How tainted units are told from clean ones: poison, haircut, fifo, lifo, tiho, dirty-first, clean-first; in a list
     /// of transfers also libr
     #[arg(long, required_unless_present = "all_methods")]
@@ -127,13 +138,17 @@ Examples:
   kuraban trace --index btc --seed TXID:0 --method fifo \\
       --report theft.html --pdf theft.pdf --tags tags
   kuraban trace --index btc --seed TXID:0 --method haircut --intervals
+  kuraban trace --index btc --seed a=TXID:0 a=TXID:3 b=TXID:1 \\
+      --method haircut --json
+  kuraban trace --index btc --cases /etc/kuraban/cases --overlap each \\
+      --method fifo
   kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 \\
       --method libr --dust 101000000";
 
 /// Runs `kuraban trace`.
 pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     match (&args.command, &args.ask) {
-        (Some(Command::Origins(args)), _) => origins::run(args),
+        (Some(Command::Origins(args)), _) => origins::run(args, say),
         (Some(Command::Verify { file, files }), _) => bundle::verify(file, files, say),
         (None, Some(ask)) => asked(ask, &args.files, say),
         (None, None) => Err(Failure::input("want --index or --transfers, --seed and --method")),
@@ -167,38 +182,54 @@ fn indexed(args: &Ask, files: &Files, folder: &Path, rule: Rule, say: &Say) -> R
         return Err(Failure::input(format!("--method {rule}: is for accounts, and an index has outputs")));
     };
     let index = Index::open(folder).map_err(opening)?;
+    let cases = Cases::read(&index, &args.seed, &args.cases, args.overlap)?;
     let terms = terms(args, &index, method)?;
-    let outpoints = args.seed.iter().map(|text| text.parse().or_input(format_args!("--seed {text}")));
-    let outpoints: Vec<OutPoint> = outpoints.collect::<Result<_, _>>()?;
-    let seeds = outpoints.iter().map(|outpoint| seed(&index, *outpoint)).collect::<Result<_, _>>();
-    let case = Case { seeds: seeds.or_input("--seed")? };
+    asked_of_one(args, files, &cases)?;
     let address = |number: AddressNum| index.address_text(number).map(|address| address.to_string());
-    let (found, mut answer) = match &args.bundle {
-        None => {
-            let found = traced(&index, &case, &terms)?;
-            let answer = Answer::of(&index, &address, &args.stop, &found);
-            (found, answer)
-        }
-        Some(file) => {
-            let rests = rests(&index, &case, &terms).map_err(bundle::gathering)?;
+    let (found, mut answer) = match (&args.bundle, &*cases.all) {
+        (Some(file), [case]) => {
+            let rests = rests(&index, case, &terms).map_err(bundle::gathering)?;
             let answer = Answer::of(&index, &address, &args.stop, &rests.trace);
-            bundle::write(file, &args.blocks, &index, question(args, outpoints, &terms), &rests, &answer)?;
+            let question = question(args, cases.outpoints.clone(), &terms);
+            bundle::write(file, &args.blocks, &index, question, &rests, &answer)?;
             (rests.trace, answer)
+        }
+        (_, _) => {
+            let found = cases.trace(&index, &terms).map_err(tracing)?;
+            let (claims, names) = (cases.claims(), cases.names.as_deref());
+            let answer = Answer::told(&index, &address, &args.stop, &found, claims, names);
+            (found, answer)
         }
     };
     let traces = match (files.any(), args.all_methods) {
-        (true, _) => reported(args, files, &index, &case, &found, &answer, say)?,
-        (false, true) => others(&index, &case, &found)?,
+        (true, _) => reported(args, files, &index, &cases, &found, &answer, say)?,
+        (false, true) => others(&index, &cases, &found)?,
         (false, false) => Vec::new(),
     };
     if args.all_methods {
         answer.compare(&index, &address, &traces, &Spread::of(&index, &traces));
     }
     if args.intervals {
-        let found = intervals(&index, &case, terms.until, &terms.stops).map_err(tracing)?;
+        let found = intervals(&index, &cases.together(), terms.until, &terms.stops).map_err(tracing)?;
         answer.intervals = Some(IntervalRows::of(&index, &address, &found));
     }
-    Ok(Report::done(&answer, answer.to_text(index.network())))
+    Ok(Report::done(&answer, told(&answer, index.network(), say.lang())))
+}
+
+/// What only one theft, or thefts that share no unit, can have.
+fn asked_of_one(args: &Ask, files: &Files, cases: &Cases) -> Result<(), Failure> {
+    let count = cases.all.len();
+    if args.bundle.is_some() && count > 1 {
+        return Err(Failure::input(format!(
+            "--bundle: a bundle proves one case, and {count} were given; write one for each"
+        )));
+    }
+    if files.any() && count > 1 && cases.claims() == Claims::Each {
+        return Err(Failure::input(
+            "--report and --pdf: a picture shows every unit once; want --overlap earliest, or one case",
+        ));
+    }
+    Ok(())
 }
 
 /// Writes the report; gives the traces by every method that it tells.
@@ -206,7 +237,7 @@ fn reported(
     args: &Ask,
     files: &Files,
     index: &Index,
-    case: &Case,
+    cases: &Cases,
     found: &Trace,
     answer: &Answer,
     say: &Say,
@@ -230,7 +261,7 @@ fn reported(
         proven: false,
     };
     let (traces, picture) =
-        trace_picture(index, case, &found.terms, &Method::ALL, FLOWS_MAX).map_err(tracing)?;
+        trace_picture(index, &cases.all, &found.terms, &Method::ALL, FLOWS_MAX).map_err(tracing)?;
     Sheet::of(index, &around, answer, &traces, &picture)?.write(files, say)?;
     Ok(traces)
 }
@@ -262,18 +293,14 @@ fn terms(args: &Ask, index: &Index, method: Method) -> Result<Terms, Failure> {
 }
 
 /// Every method in turn, the one that was found already among them.
-fn others(index: &Index, case: &Case, found: &Trace) -> Result<Vec<Trace>, Failure> {
+fn others(index: &Index, cases: &Cases, found: &Trace) -> Result<Vec<Trace>, Failure> {
     let by = |method| {
         if method == found.terms.method {
             return Ok(found.clone());
         }
-        traced(index, case, &Terms { method, ..found.terms.clone() })
+        cases.trace(index, &Terms { method, ..found.terms.clone() }).map_err(tracing)
     };
     Method::ALL.into_iter().map(by).collect()
-}
-
-fn traced(index: &Index, case: &Case, terms: &Terms) -> Result<Trace, Failure> {
-    trace(index, core::slice::from_ref(case), terms).map_err(tracing)
 }
 
 /// Why there is no trace, by whose fault.

@@ -4,7 +4,6 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -31,7 +30,7 @@ use super::{
 };
 use crate::{
     fail::{Failure, OrFail as _},
-    input,
+    file, input,
     say::{Answer as Verdict, Report, Say},
 };
 
@@ -50,7 +49,7 @@ pub(super) enum BlockError {
 
 /// Writes the bundle of a trace, whole or not at all.
 pub(super) fn write(
-    file: &Path,
+    path: &Path,
     blocks: &[PathBuf],
     index: &Index,
     question: Question,
@@ -68,9 +67,7 @@ pub(super) fn write(
     let answer = serde_json::to_vec(answer).or_undone("the answer cannot be written as JSON")?;
     let header = |height| index.header(height);
     let bundle = Bundle::gather(index, question, rests, answer, header, block).map_err(gathering)?;
-    let part = file.with_added_extension("part");
-    fs::write(&part, bundle.encode()).or_undone(format_args!("{} cannot be written", part.display()))?;
-    fs::rename(&part, file).or_undone(format_args!("{} cannot be made", file.display()))
+    file::write(path, &bundle.encode())
 }
 
 /// Why there is no bundle, by whose fault.
@@ -103,8 +100,9 @@ pub(super) fn verify(file: &Path, files: &Files, say: &Say) -> Result<Report, Fa
         Ok(Verified { bundle, graph, case, terms, answer }) => {
             if files.any() {
                 // The bundle holds what its own method needs, so that no other can be run on it.
-                let (traces, picture) = trace_picture(&graph, &case, &terms, &[terms.method], FLOWS_MAX)
-                    .or_undone("what was verified cannot be traced again")?;
+                let (traces, picture) =
+                    trace_picture(&graph, core::slice::from_ref(&case), &terms, &[terms.method], FLOWS_MAX)
+                        .or_undone("what was verified cannot be traced again")?;
                 let time = |height: Height| {
                     let at = height.blocks().checked_sub(bundle.first.blocks())?;
                     Some(bundle.headers.get(usize::try_from(at).ok()?)?.time_s)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kuraban_base::Height;
-use kuraban_chain::btc::OutPoint;
+use kuraban_chain::btc::{Network, OutPoint};
 use kuraban_trace::{
     graph::Graph as _,
     index::Index,
@@ -11,11 +11,11 @@ use kuraban_trace::{
 };
 use serde::Serialize;
 
-use super::answer::coins;
+use super::told::{address, coins, more};
 use crate::{
     fail::{Failure, OrFail as _},
     index::opening,
-    say::{Report, Side, grouped, table},
+    say::{Lang, Report, Say, Side, table},
 };
 
 /// Most rows that the table for people shows.
@@ -89,7 +89,7 @@ struct SourceRow {
 }
 
 /// Runs `kuraban trace origins`.
-pub(super) fn run(args: &Args) -> Result<Report, Failure> {
+pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let index = Index::open(&args.index).map_err(opening)?;
     let output = seed(&index, args.output).or_input(args.output)?;
     let (method, name) = match args.method {
@@ -126,32 +126,38 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
         sources: found.sources.iter().map(source).collect(),
         transactions_touched: found.transactions_touched,
     };
-    let text = text(&answer, &index);
+    let text = text(&answer, index.network(), say.lang());
     Ok(Report::done(&answer, text))
 }
 
-fn text(answer: &Answer, index: &Index) -> String {
-    let coins = |sat: u64| coins(index.network(), sat.into());
-    let minted =
-        |row: &MintedRow| [coins(row.amount_sat), format!("new in block {}", row.height), row.txid.clone()];
+fn text(answer: &Answer, network: Network, lang: Lang) -> String {
+    let coins = |sat: u64| coins(network, sat.into());
+    let minted = |row: &MintedRow| {
+        let new = match lang {
+            Lang::En => format!("new in block {}", row.height),
+            Lang::Ja => format!("ブロック {} で新規発行", row.height),
+        };
+        [coins(row.amount_sat), new, row.txid.clone()]
+    };
     let source = |row: &SourceRow| {
-        let address = row.address.as_deref().map_or_else(|| "no address".to_owned(), grouped);
+        let address = address(lang, row.address.as_deref());
         [coins(row.amount_sat), address, format!("{}:{}", row.txid, row.vout)]
     };
     let all = answer.sources.len().saturating_add(answer.minted.len());
     let rows: Vec<_> =
         answer.sources.iter().map(source).chain(answer.minted.iter().map(minted)).take(SHOWN_MAX).collect();
-    let mut text = format!(
-        "{} of {}:{} by {}, on {}\n\n{}",
-        coins(answer.value_sat),
-        answer.txid,
-        answer.vout,
-        answer.method,
-        answer.network,
-        table([Side::Right, Side::Left, Side::Left], &rows)
-    );
+    let Answer { txid, vout, method, network, transactions_touched: touched, .. } = answer;
+    let value = coins(answer.value_sat);
+    let mut text = match lang {
+        Lang::En => format!("{value} of {txid}:{vout} by {method}, on {network}\n\n"),
+        Lang::Ja => format!("{network} の {txid}:{vout} の {value} の出所（{method}）\n\n"),
+    };
+    text += &table([Side::Right, Side::Left, Side::Left], &rows);
     if all > SHOWN_MAX {
-        text += &format!("  and {} more; --json shows all\n", all.saturating_sub(SHOWN_MAX));
+        text += &more(lang, all.saturating_sub(SHOWN_MAX));
     }
-    text + &format!("\n{} transactions were looked at\n", answer.transactions_touched)
+    text + &match lang {
+        Lang::En => format!("\n{touched} transactions were looked at\n"),
+        Lang::Ja => format!("\n{touched} 件の取引を調べました\n"),
+    }
 }

@@ -11,7 +11,6 @@ mod words;
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -26,6 +25,7 @@ use kuraban_trace::{
 use super::answer::{Answer, Name};
 use crate::{
     fail::{Failure, OrFail as _},
+    file,
     say::{Lang, Say, tame},
 };
 
@@ -187,14 +187,14 @@ impl<'a> Sheet<'a> {
     }
 
     /// Writes the page, whole or not at all.
-    pub(super) fn write_page(&self, file: &Path) -> Result<(), Failure> {
+    pub(super) fn write_page(&self, path: &Path) -> Result<(), Failure> {
         let page = page::page(self).or_undone("the report's data cannot be written as JSON")?;
-        put(file, page.as_bytes())
+        file::write(path, page.as_bytes())
     }
 
     /// Writes the PDF file, whole or not at all; gives letters that no font here has. What the standard fonts lack is
     /// taken from the font named, or from one that is found.
-    pub(super) fn write_paper(&self, file: &Path, font: Option<&Path>) -> Result<String, Failure> {
+    pub(super) fn write_paper(&self, path: &Path, font: Option<&Path>) -> Result<String, Failure> {
         let font = ink::wide_font(font).or_input("--pdf-font")?;
         if self.lang == Lang::Ja && font.is_none() {
             return Err(Failure::input(
@@ -203,7 +203,7 @@ impl<'a> Sheet<'a> {
             ));
         }
         let paper = paper::paper(self, font).or_undone("the PDF file cannot be made")?;
-        put(file, &paper.bytes)?;
+        file::write(path, &paper.bytes)?;
         Ok(paper.missing)
     }
 
@@ -360,13 +360,6 @@ impl Addresses {
 /// All of a picture's amounts by its methods, in their order.
 fn listed(picture: &Picture, amounts: &Amounts) -> Vec<u64> {
     (0..picture.methods.len()).map(|place| amounts.of(place)).collect()
-}
-
-/// Writes a file, whole or not at all.
-fn put(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let part = file.with_added_extension("part");
-    fs::write(&part, bytes).or_undone(format_args!("{} cannot be written", part.display()))?;
-    fs::rename(&part, file).or_undone(format_args!("{} cannot be made", file.display()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Decides what a picture has room for: the outputs that weigh most.
 
 use core::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Amounts, Flow, LeftOut, Node, Picture, order, weight};
 use crate::{
@@ -11,14 +11,14 @@ use crate::{
     taint::{Case, End, Method, Part, Step, TaintError, Terms, Trace, trace_steps},
 };
 
-/// Traces a case by each of the methods, on terms that are the same but for it, and lays out what they found. At most
+/// Traces cases by each of the methods, on terms that are the same but for it, and lays out what they found. At most
 /// `flows_max` outputs are kept, [`super::FLOWS_MAX`] for a report.
 ///
 /// # Errors
 /// There is no trace.
 pub fn trace_picture<G: Graph>(
     graph: &G,
-    case: &Case,
+    cases: &[Case],
     terms: &Terms,
     methods: &[Method],
     flows_max: usize,
@@ -27,12 +27,12 @@ pub fn trace_picture<G: Graph>(
     let mut traces = Vec::with_capacity(methods.len());
     for (place, method) in methods.iter().enumerate() {
         let terms = Terms { method: *method, ..terms.clone() };
-        let found = trace_steps(graph, core::slice::from_ref(case), &terms, |step| {
+        let found = trace_steps(graph, cases, &terms, |step| {
             gathered.take(place, step);
         })?;
         traces.push(found);
     }
-    Ok((traces, gathered.lay_out(graph, case, methods, flows_max)))
+    Ok((traces, gathered.lay_out(graph, cases, methods, flows_max)))
 }
 
 /// What is known of a transaction.
@@ -98,7 +98,8 @@ impl Gathered {
         }
     }
 
-    fn lay_out<G: Graph>(self, graph: &G, case: &Case, methods: &[Method], flows_max: usize) -> Picture {
+    fn lay_out<G: Graph>(self, graph: &G, cases: &[Case], methods: &[Method], flows_max: usize) -> Picture {
+        let seeds: BTreeSet<OutputNum> = cases.iter().flat_map(|case| &case.seeds).copied().collect();
         let (kept, mut left_out) = room(self.carried, methods, flows_max);
         let mut txs: Vec<(TxNum, Seen)> = self.txs.into_iter().collect();
         let is_there = used(graph, &kept);
@@ -121,7 +122,7 @@ impl Gathered {
                     Carrier::Fee { from, .. } => (None, from, 0),
                 };
                 let to = spender(end).and_then(|tx| places.get(&tx).copied());
-                let seed = output.is_some_and(|output| case.seeds.contains(&output));
+                let seed = output.is_some_and(|output| seeds.contains(&output));
                 let from = places.get(&creator).copied().unwrap_or(0);
                 Flow { output, from, to, end, seed, value_sat, amounts, dust }
             })
@@ -173,7 +174,7 @@ fn room(
 }
 
 /// Transactions that something kept leaves or feeds.
-fn used<G: Graph>(graph: &G, kept: &[(Carrier, Carried)]) -> std::collections::BTreeSet<TxNum> {
+fn used<G: Graph>(graph: &G, kept: &[(Carrier, Carried)]) -> BTreeSet<TxNum> {
     let ends = kept.iter().flat_map(|(carrier, carried)| {
         let from = match carrier {
             Carrier::Output(output) => graph.creator(*output),

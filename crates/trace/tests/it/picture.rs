@@ -39,7 +39,8 @@ fn totals(picture: &Picture, place: usize) -> Totals {
 }
 
 fn check_whole(graph: &Memory, case: &Case, terms: &Terms) -> (Vec<Trace>, Picture) {
-    let (traces, picture) = trace_picture(graph, case, terms, &Method::ALL, FLOWS_MAX).unwrap();
+    let (traces, picture) =
+        trace_picture(graph, core::slice::from_ref(case), terms, &Method::ALL, FLOWS_MAX).unwrap();
     for (place, found) in traces.iter().enumerate() {
         let want = Totals { stolen_sat: 0, ..found.totals() };
         assert_eq!(totals(&picture, place), want, "{} {terms:?}", found.terms.method);
@@ -191,10 +192,12 @@ fn what_has_no_room_is_counted() {
     let graph = fan(500);
     let case = Case { seeds: vec![OutputNum::new(0)] };
     let terms = Terms::new(Method::Fifo);
-    let (traces, whole) = trace_picture(&graph, &case, &terms, &Method::ALL, FLOWS_MAX).unwrap();
+    let (traces, whole) =
+        trace_picture(&graph, core::slice::from_ref(&case), &terms, &Method::ALL, FLOWS_MAX).unwrap();
     assert_eq!((whole.flows.len(), whole.left_out.flows), (1_501, 0));
     for room in [1_501, 1_500, 700, 1] {
-        let (_, picture) = trace_picture(&graph, &case, &terms, &Method::ALL, room).unwrap();
+        let (_, picture) =
+            trace_picture(&graph, core::slice::from_ref(&case), &terms, &Method::ALL, room).unwrap();
         assert_eq!(picture.flows.len(), room);
         assert_eq!(picture.left_out.flows, u64::try_from(1_501 - room).unwrap());
         check_layers(&graph, &picture);
@@ -237,8 +240,14 @@ fn sweeps_untangle_what_chain_order_tangles() {
     payments.extend(first.iter().chain(&second).map(|inputs| (&inputs[..], &values[..1])));
     let graph = Memory::of_payments(&payments).unwrap();
     let case = Case { seeds: vec![OutputNum::new(0)] };
-    let (_, picture) =
-        trace_picture(&graph, &case, &Terms::new(Method::Fifo), &[Method::Fifo], FLOWS_MAX).unwrap();
+    let (_, picture) = trace_picture(
+        &graph,
+        core::slice::from_ref(&case),
+        &Terms::new(Method::Fifo),
+        &[Method::Fifo],
+        FLOWS_MAX,
+    )
+    .unwrap();
     let by_chain = crossings(&picture, |node| u64::try_from(node).unwrap());
     let by_rank = crossings(&picture, |node| picture.nodes[node].rank);
     assert!(by_chain > 10, "{by_chain}");

@@ -22,7 +22,7 @@ const HOSTILE: &str = "</script><script>window.pwned=1</script><img src=x onerro
 /// A report on a few payments, with an address and a tag that are not nice; its page and its PDF file.
 fn reported(payments: &[Payment<'_>]) -> (String, Vec<u8>) {
     let graph = Memory::of_payments(payments).unwrap();
-    let case = Case { seeds: vec![OutputNum::new(0)] };
+    let case = [Case { seeds: vec![OutputNum::new(0)] }];
     let terms = Terms::new(Method::Haircut);
     let (traces, picture) = trace_picture(&graph, &case, &terms, &Method::ALL, FLOWS_MAX).unwrap();
     let name = |number: AddressNum| Some(format!("{HOSTILE}{}", number.number()));
