@@ -133,7 +133,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Log(command) => log::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),
         Command::Trace(args) => trace::run(&args, say),
-        Command::Transfers(command) => transfers::run(command),
+        Command::Transfers(command) => transfers::run(command, say),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
         Command::Sim(command) => sim::run(command, say),

@@ -127,7 +127,7 @@ impl Now {
 /// Runs `kuraban tags …`.
 pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
     match command {
-        Command::Verify(args) => packs::verify(&args),
+        Command::Verify(args) => packs::verify(&args, say),
         Command::Import(args) => packs::import(&args, say),
         Command::Make(args) => make::run(&args, say),
         Command::Export(args) => export::run(&args, say),

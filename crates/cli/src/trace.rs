@@ -5,38 +5,22 @@ mod answer;
 mod bounds;
 mod bundle;
 mod cases;
+mod job;
 mod origins;
 mod report;
 mod told;
+mod walk;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use kuraban_base::Height;
-use kuraban_chain::btc::{Address, OutPoint};
 use kuraban_trace::{
     accounts::Rule,
-    graph::{AddressNum, Graph as _},
-    index::Index,
-    picture::{FLOWS_MAX, trace_picture},
-    tags::{Store, store::subject},
-    taint::{
-        Method, Spread, Stops, TaintError, Terms, Trace,
-        bundle::{Question, rests},
-        interval::intervals,
-        seed,
-    },
+    taint::{Method, TaintError},
 };
 
-use self::{
-    answer::Answer,
-    bounds::IntervalRows,
-    cases::{Cases, Claims},
-    report::{Around, Files, Sheet},
-    told::told,
-};
+use self::{cases::Claims, job::Job, report::Files};
 use crate::{
-    fail::{Failure, OrFail as _},
-    index::opening,
+    fail::Failure,
     say::{Report, Say},
     transfers::{self, trace::ChainName},
 };
@@ -158,149 +142,26 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
 fn asked(args: &Ask, files: &Files, say: &Say) -> Result<Report, Failure> {
     let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
     match (&args.index, &args.transfers, args.chain) {
-        (Some(folder), _, _) => indexed(args, files, folder, rule, say),
+        (Some(folder), _, _) => Job::open(args, files, folder, rule, say)?.run(),
         (None, Some(_), Some(_)) if files.any() => {
             Err(Failure::input("--report and --pdf: want --index; a list of transfers has no picture"))
         }
-        (None, Some(transfers), Some(chain)) => transfers::trace::run(&transfers::trace::Ask {
-            transfers,
-            chain,
-            seeds: &args.seed,
-            rule,
-            all: args.all_methods,
-            until: args.until,
-            follow_fees: args.follow_fees,
-            dust: &args.dust,
-            stops: &args.stop,
-        }),
+        (None, Some(transfers), Some(chain)) => {
+            let ask = transfers::trace::Ask {
+                transfers,
+                chain,
+                seeds: &args.seed,
+                rule,
+                all: args.all_methods,
+                until: args.until,
+                follow_fees: args.follow_fees,
+                dust: &args.dust,
+                stops: &args.stop,
+            };
+            transfers::trace::run(&ask, say)
+        }
         (None, _, _) => Err(Failure::input("want --index, or --transfers with --chain")),
     }
-}
-
-fn indexed(args: &Ask, files: &Files, folder: &Path, rule: Rule, say: &Say) -> Result<Report, Failure> {
-    let Rule::Of(method) = rule else {
-        return Err(Failure::input(format!("--method {rule}: is for accounts, and an index has outputs")));
-    };
-    let index = Index::open(folder).map_err(opening)?;
-    let cases = Cases::read(&index, &args.seed, &args.cases, args.overlap)?;
-    let terms = terms(args, &index, method)?;
-    asked_of_one(args, files, &cases)?;
-    let address = |number: AddressNum| index.address_text(number).map(|address| address.to_string());
-    let (found, mut answer) = match (&args.bundle, &*cases.all) {
-        (Some(file), [case]) => {
-            let rests = rests(&index, case, &terms).map_err(bundle::gathering)?;
-            let answer = Answer::of(&index, &address, &args.stop, &rests.trace);
-            let question = question(args, cases.outpoints.clone(), &terms);
-            bundle::write(file, &args.blocks, &index, question, &rests, &answer)?;
-            (rests.trace, answer)
-        }
-        (_, _) => {
-            let found = cases.trace(&index, &terms).map_err(tracing)?;
-            let (claims, names) = (cases.claims(), cases.names.as_deref());
-            let answer = Answer::told(&index, &address, &args.stop, &found, claims, names);
-            (found, answer)
-        }
-    };
-    let traces = match (files.any(), args.all_methods) {
-        (true, _) => reported(args, files, &index, &cases, &found, &answer, say)?,
-        (false, true) => others(&index, &cases, &found)?,
-        (false, false) => Vec::new(),
-    };
-    if args.all_methods {
-        answer.compare(&index, &address, &traces, &Spread::of(&index, &traces));
-    }
-    if args.intervals {
-        let found = intervals(&index, &cases.together(), terms.until, &terms.stops).map_err(tracing)?;
-        answer.intervals = Some(IntervalRows::of(&index, &address, &found));
-    }
-    Ok(Report::done(&answer, told(&answer, index.network(), say.lang())))
-}
-
-/// What only one theft, or thefts that share no unit, can have.
-fn asked_of_one(args: &Ask, files: &Files, cases: &Cases) -> Result<(), Failure> {
-    let count = cases.all.len();
-    if args.bundle.is_some() && count > 1 {
-        return Err(Failure::input(format!(
-            "--bundle: a bundle proves one case, and {count} were given; write one for each"
-        )));
-    }
-    if files.any() && count > 1 && cases.claims() == Claims::Each {
-        return Err(Failure::input(
-            "--report and --pdf: a picture shows every unit once; want --overlap earliest, or one case",
-        ));
-    }
-    Ok(())
-}
-
-/// Writes the report; gives the traces by every method that it tells.
-fn reported(
-    args: &Ask,
-    files: &Files,
-    index: &Index,
-    cases: &Cases,
-    found: &Trace,
-    answer: &Answer,
-    say: &Say,
-) -> Result<Vec<Trace>, Failure> {
-    let tags = args.tags.as_deref().map(|folder| Store::open(folder).or_undone("the store cannot be used"));
-    let tags = tags.transpose()?;
-    let network = index.network().asset().to_string();
-    let known = |address: &str| {
-        let normal = subject(&network, address).map(|(kind, checked)| (kind, checked.normal));
-        let (Some(tags), Ok((kind, normal))) = (&tags, normal) else { return Vec::new() };
-        tags.find(kind, &network, &normal)
-            .iter()
-            .map(|hit| format!("{} ({})", hit.tag.label, hit.category()))
-            .collect()
-    };
-    let around = Around {
-        name: &|number| index.address_text(number).map(|address| address.to_string()),
-        time: &|height| index.header(height).map(|header| header.time_s),
-        tags: &known,
-        lang: say.lang(),
-        proven: false,
-    };
-    let (traces, picture) =
-        trace_picture(index, &cases.all, &found.terms, &Method::ALL, FLOWS_MAX).map_err(tracing)?;
-    Sheet::of(index, &around, answer, &traces, &picture)?.write(files, say)?;
-    Ok(traces)
-}
-
-fn question(args: &Ask, seeds: Vec<OutPoint>, terms: &Terms) -> Question {
-    let Terms { method, until, dust_sat, .. } = *terms;
-    Question { method, until, dust_sat, seeds, stops: args.stop.clone() }
-}
-
-fn terms(args: &Ask, index: &Index, method: Method) -> Result<Terms, Failure> {
-    let mut stops = Stops::default();
-    for text in &args.stop {
-        if text.contains(':') {
-            let outpoint: OutPoint = text.parse().or_input(format_args!("--stop {text}"))?;
-            stops.outputs.insert(seed(index, outpoint).or_input(format_args!("--stop {text}"))?);
-            continue;
-        }
-        let address = Address::parse(index.network(), text).or_input(format_args!("--stop {text}"))?;
-        // Nothing can arrive at an address that no output pays to.
-        stops.addresses.extend(index.find_script(&address.script()));
-    }
-    let until = args.until.map(u32::try_from).transpose().or_input("--until")?.map(Height::new);
-    let dust_sat = match args.dust.as_slice() {
-        [] => 0,
-        [text] => text.parse().or_input(format_args!("--dust {text}"))?,
-        [_, ..] => return Err(Failure::input("--dust: want one amount, since an index has one asset")),
-    };
-    Ok(Terms { method, until, follow_fees: args.follow_fees, dust_sat, stops })
-}
-
-/// Every method in turn, the one that was found already among them.
-fn others(index: &Index, cases: &Cases, found: &Trace) -> Result<Vec<Trace>, Failure> {
-    let by = |method| {
-        if method == found.terms.method {
-            return Ok(found.clone());
-        }
-        cases.trace(index, &Terms { method, ..found.terms.clone() }).map_err(tracing)
-    };
-    Method::ALL.into_iter().map(by).collect()
 }
 
 /// Why there is no trace, by whose fault.

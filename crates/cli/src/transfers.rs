@@ -2,6 +2,7 @@
 //! `kuraban trace` that reads them. Reads files; decides nothing that `kuraban-trace` does not decide.
 
 mod answer;
+mod told;
 pub(crate) mod trace;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::{
     fail::{Failure, OrFail as _},
     input,
-    say::Report,
+    say::{Report, Say},
 };
 
 /// Longest file to import: a day of Ethereum's transactions as JSON lines is about a tenth of it.
@@ -67,17 +68,26 @@ enum From {
 }
 
 /// Runs `kuraban transfers …`.
-pub(crate) fn run(command: Command) -> Result<Report, Failure> {
+pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
     let Command::Import(args) = command;
     let mut files = Vec::new();
+    let mut paths = Vec::new();
     for path in &args.paths {
-        for path in within(path).or_input(path.display())? {
-            let bytes = input::bytes(&path, FILE_MAX)?;
-            files.push((path.display().to_string(), bytes));
-        }
+        paths.extend(within(path).or_input(path.display())?);
     }
+    let bar = say.progress_bytes();
+    bar.set_length(paths.iter().map(|path| input::length(path)).sum());
+    for path in paths {
+        let bytes = input::bytes(&path, FILE_MAX)?;
+        bar.inc(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        files.push((path.display().to_string(), bytes));
+    }
+    bar.finish_and_clear();
+    let bar = say.spinner("import");
     let sources: Vec<Source<'_>> = files.iter().map(|(name, bytes)| Source { name, bytes }).collect();
-    let list = importer(args.from)(&sources).or_input("cannot import")?;
+    let list = importer(args.from)(&sources);
+    bar.finish_and_clear();
+    let list = list.or_input("cannot import")?;
     let lines = list.transfers.iter().map(Transfer::to_line);
     let text = core::iter::once(list.header.to_line()).chain(lines).collect::<Vec<_>>().join("\n");
     Ok(Report::done(&document(&list)?, text))

@@ -188,12 +188,19 @@ macro_rules! columns {
                 }
             }
 
-            /// Compares every item with what was noted.
-            fn check(&self) -> Result<(), FileError> {
-                $(self.$field.check()?;)*
+            /// Compares every item with what was noted; tells the bytes of each file that was compared.
+            fn check(&self, compared: &mut dyn FnMut(u64)) -> Result<(), FileError> {
+                $(
+                    self.$field.check()?;
+                    compared(self.$field.bytes());
+                )*
                 self.check_scripts()?;
+                compared(self.scripts.bytes());
                 self.txid_table.check()?;
-                self.script_table.check()
+                compared(self.txid_table.bytes());
+                self.script_table.check()?;
+                compared(self.script_table.bytes());
+                Ok(())
             }
 
             /// Cuts every file to its length.
@@ -401,13 +408,21 @@ impl Index {
     /// # Errors
     /// The first file that is corrupted.
     pub fn verify(&self) -> Result<(), OpenError> {
+        self.verify_told(|_| {})
+    }
+
+    /// As [`Self::verify`], and tells `compared` of the bytes of each file, one after the other.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_told(&self, mut compared: impl FnMut(u64)) -> Result<(), OpenError> {
         if let Ok(alone) = lock(&self.folder, Use::Write) {
             let head = Head::read(&self.folder)?;
             if head.state == State::Settled {
-                return Ok(Self::of(&self.folder, alone, &head, false)?.columns.check()?);
+                return Ok(Self::of(&self.folder, alone, &head, false)?.columns.check(&mut compared)?);
             }
         }
-        Ok(self.columns.check()?)
+        Ok(self.columns.check(&mut compared)?)
     }
 
     fn of(folder: &Path, lock: File, head: &Head, writes: bool) -> Result<Self, OpenError> {

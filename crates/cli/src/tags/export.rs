@@ -51,7 +51,8 @@ pub(super) fn run(args: &Export, say: &Say) -> Result<Report, Failure> {
         chain.as_ref().is_none_or(|chain| hit.tag.network == *chain)
             && args.pack.as_ref().is_none_or(|pack| hit.pack == *pack)
     };
-    let hits = store.iter().filter(wanted).map(|hit| hit.tag);
+    let bar = say.progress_of(u64::try_from(store.len()).unwrap_or(u64::MAX));
+    let hits = store.iter().inspect(|_| bar.inc(1)).filter(wanted).map(|hit| hit.tag);
     let closed = "standard output is closed";
     match args.format {
         Format::Bip329 => {

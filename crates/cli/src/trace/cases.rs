@@ -13,10 +13,11 @@ use kuraban_chain::btc::OutPoint;
 use kuraban_trace::{
     graph::{Graph, OutputNum},
     index::Index,
-    taint::{Case, TaintError, Terms, Trace, seed, trace, trace_apart},
+    taint::{Case, TaintError, Terms, Trace, seed, trace_apart, trace_path},
 };
 use serde::Deserialize;
 
+use super::walk::Walks;
 use crate::{
     fail::{Failure, OrFail as _},
     input,
@@ -104,12 +105,22 @@ impl Cases {
         Case { seeds: self.all.iter().flat_map(|case| &case.seeds).copied().collect() }
     }
 
-    /// Where the units of all of them went.
-    pub(super) fn trace(&self, index: &Index, terms: &Terms) -> Result<Trace, TaintError> {
+    /// How many walks one trace takes.
+    pub(super) const fn walks(&self) -> usize {
         match self.claims {
-            Claims::Earliest => trace(index, &self.all, terms),
-            Claims::Each => trace_apart(index, &self.all, terms),
+            Claims::Earliest => 1,
+            Claims::Each => self.all.len(),
         }
+    }
+
+    /// Where the units of all of them went.
+    pub(super) fn trace(&self, index: &Index, terms: &Terms, walks: &mut Walks) -> Result<Trace, TaintError> {
+        let found = match self.claims {
+            Claims::Earliest => trace_path(index, &self.all, terms, |tx| walks.at(0, tx)),
+            Claims::Each => trace_apart(index, &self.all, terms, |walk, tx| walks.at(walk, tx)),
+        };
+        walks.done(u64::try_from(self.walks()).unwrap_or(u64::MAX));
+        found
     }
 }
 

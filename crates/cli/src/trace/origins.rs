@@ -98,7 +98,10 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
         Method::Haircut => (Reversed::Haircut, "haircut"),
     };
     let terms = BackTerms { method, hops_max: args.hops, since: args.since.map(Height::new) };
-    let found = origins(&index, output, &terms).map_err(super::tracing)?;
+    let bar = say.spinner("origins");
+    let found = origins(&index, output, &terms).map_err(super::tracing);
+    bar.finish_and_clear();
+    let found = found?;
     let minted = |minted: &Minted| MintedRow {
         height: index.height(minted.coinbase).blocks(),
         txid: index.txid(minted.coinbase).to_string(),

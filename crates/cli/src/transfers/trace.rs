@@ -9,14 +9,16 @@ use std::{
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use indicatif::ProgressBar;
 use kuraban_trace::accounts::{
     self, Chain, Fees, Header, Outcome, Reader, Rule, Seed, Terms, TraceError, Units,
 };
 
-use super::answer::Answer;
+use super::{answer::Answer, told::told};
 use crate::{
     fail::{Failure, OrFail as _},
-    say::Report,
+    input,
+    say::{Report, Say},
 };
 
 /// The theft that seeds belong to where none is named.
@@ -59,7 +61,7 @@ pub(crate) struct Ask<'a> {
 }
 
 /// Traces, and tells.
-pub(crate) fn run(ask: &Ask<'_>) -> Result<Report, Failure> {
+pub(crate) fn run(ask: &Ask<'_>, say: &Say) -> Result<Report, Failure> {
     let chain = ask.chain.chain();
     let header = header(ask.transfers)?;
     if header.chain != chain {
@@ -77,18 +79,22 @@ pub(crate) fn run(ask: &Ask<'_>) -> Result<Report, Failure> {
         stops: ask.stops.iter().map(|text| canonical(chain, text)).collect::<BTreeSet<_>>(),
         ..Terms::new(ask.rule)
     };
-    let found = traced(ask, &terms, &seeds)?;
+    let bar = say.progress_bytes();
+    let walks = if ask.all { Rule::ALL.len() } else { 1 };
+    bar.set_length(input::length(ask.transfers).saturating_mul(u64::try_from(walks).unwrap_or(1)));
+    let found = traced(ask, &terms, &seeds, &bar)?;
     let mut others = Vec::new();
     for rule in Rule::ALL.into_iter().filter(|_| ask.all) {
         let by = if rule == ask.rule {
             found.clone()
         } else {
-            traced(ask, &Terms { rule, ..terms.clone() }, &seeds)?
+            traced(ask, &Terms { rule, ..terms.clone() }, &seeds, &bar)?
         };
         others.push((rule, by));
     }
+    bar.finish_and_clear();
     let answer = Answer { terms: &terms, found: &found, others: &others };
-    Ok(Report::done(&answer.to_json(), answer.to_text()))
+    Ok(Report::done(&answer.to_json(), told(&answer, say.lang())))
 }
 
 fn open(ask: &PathBuf) -> Result<Box<dyn BufRead>, Failure> {
@@ -100,8 +106,8 @@ fn header(path: &PathBuf) -> Result<Header, Failure> {
     Reader::new(open(path)?).map(|reader| reader.header()).or_input(path.display())
 }
 
-fn traced(ask: &Ask<'_>, terms: &Terms, seeds: &[Seed]) -> Result<Outcome, Failure> {
-    match accounts::trace(open(ask.transfers)?, terms, seeds) {
+fn traced(ask: &Ask<'_>, terms: &Terms, seeds: &[Seed], bar: &ProgressBar) -> Result<Outcome, Failure> {
+    match accounts::trace(BufReader::new(bar.wrap_read(open(ask.transfers)?)), terms, seeds) {
         Ok(found) => Ok(found),
         // A fault here, not in what was given.
         Err(error @ TraceError::Unbalanced(_)) => Err(error).or_undone("the trace cannot be trusted"),

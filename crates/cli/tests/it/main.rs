@@ -29,6 +29,7 @@ mod sim;
 mod ssh;
 mod tags;
 mod tags_feed;
+mod terminal;
 mod trace;
 mod transfers;
 mod world;

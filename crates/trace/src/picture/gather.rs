@@ -12,7 +12,8 @@ use crate::{
 };
 
 /// Traces cases by each of the methods, on terms that are the same but for it, and lays out what they found. At most
-/// `flows_max` outputs are kept, [`super::FLOWS_MAX`] for a report.
+/// `flows_max` outputs are kept, [`super::FLOWS_MAX`] for a report. `seen` is told of the method's place and each transaction
+/// that stolen units come into, in the order of processing.
 ///
 /// # Errors
 /// There is no trace.
@@ -22,12 +23,16 @@ pub fn trace_picture<G: Graph>(
     terms: &Terms,
     methods: &[Method],
     flows_max: usize,
+    mut seen: impl FnMut(usize, TxNum),
 ) -> Result<(Vec<Trace>, Picture), TaintError> {
     let mut gathered = Gathered::default();
     let mut traces = Vec::with_capacity(methods.len());
     for (place, method) in methods.iter().enumerate() {
         let terms = Terms { method: *method, ..terms.clone() };
         let found = trace_steps(graph, cases, &terms, |step| {
+            if let Step::Into { tx, .. } = step {
+                seen(place, tx);
+            }
             gathered.take(place, step);
         })?;
         traces.push(found);

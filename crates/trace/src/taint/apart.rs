@@ -16,13 +16,21 @@ use crate::graph::{Graph, OutputNum, TxNum};
 /// The answer has the same shape. A unit that several cases claim counts in each of them, so that every case balances,
 /// no case depends on another, and there are no overlaps; the parts of one output can add up to more than its value.
 ///
+/// `seen` is told of a case's place and each transaction that its units come into, as [`trace_path`] does.
+///
 /// # Errors
 /// As [`super::trace`].
-pub fn trace_apart<G: Graph>(graph: &G, cases: &[Case], terms: &Terms) -> Result<Trace, TaintError> {
+pub fn trace_apart<G: Graph>(
+    graph: &G,
+    cases: &[Case],
+    terms: &Terms,
+    mut seen: impl FnMut(usize, TxNum),
+) -> Result<Trace, TaintError> {
     let mut touched = BTreeSet::new();
     let mut alone = Vec::with_capacity(cases.len());
     for (asked, case) in cases.iter().enumerate() {
         let found = trace_path(graph, core::slice::from_ref(case), terms, |tx: TxNum| {
+            seen(asked, tx);
             touched.insert(tx);
         });
         alone.push((asked, found.map_err(|error| numbered(error, asked))?));
@@ -112,7 +120,7 @@ mod tests {
         for method in Method::ALL {
             let terms = Terms::new(method);
             for cases in [[case(0), case(2)], [case(2), case(0)]] {
-                let found = trace_apart(&graph, &cases, &terms).unwrap();
+                let found = trace_apart(&graph, &cases, &terms, |_, _| {}).unwrap();
                 assert_eq!((found.cases.len(), found.overlaps.len()), (2, 0));
                 for (place, traced) in (0..).zip(&found.cases) {
                     let alone = trace(&graph, &cases[traced.asked..=traced.asked], &terms).unwrap();
@@ -132,12 +140,12 @@ mod tests {
     fn units_that_two_cases_claim_count_in_each_and_no_output_has_more_than_its_value() {
         let (graph, cases) = (graph(), [case(0), case(2)]);
         let terms = Terms::new(Method::Fifo);
-        let apart = trace_apart(&graph, &cases, &terms).unwrap();
+        let apart = trace_apart(&graph, &cases, &terms, |_, _| {}).unwrap();
         assert_eq!(apart.cases[1].totals.stolen_sat, 10);
         assert_eq!(trace(&graph, &cases, &terms).unwrap().cases[1].totals.stolen_sat, 5);
         let first = &apart.unspent[0];
         assert_eq!((first.of(CaseNum::new(0)), first.of(CaseNum::new(1))), (5, 6));
         assert_eq!(first.tainted_sat(), 6);
-        assert_eq!(trace_apart(&graph, &[], &terms), Err(TaintError::NoSeed));
+        assert_eq!(trace_apart(&graph, &[], &terms, |_, _| {}), Err(TaintError::NoSeed));
     }
 }

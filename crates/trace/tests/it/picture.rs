@@ -40,7 +40,7 @@ fn totals(picture: &Picture, place: usize) -> Totals {
 
 fn check_whole(graph: &Memory, case: &Case, terms: &Terms) -> (Vec<Trace>, Picture) {
     let (traces, picture) =
-        trace_picture(graph, core::slice::from_ref(case), terms, &Method::ALL, FLOWS_MAX).unwrap();
+        trace_picture(graph, core::slice::from_ref(case), terms, &Method::ALL, FLOWS_MAX, |_, _| {}).unwrap();
     for (place, found) in traces.iter().enumerate() {
         let want = Totals { stolen_sat: 0, ..found.totals() };
         assert_eq!(totals(&picture, place), want, "{} {terms:?}", found.terms.method);
@@ -193,11 +193,13 @@ fn what_has_no_room_is_counted() {
     let case = Case { seeds: vec![OutputNum::new(0)] };
     let terms = Terms::new(Method::Fifo);
     let (traces, whole) =
-        trace_picture(&graph, core::slice::from_ref(&case), &terms, &Method::ALL, FLOWS_MAX).unwrap();
+        trace_picture(&graph, core::slice::from_ref(&case), &terms, &Method::ALL, FLOWS_MAX, |_, _| {})
+            .unwrap();
     assert_eq!((whole.flows.len(), whole.left_out.flows), (1_501, 0));
     for room in [1_501, 1_500, 700, 1] {
         let (_, picture) =
-            trace_picture(&graph, core::slice::from_ref(&case), &terms, &Method::ALL, room).unwrap();
+            trace_picture(&graph, core::slice::from_ref(&case), &terms, &Method::ALL, room, |_, _| {})
+                .unwrap();
         assert_eq!(picture.flows.len(), room);
         assert_eq!(picture.left_out.flows, u64::try_from(1_501 - room).unwrap());
         check_layers(&graph, &picture);
@@ -246,6 +248,7 @@ fn sweeps_untangle_what_chain_order_tangles() {
         &Terms::new(Method::Fifo),
         &[Method::Fifo],
         FLOWS_MAX,
+        |_, _| {},
     )
     .unwrap();
     let by_chain = crossings(&picture, |node| u64::try_from(node).unwrap());

@@ -24,7 +24,7 @@ fn reported(payments: &[Payment<'_>]) -> (String, Vec<u8>) {
     let graph = Memory::of_payments(payments).unwrap();
     let case = [Case { seeds: vec![OutputNum::new(0)] }];
     let terms = Terms::new(Method::Haircut);
-    let (traces, picture) = trace_picture(&graph, &case, &terms, &Method::ALL, FLOWS_MAX).unwrap();
+    let (traces, picture) = trace_picture(&graph, &case, &terms, &Method::ALL, FLOWS_MAX, |_, _| {}).unwrap();
     let name = |number: AddressNum| Some(format!("{HOSTILE}{}", number.number()));
     let answer = Answer::of(&graph, &name, &[HOSTILE.to_owned()], &traces[1]);
     let around = Around {
