@@ -83,6 +83,12 @@ struct Ask {
     /// Show beside it how much each output holds at least and at most, when nobody knows who is who in a mix
     #[arg(long, conflicts_with_all = ["transfers", "bundle", "follow_fees", "dust"])]
     intervals: bool,
+    /// Say beside it, by this method in reverse, where the stolen units come from
+    #[arg(long, value_enum, conflicts_with_all = ["transfers", "bundle"], value_name = "METHOD")]
+    origins: Option<origins::Method>,
+    /// Look back so many transactions from each seed
+    #[arg(long, requires = "origins", default_value_t = 3, value_name = "COUNT")]
+    origins_hops: u32,
     /// The last block that counts; without it, the last there is
     #[arg(long, value_name = "HEIGHT")]
     until: Option<u64>,
@@ -120,7 +126,7 @@ Examples:
       --bundle theft.kuraban --blocks ~/.bitcoin/blocks
   kuraban trace verify theft.kuraban --report theft.html
   kuraban trace --index btc --seed TXID:0 --method fifo \\
-      --report theft.html --pdf theft.pdf --tags tags
+      --report theft.html --pdf theft.pdf --tags tags --origins haircut
   kuraban trace --index btc --seed TXID:0 --method haircut --intervals
   kuraban trace --index btc --seed a=TXID:0 a=TXID:3 b=TXID:1 \\
       --method haircut --json

@@ -10,7 +10,7 @@ use kuraban_trace::{
 };
 use serde::Serialize;
 
-use super::{bounds::IntervalRows, cases::Claims};
+use super::{bounds::IntervalRows, cases::Claims, origins};
 
 /// How an address is written.
 pub(super) type Name<'a> = &'a dyn Fn(AddressNum) -> Option<String>;
@@ -35,6 +35,9 @@ pub(super) struct Answer {
     pub(super) cases: Option<CaseRows>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) intervals: Option<IntervalRows>,
+    /// Of each seed, where its units come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) origins: Option<Vec<origins::Answer>>,
 }
 
 #[derive(Serialize)]
@@ -223,6 +226,7 @@ impl Answer {
             comparison: None,
             cases: names.map(|names| CaseRows::of(graph, found, names, claims)),
             intervals: None,
+            origins: None,
         }
     }
 

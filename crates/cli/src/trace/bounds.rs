@@ -25,28 +25,28 @@ const SHOWN_MAX: usize = 20;
 #[derive(Serialize)]
 pub(super) struct IntervalRows {
     /// Units whose place is certain.
-    certain_sat: u128,
-    mixes: Vec<MixRow>,
-    outputs: Vec<HeldRow>,
-    stopped: Vec<HeldRow>,
+    pub(super) certain_sat: u128,
+    pub(super) mixes: Vec<MixRow>,
+    pub(super) outputs: Vec<HeldRow>,
+    pub(super) stopped: Vec<HeldRow>,
 }
 
 #[derive(Serialize)]
-struct MixRow {
-    txid: String,
-    inputs: usize,
-    outputs: u64,
-    exact: bool,
+pub(super) struct MixRow {
+    pub(super) txid: String,
+    pub(super) inputs: usize,
+    pub(super) outputs: u64,
+    pub(super) exact: bool,
 }
 
 #[derive(Serialize)]
-struct HeldRow {
-    txid: String,
-    vout: u32,
-    address: Option<String>,
-    value_sat: u64,
-    least_sat: u64,
-    most_sat: u64,
+pub(super) struct HeldRow {
+    pub(super) txid: String,
+    pub(super) vout: u32,
+    pub(super) address: Option<String>,
+    pub(super) value_sat: u64,
+    pub(super) least_sat: u64,
+    pub(super) most_sat: u64,
 }
 
 impl IntervalRows {
@@ -79,6 +79,13 @@ impl IntervalRows {
         }
     }
 
+    /// Everything that may hold stolen units, the largest first.
+    pub(super) fn largest(&self) -> Vec<&HeldRow> {
+        let mut largest: Vec<&HeldRow> = self.outputs.iter().chain(&self.stopped).collect();
+        largest.sort_by_key(|held| Reverse((held.most_sat, held.least_sat)));
+        largest
+    }
+
     pub(super) fn to_text(&self, network: Network, lang: Lang) -> String {
         let shown = |sat: u64| coins(network, sat.into());
         let (mixes, exact) = (self.mixes.len(), self.mixes.iter().filter(|mix| mix.exact).count());
@@ -90,8 +97,7 @@ impl IntervalRows {
                 format!("\n通過したミキシング {mixes} 件、うち {exact} 件はすべての解釈を調べました\n")
             }
         };
-        let mut largest: Vec<&HeldRow> = self.outputs.iter().chain(&self.stopped).collect();
-        largest.sort_by_key(|held| Reverse((held.most_sat, held.least_sat)));
+        let largest = self.largest();
         let row = |held: &&HeldRow| {
             let address = address(lang, held.address.as_deref());
             let to = lang.pick(" to ", " ～ ");

@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use super::{
     answer::Answer,
-    report::{Around, Files, Sheet},
+    report::{Around, Beside, Files, Sheet},
 };
 use crate::{
     fail::{Failure, OrFail as _},
@@ -130,6 +130,7 @@ pub(super) fn verify(file: &Path, files: &Files, say: &Say) -> Result<Report, Fa
                     tags: &|_| Vec::new(),
                     lang: say.lang(),
                     proven: true,
+                    beside: Beside::default(),
                 };
                 Sheet::of(&graph, &around, &answer, &traces, &picture)?.write(files, say)?;
             }

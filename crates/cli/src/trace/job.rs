@@ -24,7 +24,8 @@ use super::{
     bounds::IntervalRows,
     bundle,
     cases::{Cases, Claims},
-    report::{Around, Files, Sheet},
+    origins::{self, Ends},
+    report::{Around, Beside, Files, Sheet},
     told::told,
     tracing,
     walk::Walks,
@@ -97,8 +98,11 @@ impl<'a> Job<'a> {
         } else {
             None
         };
+        let origins = self.args.origins.map(|method| self.origins(method)).transpose()?;
+        let beside =
+            Beside { intervals: intervals.as_ref(), origins: origins.as_deref().unwrap_or_default() };
         let traces = match (self.files.any(), self.args.all_methods) {
-            (true, _) => self.reported(&found, &answer, &mut walks)?,
+            (true, _) => self.reported(&found, &answer, beside, &mut walks)?,
             (false, true) => self.others(&found, &mut walks)?,
             (false, false) => Vec::new(),
         };
@@ -106,6 +110,7 @@ impl<'a> Job<'a> {
             answer.compare(index, &address, &traces, &Spread::of(index, &traces));
         }
         answer.intervals = intervals;
+        answer.origins = origins;
         drop(walks);
         Ok(Report::done(&answer, told(&answer, index.network(), self.say.lang())))
     }
@@ -132,8 +137,21 @@ impl<'a> Job<'a> {
         Ok((found, answer))
     }
 
+    /// Where every seed's units come from.
+    fn origins(&self, method: origins::Method) -> Result<Vec<origins::Answer>, Failure> {
+        let ends = Ends { hops: Some(self.args.origins_hops), since: None };
+        let of = |at: &OutPoint| origins::Answer::of(&self.index, *at, method, ends, self.say);
+        self.cases.outpoints.iter().map(of).collect()
+    }
+
     /// Writes the report; gives the traces by every method that it tells.
-    fn reported(&self, found: &Trace, answer: &Answer, walks: &mut Walks) -> Result<Vec<Trace>, Failure> {
+    fn reported(
+        &self,
+        found: &Trace,
+        answer: &Answer,
+        beside: Beside<'_>,
+        walks: &mut Walks,
+    ) -> Result<Vec<Trace>, Failure> {
         let (index, folder) = (&self.index, self.args.tags.as_deref());
         let tags =
             folder.map(|folder| Store::open(folder).or_undone("the store cannot be used")).transpose()?;
@@ -152,6 +170,7 @@ impl<'a> Job<'a> {
             tags: &known,
             lang: self.say.lang(),
             proven: false,
+            beside,
         };
         walks.expect(Method::ALL.len());
         let seen = |walk, tx| walks.at(walk, tx);

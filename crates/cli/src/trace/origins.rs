@@ -51,89 +51,111 @@ pub(super) struct Args {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Method {
+pub(super) enum Method {
     Fifo,
     Lifo,
     Haircut,
 }
 
 #[derive(Serialize)]
-struct Answer {
-    network: &'static str,
-    method: &'static str,
-    txid: String,
-    vout: u32,
-    value_sat: u64,
+pub(super) struct Answer {
+    pub(super) network: &'static str,
+    pub(super) method: &'static str,
+    pub(super) txid: String,
+    pub(super) vout: u32,
+    pub(super) value_sat: u64,
     /// Units new in a block, the latest block first.
-    minted: Vec<MintedRow>,
+    pub(super) minted: Vec<MintedRow>,
     /// Outputs at which the walk ended by its terms, the latest first.
-    sources: Vec<SourceRow>,
-    transactions_touched: u64,
+    pub(super) sources: Vec<SourceRow>,
+    pub(super) transactions_touched: u64,
 }
 
 #[derive(Serialize)]
-struct MintedRow {
-    height: u32,
-    txid: String,
-    amount_sat: u64,
+pub(super) struct MintedRow {
+    pub(super) height: u32,
+    pub(super) txid: String,
+    pub(super) amount_sat: u64,
 }
 
 #[derive(Serialize)]
-struct SourceRow {
-    txid: String,
-    vout: u32,
-    height: u32,
-    address: Option<String>,
-    value_sat: u64,
-    amount_sat: u64,
+pub(super) struct SourceRow {
+    pub(super) txid: String,
+    pub(super) vout: u32,
+    pub(super) height: u32,
+    pub(super) address: Option<String>,
+    pub(super) value_sat: u64,
+    pub(super) amount_sat: u64,
 }
 
 /// Runs `kuraban trace origins`.
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let index = Index::open(&args.index).map_err(opening)?;
-    let output = seed(&index, args.output).or_input(args.output)?;
-    let (method, name) = match args.method {
-        Method::Fifo => (Reversed::Fifo, "fifo"),
-        Method::Lifo => (Reversed::Lifo, "lifo"),
-        Method::Haircut => (Reversed::Haircut, "haircut"),
-    };
-    let terms = BackTerms { method, hops_max: args.hops, since: args.since.map(Height::new) };
-    let bar = say.spinner("origins");
-    let found = origins(&index, output, &terms).map_err(super::tracing);
-    bar.finish_and_clear();
-    let found = found?;
-    let minted = |minted: &Minted| MintedRow {
-        height: index.height(minted.coinbase).blocks(),
-        txid: index.txid(minted.coinbase).to_string(),
-        amount_sat: minted.amount_sat,
-    };
-    let source = |source: &Tainted| {
-        let at = outpoint(&index, source.output);
-        let address = index.address(source.output).and_then(|address| index.address_text(address));
-        SourceRow {
-            txid: at.txid.to_string(),
-            vout: at.vout,
-            height: index.height(index.creator(source.output)).blocks(),
-            address: address.map(|address| address.to_string()),
-            value_sat: source.value_sat,
-            amount_sat: source.tainted_sat(),
-        }
-    };
-    let answer = Answer {
-        network: index.network().name(),
-        method: name,
-        txid: args.output.txid.to_string(),
-        vout: args.output.vout,
-        value_sat: index.value(output),
-        minted: found.minted.iter().map(minted).collect(),
-        sources: found.sources.iter().map(source).collect(),
-        transactions_touched: found.transactions_touched,
-    };
+    let ends = Ends { hops: args.hops, since: args.since };
+    let answer = Answer::of(&index, args.output, args.method, ends, say)?;
     let text = text(&answer, index.network(), say.lang());
     Ok(Report::done(&answer, text))
 }
 
-fn text(answer: &Answer, network: Network, lang: Lang) -> String {
+/// Where a walk ends, beside where blocks made the units.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) hops: Option<u32>,
+    pub(super) since: Option<u32>,
+}
+
+impl Answer {
+    /// Looks back from an output.
+    pub(super) fn of(
+        index: &Index,
+        at: OutPoint,
+        method: Method,
+        ends: Ends,
+        say: &Say,
+    ) -> Result<Self, Failure> {
+        let output = seed(index, at).or_input(at)?;
+        let (method, name) = match method {
+            Method::Fifo => (Reversed::Fifo, "fifo"),
+            Method::Lifo => (Reversed::Lifo, "lifo"),
+            Method::Haircut => (Reversed::Haircut, "haircut"),
+        };
+        let terms = BackTerms { method, hops_max: ends.hops, since: ends.since.map(Height::new) };
+        let bar = say.spinner("origins");
+        let found = origins(index, output, &terms).map_err(super::tracing);
+        bar.finish_and_clear();
+        let found = found?;
+        let minted = |minted: &Minted| MintedRow {
+            height: index.height(minted.coinbase).blocks(),
+            txid: index.txid(minted.coinbase).to_string(),
+            amount_sat: minted.amount_sat,
+        };
+        let source = |source: &Tainted| {
+            let at = outpoint(index, source.output);
+            let address = index.address(source.output).and_then(|address| index.address_text(address));
+            SourceRow {
+                txid: at.txid.to_string(),
+                vout: at.vout,
+                height: index.height(index.creator(source.output)).blocks(),
+                address: address.map(|address| address.to_string()),
+                value_sat: source.value_sat,
+                amount_sat: source.tainted_sat(),
+            }
+        };
+        Ok(Self {
+            network: index.network().name(),
+            method: name,
+            txid: at.txid.to_string(),
+            vout: at.vout,
+            value_sat: index.value(output),
+            minted: found.minted.iter().map(minted).collect(),
+            sources: found.sources.iter().map(source).collect(),
+            transactions_touched: found.transactions_touched,
+        })
+    }
+}
+
+/// The table for people.
+pub(super) fn text(answer: &Answer, network: Network, lang: Lang) -> String {
     let coins = |sat: u64| coins(network, sat.into());
     let minted = |row: &MintedRow| {
         let new = match lang {

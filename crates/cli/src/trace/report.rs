@@ -3,6 +3,7 @@
 //! Decides how it is told. Every figure is the trace's, and equal traces make equal reports, byte by byte: nothing in
 //! one tells when or where it was written.
 
+mod beside;
 mod ink;
 mod page;
 mod paper;
@@ -22,7 +23,11 @@ use kuraban_trace::{
     taint::{End, Spread, Totals, Trace, outpoint},
 };
 
-use super::answer::{Answer, Name};
+use super::{
+    answer::{Answer, Name},
+    bounds::IntervalRows,
+    origins,
+};
 use crate::{
     fail::{Failure, OrFail as _},
     file,
@@ -62,6 +67,17 @@ pub(super) struct Around<'a> {
     pub(super) lang: Lang,
     /// Whether the trace was run again on a bundle's proofs.
     pub(super) proven: bool,
+    /// What else was asked.
+    pub(super) beside: Beside<'a>,
+}
+
+/// What a report tells beside the trace, where it was asked for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Beside<'a> {
+    /// How much each output holds at least and at most, through mixes.
+    pub(super) intervals: Option<&'a IntervalRows>,
+    /// Of each seed, where its units come from.
+    pub(super) origins: &'a [origins::Answer],
 }
 
 /// A transaction, or what made a seed.
@@ -125,13 +141,16 @@ pub(super) struct Sheet<'a> {
     tree: Tree,
     view: View,
     scene: Scene,
+    beside: Beside<'a>,
+    /// Tags of addresses that origins name.
+    origin_tags: BTreeMap<String, Vec<String>>,
 }
 
 impl<'a> Sheet<'a> {
     /// Gathers what a report tells. `traces` are by the picture's methods.
     pub(super) fn of<G: Graph>(
         graph: &G,
-        around: &Around<'_>,
+        around: &Around<'a>,
         answer: &'a Answer,
         traces: &[Trace],
         picture: &'a Picture,
@@ -183,6 +202,8 @@ impl<'a> Sheet<'a> {
             tree,
             view,
             scene,
+            beside: around.beside,
+            origin_tags: origin_tags(around),
         })
     }
 
@@ -328,6 +349,16 @@ impl<'a> Sheet<'a> {
     fn conserves(&self) -> bool {
         self.picture.methods.get(self.shown).is_some_and(|method| method.conserves())
     }
+}
+
+/// What is known of the addresses that units come from.
+fn origin_tags(around: &Around<'_>) -> BTreeMap<String, Vec<String>> {
+    let sources = around.beside.origins.iter().flat_map(|origins| &origins.sources);
+    let tagged = |address: &String| {
+        let tags: Vec<String> = (around.tags)(address).iter().map(|tag| tame(tag)).collect();
+        (!tags.is_empty()).then(|| (address.clone(), tags))
+    };
+    sources.filter_map(|source| tagged(source.address.as_ref()?)).collect()
 }
 
 /// Whether nothing spends it that has room in the picture.

@@ -7,7 +7,10 @@ use core::cmp::Reverse;
 use kuraban_base::Amount;
 use kuraban_chain::btc::Network;
 
-use super::answer::{Answer, CaseRow, Comparison, MethodRow, Output, OverlapRow, TotalsRow};
+use super::{
+    answer::{Answer, CaseRow, Comparison, MethodRow, Output, OverlapRow, TotalsRow},
+    origins,
+};
 use crate::say::{Lang, Side, grouped, table};
 
 /// Most outputs that the table for people shows.
@@ -66,6 +69,9 @@ pub(super) fn told(answer: &Answer, network: Network, lang: Lang) -> String {
     }
     if let Some(intervals) = &answer.intervals {
         text += &intervals.to_text(network, lang);
+    }
+    for origins in answer.origins.iter().flatten() {
+        text += &format!("\n{}", origins::text(origins, network, lang));
     }
     text
 }

@@ -9,10 +9,12 @@ use kuraban_trace::taint::Totals;
 use serde::{Serialize, Serializer};
 
 use super::{
-    Final, Owner, Sheet, Span, listed, svg,
+    Final, Owner, Sheet, Span,
+    beside::{Line, sections},
+    listed, svg,
     words::{both, coins, count, embedded, escaped, grouped, minute, short, whole},
 };
-use crate::say::Lang;
+use crate::say::{Lang, tame};
 
 const SCRIPT: &str = include_str!("report.js");
 const STYLE: &str = include_str!("report.css");
@@ -58,6 +60,7 @@ pub(super) fn page(sheet: &Sheet<'_>) -> Result<String, serde_json::Error> {
     out += &addresses(sheet);
     out += &outputs(sheet);
     out += &transactions(sheet);
+    out += &beside(sheet);
     out += &terms(sheet);
     out += &format!(
         "<footer>{}</footer>\n</main>\n<script type=\"application/json\" id=\"trace\">{trace}</script>\n\
@@ -417,6 +420,46 @@ fn transactions(sheet: &Sheet<'_>) -> String {
         &rows,
         true,
     )
+}
+
+/// What was asked beside the trace. The script leaves these tables alone.
+fn beside(sheet: &Sheet<'_>) -> String {
+    let (en, ja) = (sections(sheet, Lang::En), sections(sheet, Lang::Ja));
+    let mut out = String::new();
+    for (en, ja) in en.iter().zip(&ja) {
+        let head = |((en, amount), (ja, _)): (&(&str, bool), &(&str, bool))| {
+            let class = if *amount { " class=\"amount\"" } else { "" };
+            format!("<th scope=\"col\"{class}>{}</th>", both(en, ja))
+        };
+        let heads: String = en.heads.iter().zip(&ja.heads).map(head).collect();
+        let row = |(en, ja): (&Line, &Line)| {
+            let place = if en.place == ja.place {
+                escaped(&en.place)
+            } else {
+                both(&escaped(&en.place), &escaped(&ja.place))
+            };
+            let address = en.address.as_deref().map(tame);
+            let amounts =
+                en.amounts.each_ref().map(|amount| format!("<td class=\"amount\">{amount}</td>")).concat();
+            format!(
+                "<tr>{}<td class=\"mono\">{place}</td>{amounts}</tr>\n",
+                named(address.as_deref(), &en.tags)
+            )
+        };
+        let rows: String = en.rows.iter().zip(&ja.rows).map(row).collect();
+        let more = en.all.saturating_sub(en.rows.len());
+        let more = if more == 0 { String::new() } else { format!("<p class=\"more\">+{}</p>", count(more)) };
+        let (id, title, lead) = (
+            &en.id,
+            both(&escaped(&en.title), &escaped(&ja.title)),
+            both(&escaped(&en.lead), &escaped(&ja.lead)),
+        );
+        out += &format!(
+            "<section id=\"{id}\" aria-labelledby=\"s-{id}\"><h2 id=\"s-{id}\">{title}</h2><p>{lead}</p>\n<div class=\"scroll\">\
+             <table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>{more}</section>\n"
+        );
+    }
+    out
 }
 
 /// What the result depends on, and how to run it again.

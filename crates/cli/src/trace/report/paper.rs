@@ -7,11 +7,13 @@ mod drawn;
 
 use super::{
     Sheet, Span,
+    beside::{Line, sections},
     ink::{Face, FontError, INK, Ink, PAGE, RULE, SOFT, Wide},
     page::{KINDS, amounts},
     svg,
-    words::{coins, count, grouped, minute, whole},
+    words::{coins, count, grouped, minute, short, whole},
 };
+use crate::say::tame;
 
 /// The margins of a page, in tenths of a point.
 const LEFT: i64 = 420;
@@ -46,6 +48,7 @@ pub(super) fn paper(sheet: &Sheet<'_>, wide: Option<Wide>) -> Result<Paper, Font
     addresses(sheet, &mut press);
     outputs(sheet, &mut press);
     transactions(sheet, &mut press);
+    beside(sheet, &mut press);
     terms(sheet, &mut press);
     let missing: String = press.ink.missing().iter().collect();
     if !missing.is_empty() {
@@ -331,6 +334,43 @@ fn transactions(sheet: &Sheet<'_>, press: &mut Press) {
     let more = all.len().saturating_sub(ROWS);
     if more > 0 {
         press.prose(&format!("+{}", count(more)));
+    }
+}
+
+/// What was asked beside the trace.
+fn beside(sheet: &Sheet<'_>, press: &mut Press) {
+    for section in sections(sheet, sheet.lang) {
+        press.heading(&section.title);
+        press.prose(&section.lead);
+        let [_, place, least, most] = section.heads;
+        let row = |line: &Line| {
+            let tags =
+                if line.tags.is_empty() { String::new() } else { format!(" [{}]", line.tags.join(", ")) };
+            let address = tame(line.address.as_deref().unwrap_or_default());
+            let [one, other] = line.amounts.clone();
+            let shown: String =
+                format!("{} {address}{tags}", shortened(&line.place)).chars().take(84).collect();
+            vec![shown, one, other]
+        };
+        let rows: Vec<Vec<String>> = section.rows.iter().take(ROWS).map(row).collect();
+        let columns = [
+            (LEFT, false, place.0.to_owned()),
+            (RIGHT - 700, true, least.0.to_owned()),
+            (RIGHT, true, most.0.to_owned()),
+        ];
+        press.table(62, &columns, &rows, 72);
+        let more = section.all.saturating_sub(rows.len());
+        if more > 0 {
+            press.prose(&format!("+{}", count(more)));
+        }
+    }
+}
+
+/// An outpoint that leaves room for its address; other words as they are.
+fn shortened(place: &str) -> String {
+    match place.split_once(':') {
+        Some((txid, vout)) if txid.len() == 64 => format!("{}:{vout}", short(txid, 10, 8)),
+        Some(_) | None => place.to_owned(),
     }
 }
 

@@ -13,7 +13,7 @@ use kuraban_trace::{
 use serde_json::json;
 
 use self::browser::Browser;
-use super::{Around, Sheet, ink};
+use super::{Around, Beside, Sheet, ink};
 use crate::{say::Lang, trace::answer::Answer};
 
 /// Closes what it can, opens what it can, turns the writing round, ends lines where JavaScript once did.
@@ -33,6 +33,7 @@ fn reported(payments: &[Payment<'_>]) -> (String, Vec<u8>) {
         tags: &|_| vec![HOSTILE.to_owned()],
         lang: Lang::En,
         proven: false,
+        beside: Beside::default(),
     };
     let sheet = Sheet::of(&graph, &around, &answer, &traces, &picture).unwrap();
     (super::page::page(&sheet).unwrap(), super::paper::paper(&sheet, None).unwrap().bytes)
