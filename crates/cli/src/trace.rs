@@ -7,7 +7,7 @@ mod bundle;
 mod cases;
 mod job;
 mod origins;
-mod report;
+pub(crate) mod report;
 mod told;
 mod walk;
 
@@ -149,9 +149,6 @@ fn asked(args: &Ask, files: &Files, say: &Say) -> Result<Report, Failure> {
     let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
     match (&args.index, &args.transfers, args.chain) {
         (Some(folder), _, _) => Job::open(args, files, folder, rule, say)?.run(),
-        (None, Some(_), Some(_)) if files.any() => {
-            Err(Failure::input("--report and --pdf: want --index; a list of transfers has no picture"))
-        }
         (None, Some(transfers), Some(chain)) => {
             let ask = transfers::trace::Ask {
                 transfers,
@@ -163,6 +160,8 @@ fn asked(args: &Ask, files: &Files, say: &Say) -> Result<Report, Failure> {
                 follow_fees: args.follow_fees,
                 dust: &args.dust,
                 stops: &args.stop,
+                files,
+                tags: args.tags.as_deref(),
             };
             transfers::trace::run(&ask, say)
         }

@@ -2,6 +2,7 @@
 //! `kuraban trace` that reads them. Reads files; decides nothing that `kuraban-trace` does not decide.
 
 mod answer;
+mod report;
 mod told;
 pub(crate) mod trace;
 

@@ -14,7 +14,7 @@ mod outcome;
 mod transfer;
 mod units;
 
-pub use book::Book;
+pub use book::{Book, Moved};
 pub use holding::Lowest;
 pub use method::{Rule, RuleError};
 pub use outcome::{

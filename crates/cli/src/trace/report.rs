@@ -3,6 +3,7 @@
 //! Decides how it is told. Every figure is the trace's, and equal traces make equal reports, byte by byte: nothing in
 //! one tells when or where it was written.
 
+pub(crate) mod accounts;
 mod beside;
 mod ink;
 mod page;
@@ -23,6 +24,7 @@ use kuraban_trace::{
     taint::{End, Spread, Totals, Trace, outpoint},
 };
 
+use self::words::{Coin, grouped, minute, whole};
 use super::{
     answer::{Answer, Name},
     bounds::IntervalRows,
@@ -35,8 +37,8 @@ use crate::{
 };
 
 /// Which reports are written.
-#[derive(clap::Args)]
-pub(super) struct Files {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Files {
     /// Write a report with an interactive picture that opens in a browser, without a network
     #[arg(long, value_name = "FILE.html")]
     pub(super) report: Option<PathBuf>,
@@ -50,7 +52,7 @@ pub(super) struct Files {
 
 impl Files {
     /// Whether a report is asked for.
-    pub(super) const fn any(&self) -> bool {
+    pub(crate) const fn any(&self) -> bool {
         self.report.is_some() || self.pdf.is_some()
     }
 }
@@ -80,7 +82,94 @@ pub(super) struct Beside<'a> {
     pub(super) origins: &'a [origins::Answer],
 }
 
-/// A transaction, or what made a seed.
+/// What a report is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// Outputs, that transactions make and spend.
+    Outputs,
+    /// Accounts, and transfers between them.
+    Accounts,
+}
+
+impl Kind {
+    /// One of two texts.
+    const fn pick<'t>(self, outputs: &'t str, accounts: &'t str) -> &'t str {
+        match self {
+            Self::Outputs => outputs,
+            Self::Accounts => accounts,
+        }
+    }
+}
+
+/// What was asked, as the report's last section tells it.
+struct Told {
+    method: &'static str,
+    /// Which, and how many units.
+    seeds: Vec<(String, u128)>,
+    terms: Vec<Term>,
+    tip: Height,
+}
+
+/// A term, named in both languages.
+struct Term {
+    en: &'static str,
+    ja: &'static str,
+    value: String,
+}
+
+impl Told {
+    fn of(network: Network, answer: &Answer, until: Height, tip_time_s: Option<u32>) -> Self {
+        let (parameters, tip) = (&answer.parameters, &answer.tip);
+        let (asset, dust) = (network.asset(), u128::from(parameters.dust_sat));
+        let coin = Coin { ticker: &asset.to_string(), decimals: asset.decimals() };
+        let ended = format!("{} {} {}", grouped(&tip.height.to_string()), tip.hash, minute(tip_time_s));
+        let stops = tame(&parameters.stops.join(", "));
+        let term = |en, ja, value: String| Term { en, ja, value };
+        let terms = vec![
+            term("Chain", "チェーン", network.name().to_owned()),
+            term("Last block of the index", "索引の最終ブロック", ended.trim_end().to_owned()),
+            term("Last block that counts", "対象の最終ブロック", grouped(&until.blocks().to_string())),
+            term("Method asked for", "指定された方式", answer.method.to_owned()),
+            term("Fees", "手数料の扱い", parameters.fees.to_owned()),
+            term("Coinbases", "コインベースの扱い", parameters.coinbase.to_owned()),
+            term("Units that two seeds claim", "重複する起点の扱い", parameters.overlap.to_owned()),
+            term("Dust threshold", "少額の閾値", whole(coin, dust)),
+            term("Stops", "停止先", if stops.is_empty() { "-".to_owned() } else { stops }),
+        ];
+        let seed = |seed: &super::answer::Seed| {
+            let case = seed.case.as_ref().map(|case| format!("{case}=")).unwrap_or_default();
+            (format!("{case}{}:{}", seed.txid, seed.vout), seed.value_sat.into())
+        };
+        Self {
+            method: answer.method,
+            seeds: answer.seeds.iter().map(seed).collect(),
+            terms,
+            tip: Height::new(tip.height),
+        }
+    }
+}
+
+/// A transaction's output, or one of its transfers.
+#[derive(Clone)]
+struct At {
+    txid: String,
+    index: u32,
+}
+
+impl At {
+    fn of(outpoint: OutPoint) -> Self {
+        Self { txid: outpoint.txid.to_string(), index: outpoint.vout }
+    }
+}
+
+impl core::fmt::Display for At {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}:{}", self.txid, self.index)
+    }
+}
+
+/// A transaction, or an account, or what made a seed.
+#[derive(Clone)]
 struct Place {
     txid: String,
     height: Height,
@@ -113,8 +202,10 @@ struct Span {
 
 /// Everything that a report tells, resolved from the graph.
 pub(super) struct Sheet<'a> {
-    network: Network,
-    answer: &'a Answer,
+    kind: Kind,
+    ticker: String,
+    decimals: u8,
+    told: Told,
     answer_sha256: String,
     lang: Lang,
     proven: bool,
@@ -131,7 +222,7 @@ pub(super) struct Sheet<'a> {
     /// By node; nothing for the theft.
     places: Vec<Option<Place>>,
     /// By flow.
-    outpoints: Vec<Option<OutPoint>>,
+    outpoints: Vec<Option<At>>,
     /// By flow, where its maker is no node.
     seeds: BTreeMap<usize, Place>,
     /// By flow.
@@ -151,7 +242,7 @@ impl<'a> Sheet<'a> {
     pub(super) fn of<G: Graph>(
         graph: &G,
         around: &Around<'a>,
-        answer: &'a Answer,
+        answer: &Answer,
         traces: &[Trace],
         picture: &'a Picture,
     ) -> Result<Self, Failure> {
@@ -180,8 +271,10 @@ impl<'a> Sheet<'a> {
         let tip = traces.first().map(|trace| trace.tip.height).unwrap_or_default();
         let until = traces.first().and_then(|trace| trace.terms.until).unwrap_or(tip);
         Ok(Self {
-            network: graph.network(),
-            answer,
+            kind: Kind::Outputs,
+            ticker: graph.network().asset().to_string(),
+            decimals: graph.network().asset().decimals(),
+            told: Told::of(graph.network(), answer, until, (around.time)(tip)),
             answer_sha256: Digest::sha256(&[&plain]).to_string(),
             lang: around.lang,
             proven: around.proven,
@@ -194,7 +287,7 @@ impl<'a> Sheet<'a> {
             until,
             until_time_s: (around.time)(until),
             places: picture.nodes.iter().map(|node| node.tx.map(place)).collect(),
-            outpoints: picture.flows.iter().map(|flow| Some(outpoint(graph, flow.output?))).collect(),
+            outpoints: picture.flows.iter().map(|flow| Some(At::of(outpoint(graph, flow.output?)))).collect(),
             seeds: picture.flows.iter().enumerate().filter_map(maker).collect(),
             owners,
             tags: tagged.filter(|(_, tags)| !tags.is_empty()).collect(),
@@ -247,9 +340,9 @@ impl<'a> Sheet<'a> {
         Ok(())
     }
 
-    /// Stops, as they were given.
-    fn stops(&self) -> String {
-        tame(&self.answer.parameters.stops.join(", "))
+    /// How amounts are written.
+    fn coin(&self) -> Coin<'_> {
+        Coin { ticker: &self.ticker, decimals: self.decimals }
     }
 
     /// Whether the method at a place drops a flow as dust.
@@ -264,7 +357,7 @@ impl<'a> Sheet<'a> {
     fn span<'f>(&self, flows: impl Iterator<Item = &'f Flow> + Clone) -> Span {
         let held = |method: usize| {
             let kept = flows.clone().filter(|flow| !Self::is_dust(flow, method));
-            kept.fold(0_u128, |sum, flow| sum.saturating_add(flow.amounts.of(method).into()))
+            kept.fold(0_u128, |sum, flow| sum.saturating_add(flow.amounts.of(method)))
         };
         let methods = self.picture.methods.iter().enumerate().filter(|(_, method)| method.conserves());
         let held: Vec<u128> = methods.map(|(place, _)| held(place)).collect();
@@ -296,8 +389,7 @@ impl<'a> Sheet<'a> {
         }
         let owner = |(address, flows): (usize, Vec<&Flow>)| {
             let own = flows.iter().filter(|flow| !Self::is_dust(flow, self.shown));
-            let held_sat =
-                own.fold(0_u128, |sum, flow| sum.saturating_add(flow.amounts.of(self.shown).into()));
+            let held_sat = own.fold(0_u128, |sum, flow| sum.saturating_add(flow.amounts.of(self.shown)));
             Owner { address, outputs: flows.len(), held_sat, span: self.span(flows.iter().copied()) }
         };
         let mut owners: Vec<Owner> = held.into_iter().map(owner).collect();
@@ -306,12 +398,12 @@ impl<'a> Sheet<'a> {
     }
 
     /// A flow's units by the method asked for.
-    fn amount(&self, flow: usize) -> u64 {
+    fn amount(&self, flow: usize) -> u128 {
         self.picture.flows.get(flow).map_or(0, |flow| flow.amounts.of(self.shown))
     }
 
     fn sum<'f>(&self, flows: impl Iterator<Item = &'f usize>) -> u128 {
-        flows.fold(0_u128, |sum, flow| sum.saturating_add(self.amount(*flow).into()))
+        flows.fold(0_u128, |sum, flow| sum.saturating_add(self.amount(*flow)))
     }
 
     /// What came into each node by the method asked for.
@@ -319,7 +411,7 @@ impl<'a> Sheet<'a> {
         let mut sums = vec![0_u128; self.picture.nodes.len()];
         for flow in &self.picture.flows {
             if let Some(sum) = flow.to.and_then(|to| sums.get_mut(to)) {
-                *sum = sum.saturating_add(flow.amounts.of(self.shown).into());
+                *sum = sum.saturating_add(flow.amounts.of(self.shown));
             }
         }
         sums
@@ -389,7 +481,7 @@ impl Addresses {
 }
 
 /// All of a picture's amounts by its methods, in their order.
-fn listed(picture: &Picture, amounts: &Amounts) -> Vec<u64> {
+fn listed(picture: &Picture, amounts: &Amounts) -> Vec<u128> {
     (0..picture.methods.len()).map(|place| amounts.of(place)).collect()
 }
 

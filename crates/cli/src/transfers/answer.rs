@@ -41,20 +41,28 @@ impl Style<'_> {
         map.insert(self.key(name), self.value(units));
     }
 
-    /// Whole coins with the ticker; a token's base units, since its decimals are not known.
+    /// The ticker, and how many digits stand behind the point; a token's decimals are not known.
+    pub(super) fn coin(self) -> (String, u8) {
+        match (self.is_native(), self.chain) {
+            (false, _) => (self.asset.to_owned(), 0),
+            (true, Chain::Eth) => ("ETH".to_owned(), 18),
+            (true, Chain::Xrp) => ("XRP".to_owned(), 6),
+            (true, Chain::Xem) => ("XEM".to_owned(), 6),
+        }
+    }
+
+    /// Whole coins with the ticker; a token's base units.
     pub(super) fn shown(self, units: Units) -> String {
-        let places = match self.chain {
-            Chain::Eth => 18_usize,
-            Chain::Xrp | Chain::Xem => 6,
-        };
         if !self.is_native() {
             return format!("{units} of {}", self.asset);
         }
+        let (ticker, places) = self.coin();
+        let places = usize::from(places);
         let padded = format!("{:0>width$}", units.to_string(), width = places.saturating_add(1));
         let (whole, part) = padded.split_at(padded.len().saturating_sub(places));
         let part = part.trim_end_matches('0');
         let dot = if part.is_empty() { "" } else { "." };
-        format!("{whole}{dot}{part} {}", self.chain.name().to_ascii_uppercase())
+        format!("{whole}{dot}{part} {ticker}")
     }
 }
 
@@ -170,7 +178,7 @@ impl Answer<'_> {
             map.insert("accounts".to_owned(), tainted(found, native.asset).len().into());
             Value::Object(map)
         });
-        let spans = self.spans().into_iter().map(|(account, (min, max))| {
+        let spans = self.spans(native.asset).into_iter().map(|(account, (min, max))| {
             let mut map = Map::new();
             map.insert("address".to_owned(), account.into());
             native.put(&mut map, "min", min);
@@ -185,10 +193,9 @@ impl Answer<'_> {
     }
 
     /// The least and the most that any rule but poison finds in an account.
-    fn spans(&self) -> BTreeMap<String, (Units, Units)> {
-        let native = self.native().asset;
+    fn spans(&self, asset: &str) -> BTreeMap<String, (Units, Units)> {
         let rules = self.others.iter().filter(|(rule, _)| rule.conserves());
-        let found: Vec<BTreeMap<&str, Units>> = rules.map(|(_, found)| tainted(found, native)).collect();
+        let found: Vec<BTreeMap<&str, Units>> = rules.map(|(_, found)| tainted(found, asset)).collect();
         let accounts: BTreeSet<&str> = found.iter().flat_map(|by| by.keys().copied()).collect();
         let span = |account: &str| {
             let amounts = || found.iter().map(|by| by.get(account).copied().unwrap_or_default());
@@ -198,7 +205,12 @@ impl Answer<'_> {
     }
 
     pub(super) fn agreed(&self) -> Units {
-        self.spans().into_values().fold(Units::ZERO, |sum, (min, _)| added(sum, min))
+        self.agreed_in(self.native().asset)
+    }
+
+    /// What every rule but poison agrees on, of one asset.
+    pub(super) fn agreed_in(&self, asset: &str) -> Units {
+        self.spans(asset).into_values().fold(Units::ZERO, |sum, (min, _)| added(sum, min))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -14,11 +14,12 @@ use kuraban_trace::accounts::{
     self, Chain, Fees, Header, Outcome, Reader, Rule, Seed, Terms, TraceError, Units,
 };
 
-use super::{answer::Answer, told::told};
+use super::{answer::Answer, report, told::told};
 use crate::{
     fail::{Failure, OrFail as _},
     input,
     say::{Report, Say},
+    trace::report::Files,
 };
 
 /// The theft that seeds belong to where none is named.
@@ -58,6 +59,10 @@ pub(crate) struct Ask<'a> {
     pub(crate) follow_fees: bool,
     pub(crate) dust: &'a [String],
     pub(crate) stops: &'a [String],
+    /// Reports to write.
+    pub(crate) files: &'a Files,
+    /// A store of tags to name accounts by in them.
+    pub(crate) tags: Option<&'a Path>,
 }
 
 /// Traces, and tells.
@@ -93,11 +98,14 @@ pub(crate) fn run(ask: &Ask<'_>, say: &Say) -> Result<Report, Failure> {
         others.push((rule, by));
     }
     bar.finish_and_clear();
+    if ask.files.any() {
+        report::write(ask, &terms, &seeds, &found, say)?;
+    }
     let answer = Answer { terms: &terms, found: &found, others: &others };
     Ok(Report::done(&answer.to_json(), told(&answer, say.lang())))
 }
 
-fn open(ask: &PathBuf) -> Result<Box<dyn BufRead>, Failure> {
+pub(super) fn open(ask: &PathBuf) -> Result<Box<dyn BufRead>, Failure> {
     let file = File::open(ask).context("could not be opened").or_input(ask.display())?;
     Ok(Box::new(BufReader::new(file)))
 }
@@ -107,17 +115,23 @@ fn header(path: &PathBuf) -> Result<Header, Failure> {
 }
 
 fn traced(ask: &Ask<'_>, terms: &Terms, seeds: &[Seed], bar: &ProgressBar) -> Result<Outcome, Failure> {
-    match accounts::trace(BufReader::new(bar.wrap_read(open(ask.transfers)?)), terms, seeds) {
-        Ok(found) => Ok(found),
+    let list = BufReader::new(bar.wrap_read(open(ask.transfers)?));
+    accounts::trace(list, terms, seeds).map_err(|error| tracing(error, ask))
+}
+
+/// Why there is no trace, by whose fault.
+pub(super) fn tracing(error: TraceError, ask: &Ask<'_>) -> Failure {
+    let list = ask.transfers.display().to_string();
+    let (undone, what) = match &error {
         // A fault here, not in what was given.
-        Err(error @ TraceError::Unbalanced(_)) => Err(error).or_undone("the trace cannot be trusted"),
-        Err(error @ (TraceError::List(_) | TraceError::Book { .. })) => {
-            Err(error).or_input(ask.transfers.display())
+        TraceError::Unbalanced(_) => (true, "the trace cannot be trusted".to_owned()),
+        TraceError::List(_) | TraceError::Book { .. } => (false, list),
+        TraceError::NoSeed | TraceError::SeedTwice { .. } | TraceError::NoSuchSeed { .. } => {
+            (false, "--seed".to_owned())
         }
-        Err(error @ (TraceError::NoSeed | TraceError::SeedTwice { .. } | TraceError::NoSuchSeed { .. })) => {
-            Err(error).or_input("--seed")
-        }
-    }
+    };
+    let error = anyhow::Error::new(error).context(what);
+    if undone { Failure::Undone(error) } else { Failure::Input(error) }
 }
 
 /// `[CASE=]TXID:INDEX`

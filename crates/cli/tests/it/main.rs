@@ -23,6 +23,7 @@ mod log;
 mod order;
 mod real_peer;
 mod report;
+mod report_accounts;
 mod run;
 mod server;
 mod sim;

@@ -65,6 +65,24 @@ pub struct Book {
     touched: u64,
     touched_last: Option<(u64, u32)>,
     height: Option<u64>,
+    moved: Moved,
+}
+
+/// What became of tainted units by one transfer, of all thefts together. Poison moves marks and not units: nothing here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Moved {
+    /// Newly stolen by it.
+    pub fresh: Units,
+    /// Arrived on an account that is followed.
+    pub followed: Units,
+    /// Arrived at a service.
+    pub stopped: Units,
+    /// Dropped as dust.
+    pub dust: Units,
+    /// Paid as a fee that nobody follows.
+    pub fees: Units,
+    /// Destroyed.
+    pub burned: Units,
 }
 
 /// A transfer with its names as numbers.
@@ -109,6 +127,7 @@ impl Book {
             touched: 0,
             touched_last: None,
             height: None,
+            moved: Moved::default(),
         })
     }
 
@@ -124,6 +143,7 @@ impl Book {
             to: transfer.to.as_deref().map(|name| self.accounts.number(name)).transpose()?,
         };
         self.height = Some(transfer.height);
+        self.moved = Moved::default();
         let case = self.seed(step)?;
         self.cover(step)?;
         if step.from.is_some() && step.from == step.to {
@@ -143,6 +163,12 @@ impl Book {
             self.touch(transfer);
         }
         self.deliver(step, parcel, case.is_some())
+    }
+
+    /// What the last transfer did with tainted units.
+    #[must_use]
+    pub const fn moved(&self) -> &Moved {
+        &self.moved
     }
 
     /// The case that this transfer is a seed of.
@@ -223,6 +249,7 @@ impl Book {
             }
             append(&mut stolen, Part { case: part.case.or(Some(case)), ..*part });
         }
+        self.moved.fresh = fresh;
         self.count(step, case, fresh, |totals| &mut totals.stolen)?;
         self.count(step, case, overlap, |totals| &mut totals.overlap)?;
         Ok(stolen)
@@ -262,6 +289,9 @@ impl Book {
         for part in &parcel {
             if let Some(case) = part.case {
                 self.count(step, case, part.amount, leaves)?;
+                let is_fee = step.transfer.kind == Kind::Fee && self.terms.fees == Fees::Count;
+                let place = if is_fee { &mut self.moved.fees } else { &mut self.moved.burned };
+                *place = place.plus(part.amount).unwrap_or(Units::MAX);
             }
         }
         match step.to {
@@ -295,10 +325,13 @@ impl Book {
         for (case, tainted) in by_case {
             if tainted < dust && !is_seed {
                 self.count(step, case, tainted, |totals| &mut totals.dust)?;
+                self.moved.dust = self.moved.dust.plus(tainted).unwrap_or(Units::MAX);
             } else if let Some(service) = &service {
                 self.count(step, case, tainted, |totals| &mut totals.stopped)?;
+                self.moved.stopped = self.moved.stopped.plus(tainted).unwrap_or(Units::MAX);
                 self.hand_over(step, service, case, tainted);
             } else {
+                self.moved.followed = self.moved.followed.plus(tainted).unwrap_or(Units::MAX);
                 followed.insert(case);
             }
         }

@@ -101,6 +101,14 @@ impl TryFrom<Units> for u64 {
     }
 }
 
+impl TryFrom<Units> for u128 {
+    type Error = UnitsError;
+
+    fn try_from(units: Units) -> Result<Self, UnitsError> {
+        Self::try_from(units.0).map_err(|_| UnitsError)
+    }
+}
+
 impl fmt::Display for Units {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Amounts, Flow, LeftOut, Node, Picture, order, weight};
 use crate::{
+    accounts::Rule,
     graph::{Graph, OutputNum, TxNum},
     taint::{Case, End, Method, Part, Step, TaintError, Terms, Trace, trace_steps},
 };
@@ -37,7 +38,8 @@ pub fn trace_picture<G: Graph>(
         })?;
         traces.push(found);
     }
-    Ok((traces, gathered.lay_out(graph, cases, methods, flows_max)))
+    let methods: Vec<Rule> = methods.iter().map(|method| Rule::Of(*method)).collect();
+    Ok((traces, gathered.lay_out(graph, cases, &methods, flows_max)))
 }
 
 /// What is known of a transaction.
@@ -103,7 +105,7 @@ impl Gathered {
         }
     }
 
-    fn lay_out<G: Graph>(self, graph: &G, cases: &[Case], methods: &[Method], flows_max: usize) -> Picture {
+    fn lay_out<G: Graph>(self, graph: &G, cases: &[Case], methods: &[Rule], flows_max: usize) -> Picture {
         let seeds: BTreeSet<OutputNum> = cases.iter().flat_map(|case| &case.seeds).copied().collect();
         let (kept, mut left_out) = room(self.carried, methods, flows_max);
         let mut txs: Vec<(TxNum, Seen)> = self.txs.into_iter().collect();
@@ -123,8 +125,10 @@ impl Gathered {
             .map(|(carrier, carried)| {
                 let Carried { amounts, dust, end } = carried;
                 let (output, creator, value_sat) = match carrier {
-                    Carrier::Output(output) => (Some(output), graph.creator(output), graph.value(output)),
-                    Carrier::Fee { from, .. } => (None, from, 0),
+                    Carrier::Output(output) => {
+                        (Some(output), graph.creator(output), u128::from(graph.value(output)))
+                    }
+                    Carrier::Fee { from, .. } => (None, from, 0_u128),
                 };
                 let to = spender(end).and_then(|tx| places.get(&tx).copied());
                 let seed = output.is_some_and(|output| seeds.contains(&output));
@@ -159,7 +163,7 @@ pub(super) const fn spender(end: End) -> Option<TxNum> {
 /// Keeps what weighs most, in chain order, and counts the rest.
 fn room(
     carried: BTreeMap<Carrier, Carried>,
-    methods: &[Method],
+    methods: &[Rule],
     flows_max: usize,
 ) -> (Vec<(Carrier, Carried)>, LeftOut) {
     let mut all: Vec<(Carrier, Carried)> = carried.into_iter().collect();
@@ -190,6 +194,6 @@ fn used<G: Graph>(graph: &G, kept: &[(Carrier, Carried)]) -> BTreeSet<TxNum> {
     ends.flatten().collect()
 }
 
-fn sum(parts: &[Part]) -> u64 {
-    parts.iter().fold(0, |sum, part| sum.saturating_add(part.amount_sat))
+fn sum(parts: &[Part]) -> u128 {
+    parts.iter().fold(0, |sum, part| sum.saturating_add(part.amount_sat.into()))
 }

@@ -3,11 +3,9 @@
 //!
 //! Decides words and order alone.
 
-use kuraban_chain::btc::Network;
-
 use super::{
     Sheet,
-    words::{coins, count, grouped, short, whole},
+    words::{Coin, coins, count, grouped, short, whole},
 };
 use crate::{say::Lang, trace::origins::Answer as Origins};
 
@@ -46,7 +44,7 @@ fn intervals(sheet: &Sheet<'_>, lang: Lang) -> Option<Section> {
     let found = sheet.beside.intervals?;
     let (mixes, exact) = (found.mixes.len(), found.mixes.iter().filter(|mix| mix.exact).count());
     let (mixes, exact) = (count(mixes), count(exact));
-    let certain = whole(sheet.network, found.certain_sat);
+    let certain = whole(sheet.coin(), found.certain_sat);
     let lead = match lang {
         Lang::En => format!(
             "Stolen units went through {mixes} mixes (CoinJoins), of which {exact} were looked through in every interpretation. \
@@ -63,7 +61,7 @@ fn intervals(sheet: &Sheet<'_>, lang: Lang) -> Option<Section> {
         address: held.address.clone(),
         tags: Vec::new(),
         place: format!("{}:{}", held.txid, held.vout),
-        amounts: [coins(sheet.network, held.least_sat.into()), coins(sheet.network, held.most_sat.into())],
+        amounts: [coins(sheet.coin(), held.least_sat.into()), coins(sheet.coin(), held.most_sat.into())],
     };
     Some(Section {
         id: "intervals".to_owned(),
@@ -82,7 +80,7 @@ fn intervals(sheet: &Sheet<'_>, lang: Lang) -> Option<Section> {
 
 fn origins(sheet: &Sheet<'_>, at: usize, found: &Origins, lang: Lang) -> Section {
     let Origins { txid, vout, method, transactions_touched, .. } = found;
-    let (value, looked) = (whole(sheet.network, found.value_sat.into()), count(*transactions_touched));
+    let (value, looked) = (whole(sheet.coin(), found.value_sat.into()), count(*transactions_touched));
     let seed = format!("{}:{vout}", short(txid, 10, 8));
     let lead = match lang {
         Lang::En => format!(
@@ -99,7 +97,7 @@ fn origins(sheet: &Sheet<'_>, at: usize, found: &Origins, lang: Lang) -> Section
             address: row.address.clone(),
             tags: tags.cloned().unwrap_or_default(),
             place: format!("{}:{}", row.txid, row.vout),
-            amounts: pair(sheet.network, row.amount_sat, row.value_sat),
+            amounts: pair(sheet.coin(), row.amount_sat, row.value_sat),
         };
         (row.amount_sat, line)
     };
@@ -109,7 +107,7 @@ fn origins(sheet: &Sheet<'_>, at: usize, found: &Origins, lang: Lang) -> Section
             Lang::En => format!("new in block {height}, {}", row.txid),
             Lang::Ja => format!("ブロック {height} で新規発行、{}", row.txid),
         };
-        let amounts = pair(sheet.network, row.amount_sat, row.amount_sat);
+        let amounts = pair(sheet.coin(), row.amount_sat, row.amount_sat);
         (row.amount_sat, Line { address: None, tags: Vec::new(), place, amounts })
     };
     let mut rows: Vec<(u64, Line)> =
@@ -134,6 +132,6 @@ fn origins(sheet: &Sheet<'_>, at: usize, found: &Origins, lang: Lang) -> Section
     }
 }
 
-fn pair(network: Network, one: u64, other: u64) -> [String; 2] {
-    [coins(network, one.into()), coins(network, other.into())]
+fn pair(coin: Coin<'_>, one: u64, other: u64) -> [String; 2] {
+    [coins(coin, one.into()), coins(coin, other.into())]
 }

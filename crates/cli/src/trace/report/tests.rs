@@ -75,7 +75,8 @@ fn amounts_beyond_what_a_double_holds_are_exact_in_the_browser() {
     // 2^53 and its neighbours, and sums far beyond.
     let large = (1_u64 << 53) + 1;
     let (page, _) = reported(&[(&[], &[large * 3]), (&[(0, 0)], &[large, large + 1, large - 1])]);
-    let coins = |units: u64| super::words::whole(kuraban_chain::btc::Network::BtcMain, units.into());
+    let coins =
+        |units: u64| super::words::whole(super::words::Coin { ticker: "BTC", decimals: 8 }, units.into());
     assert!(page.contains(&coins(large)) && page.contains(&format!("\"{large}\"")));
     let Some(browser) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();
