@@ -8,10 +8,11 @@ mod make;
 mod packs;
 mod screen;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use kuraban_base::Instant;
+use kuraban_trace::tags::{Store, StoreError};
 
 use crate::{
     fail::{Failure, OrFail as _},
@@ -104,6 +105,19 @@ pub(crate) struct Folder {
     /// The store's folder
     #[arg(long)]
     store: PathBuf,
+}
+
+/// Opens a store, to read it.
+pub(crate) fn store(folder: &Path) -> Result<Store, Failure> {
+    match Store::open(folder) {
+        Err(StoreError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            let folder = folder.display();
+            Err(Failure::input(format!(
+                "{folder} holds no store of tags, want a folder that `kuraban tags import` has made"
+            )))
+        }
+        opened => opened.or_undone("the store cannot be used"),
+    }
 }
 
 /// Which time it is taken to be.

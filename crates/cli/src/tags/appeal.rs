@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Subcommand;
 use kuraban_api::{APPEAL_TEXT_BYTES_MAX, AppealSubmit, AppealView};
@@ -157,7 +158,10 @@ struct Draft {
 
 impl Draft {
     fn read(path: &Path) -> Result<Self, Failure> {
-        let draft: Self = input::json(path, input::FILE_MAX)?;
+        let bytes = input::bytes(path, input::FILE_MAX)?;
+        let draft: Self = serde_json::from_slice(&bytes)
+            .context("want an appeal as `kuraban tags appeal write` makes it")
+            .or_input(path.display())?;
         owner(&draft.chain, &draft.address)?;
         Ok(draft)
     }

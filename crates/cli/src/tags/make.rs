@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
 };
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use kuraban_base::Instant;
 use kuraban_trace::tags::{
@@ -109,7 +110,10 @@ impl Output {
 }
 
 pub(super) fn run(args: &Make, say: &Say) -> Result<Report, Failure> {
-    let trace: Trace = input::json(&args.file, TRACE_BYTES_MAX)?;
+    let bytes = input::bytes(&args.file, TRACE_BYTES_MAX)?;
+    let trace: Trace = serde_json::from_slice(&bytes)
+        .context("want what `kuraban trace --index … --json` prints")
+        .or_input(args.file.display())?;
     let key = args.key.as_deref().map(|path| Key::read(path, say)).transpose()?;
     let now = args.now.instant()?;
     let mut tags = Vec::new();

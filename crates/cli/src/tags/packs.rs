@@ -182,7 +182,11 @@ fn paths(files: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     if paths.is_empty() {
-        return Err(Failure::input("there is no pack in these folders"));
+        let folders: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        return Err(Failure::input(format!(
+            "{}: no file here ends in .yaml or .yml, or is named as sanctioned_addresses_XBT.txt",
+            folders.join(", ")
+        )));
     }
     Ok(paths)
 }

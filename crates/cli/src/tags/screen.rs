@@ -54,7 +54,7 @@ pub(super) fn run(args: &Screen, say: &Say) -> Result<Report, Failure> {
             tame(&args.chain)
         )));
     }
-    let store = Store::open(&args.folder.store).or_undone("the store cannot be used")?;
+    let store = super::store(&args.folder.store)?;
     let desk = Desk { store, chain, now, all: args.all };
     match (&args.asked.address, &args.asked.file) {
         (Some(address), _) => {

@@ -9,7 +9,7 @@ use kuraban_trace::{
     graph::{AddressNum, Graph as _},
     index::Index,
     picture::{FLOWS_MAX, trace_picture},
-    tags::{Store, store::subject},
+    tags::store::subject,
     taint::{
         Method, Spread, Stops, Terms, Trace,
         bundle::{Question, rests},
@@ -34,6 +34,7 @@ use crate::{
     fail::{Failure, OrFail as _},
     index::opening,
     say::{Report, Say},
+    tags,
 };
 
 /// What is asked of an index.
@@ -153,8 +154,7 @@ impl<'a> Job<'a> {
         walks: &mut Walks,
     ) -> Result<Vec<Trace>, Failure> {
         let (index, folder) = (&self.index, self.args.tags.as_deref());
-        let tags =
-            folder.map(|folder| Store::open(folder).or_undone("the store cannot be used")).transpose()?;
+        let tags = folder.map(tags::store).transpose()?;
         let network = index.network().asset().to_string();
         let known = |address: &str| {
             let normal = subject(&network, address).map(|(kind, checked)| (kind, checked.normal));

@@ -3,19 +3,14 @@
 use kuraban_trace::{
     accounts::{Outcome, Rule, Seed, Terms},
     picture::{FLOWS_MAX, PictureError, account_picture},
-    tags::{Store, store::subject},
+    tags::store::subject,
 };
 
 use super::{
     answer::{Answer, Style, fees},
     trace::{Ask, open},
 };
-use crate::{
-    fail::{Failure, OrFail as _},
-    input,
-    say::Say,
-    trace::report::accounts::Accounts,
-};
+use crate::{fail::Failure, input, say::Say, tags, trace::report::accounts::Accounts};
 
 /// Draws the native asset if some of it was stolen, else the first seed's token, and writes what is asked for.
 pub(super) fn write(
@@ -45,8 +40,7 @@ pub(super) fn write(
     let others: Vec<(Rule, Outcome)> = rules.iter().copied().zip(drawn.outcomes.iter().cloned()).collect();
     let answer = Answer { terms, found, others: &[] };
     let style = Style { chain, asset };
-    let tags =
-        ask.tags.map(|folder| Store::open(folder).or_undone("the store cannot be used")).transpose()?;
+    let tags = ask.tags.map(tags::store).transpose()?;
     let network = chain.name().to_ascii_uppercase();
     let known = |address: &str| {
         let normal = subject(&network, address).map(|(kind, checked)| (kind, checked.normal));

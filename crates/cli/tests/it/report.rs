@@ -341,8 +341,8 @@ fn tags_of_a_store_name_addresses_of_a_real_block() {
     assert!(page.contains("<bdi class=\"tag\">&lt;/script&gt;&lt;b&gt;Depot (exchange)</bdi>"));
     assert!(page.contains("class=\"box end unspent tagged\"") && !page.contains("<b>Depot"));
     let none = run([&args[..], &["--report", &at("r.html"), "--tags", &at("nothing")]].concat());
-    assert_eq!(none.status, 3, "{}", none.err);
-    assert!(none.err.contains("the store cannot be used"), "{}", none.err);
+    assert_eq!(none.status, 2, "{}", none.err);
+    assert!(none.err.contains("holds no store of tags, want a folder that"), "{}", none.err);
 }
 
 #[test]
