@@ -20,7 +20,7 @@ pub const TILE_WIDTH: u16 = 256;
 const HASH_LENGTH: usize = 32;
 /// Highest tile level that a name may have.
 const LEVEL_MAX: u8 = 63;
-/// Longest name: `tile/entries/`, seven groups of digits and a width.
+/// Most characters of a wrong name that are shown; right ones are shorter.
 const PATH_LENGTH_MAX: usize = 64;
 
 /// A path that names no resource of a log.
@@ -346,9 +346,6 @@ impl FromStr for Resource {
 }
 
 fn parse(text: &str) -> Option<Resource> {
-    if text.len() > PATH_LENGTH_MAX {
-        return None;
-    }
     if text == "checkpoint" {
         return Some(Resource::Checkpoint);
     }

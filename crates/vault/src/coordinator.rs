@@ -415,7 +415,10 @@ impl Coordinator {
             Ask::Reset { cells, epoch, approvals } => {
                 let body = Body::BreakerReset { cells, epoch, approvals };
                 match self.append(now, body, fresh) {
-                    Ok(()) => Reply::Logged { digest: None, repeated: false },
+                    Ok(()) => {
+                        self.try_again();
+                        Reply::Logged { digest: None, repeated: false }
+                    }
                     Err(problem) => {
                         Reply::Conflict { code: "reset-not-ordered", detail: problem.to_string() }
                     }

@@ -1,6 +1,6 @@
 //! Tiles: names, which ones a tree has, what stands in them, against the specification's figures and `tlog_tiles`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, convert::Infallible};
 
 use kuraban_proof::{
     Resource, Tile, Tiler,
@@ -118,6 +118,24 @@ fn every_node_of_a_tree_is_read_from_its_tiles() {
     assert_eq!(tiles.consistency(65_537).unwrap(), subproof(65_537, &tree, true));
     assert_eq!(tiles.root(size).unwrap(), mth(&tree));
     assert_eq!(tiles.root(65_537).unwrap(), mth(&tree[..65_537]));
+}
+
+#[test]
+fn bundles_have_their_place_in_the_log() {
+    for (index, width) in [(0, 256), (1, 256), (2, 256), (3, 232)] {
+        let bundle = EntryBundle::of(1000, index).unwrap();
+        assert_eq!((bundle.index(), bundle.start(), bundle.width()), (index, 256 * index, width));
+    }
+    assert_eq!(EntryBundle::of(1000, 4), None);
+    assert_eq!(EntryBundle::of(1024, 4), None);
+}
+
+/// The largest tree has one leaf less than 2⁶³, so that no sum of sizes wraps.
+#[test]
+fn a_tiler_resumes_up_to_the_largest_tree_and_no_further() {
+    let zeroes = |tile: Tile| Ok::<_, Infallible>(vec![0; 32 * usize::from(tile.width())]);
+    assert_eq!(Tiler::resume(u64::MAX >> 1, zeroes).unwrap().size(), u64::MAX >> 1);
+    assert!(Tiler::resume((u64::MAX >> 1) + 1, zeroes).is_err());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use kuraban_chain::btc::{Branch, Mweb, OutPoint, Script, Tx, TxIn, TxOut};
 use super::{Coin, Coordinator, rounds::Work};
 use crate::{
     body::Body,
+    breaker::{Service, Stage},
     judge::{Views, dust_min, vsize_signed},
     payout::Payout,
 };
@@ -14,7 +15,10 @@ use crate::{
 /// Most payouts whose signatures are under way at once.
 const IN_FLIGHT_MAX: usize = 256;
 /// Most inputs of one transaction: far below the 100,000 virtual bytes that nodes relay.
-pub(super) const INPUTS_MAX: usize = 400;
+const INPUTS_MAX: usize = 400;
+/// Most bytes of previous transactions behind one transaction: they go to a signer in one message of 32 MiB at most, with
+/// approvals and log entries beside them.
+const PREVS_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Signals that a replacement is allowed (BIP 125), and sets no lock.
 const SEQUENCE: u32 = 0xffff_fffd;
 /// Least that nodes relay, in base units per 1,000 virtual bytes.
@@ -64,6 +68,10 @@ impl Coordinator {
 
     fn assembly(&self, id: &PayoutId) -> Option<(Tx, Vec<Coin>)> {
         let record = self.fold.payout(id)?;
+        let withdrawals = (Service::Withdrawal, record.payout.asset());
+        if self.fold.breaker().stage(withdrawals) != Stage::Open {
+            return None;
+        }
         let views = self.fold.views(&record.payout.vault)?;
         let network = record.payout.network;
         let rate = self.fee_rates.get(&network).copied().unwrap_or(RELAY_RATE_MIN);
@@ -93,11 +101,22 @@ fn assemble(
     let single = by_value.iter().find_map(|coin| spend(views, payout, &[coin], change, rate));
     single.or_else(|| {
         let mut chosen: Vec<&Coin> = Vec::new();
-        by_value.iter().rev().take(INPUTS_MAX).find_map(|coin| {
+        fitting(by_value.iter().rev().copied()).find_map(|coin| {
             chosen.push(coin);
             spend(views, payout, &chosen, change, rate)
         })
     })
+}
+
+/// Those of the coins, from the first on, that one transaction can spend together.
+pub(super) fn fitting<'a>(coins: impl Iterator<Item = &'a Coin>) -> impl Iterator<Item = &'a Coin> {
+    let mut room = PREVS_BYTES_MAX;
+    let fits = move |coin: &&Coin| {
+        let rest = room.checked_sub(coin.tx.len());
+        room = rest.unwrap_or(room);
+        rest.is_some()
+    };
+    coins.filter(fits).take(INPUTS_MAX)
 }
 
 fn sum(coins: &[&Coin]) -> Option<Amount> {
@@ -152,4 +171,35 @@ pub(super) fn unsigned(inputs: &[OutPoint], outputs: Vec<TxOut>) -> Tx {
         witness: Vec::new(),
     };
     Tx { version: 2, inputs: inputs.iter().map(input).collect(), outputs, lock_time: 0, mweb: Mweb::None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kuraban_base::Txid;
+
+    use super::*;
+
+    fn coin(vout: u32, tx_bytes: usize) -> Coin {
+        let outpoint = OutPoint { txid: Txid::from_bytes([7; 32]), vout };
+        let output = TxOut { value_sat: 1, script: Script::default() };
+        Coin { outpoint, output, tx: Arc::new(vec![0; tx_bytes]) }
+    }
+
+    #[track_caller]
+    fn check(tx_bytes: &[usize], want: &[u32]) {
+        let coins: Vec<Coin> = (0..).zip(tx_bytes).map(|(vout, bytes)| coin(vout, *bytes)).collect();
+        let kept: Vec<u32> = fitting(coins.iter()).map(|coin| coin.outpoint.vout).collect();
+        assert_eq!(kept, want);
+    }
+
+    #[test]
+    fn a_transaction_spends_what_a_signer_can_be_sent() {
+        check(&[PREVS_BYTES_MAX], &[0]);
+        check(&[PREVS_BYTES_MAX + 1, 10], &[1]);
+        check(&[PREVS_BYTES_MAX - 10, 11, 10, 1], &[0, 2]);
+        let many: Vec<u32> = (0..400).collect();
+        check(&[1; 401], &many);
+    }
 }

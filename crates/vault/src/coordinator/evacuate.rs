@@ -8,7 +8,7 @@ use kuraban_chain::btc::{OutPoint, TxOut};
 
 use super::{
     Coin, Coordinator,
-    assemble::{INPUTS_MAX, unsigned},
+    assemble::{fitting, unsigned},
 };
 use crate::{
     body::{Alarm, Body, Evidence},
@@ -158,9 +158,8 @@ impl Coordinator {
             })
         };
         let coins = self.coins.get(vault).into_iter().flat_map(|coins| coins.values());
-        let mut free: Vec<Coin> = coins.filter(|coin| !on_its_way(coin)).cloned().collect();
+        let mut free: Vec<&Coin> = coins.filter(|coin| !on_its_way(coin)).collect();
         free.sort_by_key(|coin| core::cmp::Reverse((coin.output.value_sat, coin.outpoint)));
-        free.truncate(INPUTS_MAX);
-        free
+        fitting(free.into_iter()).cloned().collect()
     }
 }

@@ -414,6 +414,33 @@ fn signers_do_not_evacuate_on_evidence_that_is_not_validly_signed() {
     assert!(exchange.writer.fold().payouts().next().is_none());
 }
 
+/// What signers would refuse takes no coin, and goes on by itself when a quorum has opened the breaker again.
+#[test]
+fn an_approved_payout_waits_while_the_breaker_is_closed() {
+    let mut exchange = Exchange::new();
+    let funding = kit::funding(0, 50_000_000);
+    exchange.fund(0, 50_000_000);
+    exchange.request("w-1", 9, 100_000_000);
+    exchange.happen(Event::CoinGone(kit::hot(), kit::coin(&funding).outpoint));
+    exchange.happen(alarm(&theft(&funding, &[1, 2]), &[&funding]));
+    exchange.fund(3, 300_000_000);
+    exchange.approve("w-1", 9, 100_000_000, 2);
+    exchange.approve("w-1", 9, 100_000_000, 3);
+    assert_eq!(exchange.status("w-1"), Status::Requested);
+    let cells = vec![(Service::Withdrawal, Asset::Btc)];
+    assert!(matches!(reset(&mut exchange, &cells, &[2, 3]), Reply::Logged { .. }));
+    assert_eq!(exchange.status("w-1"), Status::Broadcast);
+}
+
+/// People order that these cells are open again.
+fn reset(exchange: &mut Exchange, cells: &[(Service, Asset)], people: &[u8]) -> Reply {
+    let epoch = exchange.writer.fold().breaker().epoch();
+    let digest = reset_digest(kit::ORIGIN, epoch, cells);
+    let approvals = people.iter().map(|n| kit::sign(&kit::person(*n), RESET, digest.as_bytes())).collect();
+    exchange.happen(Event::Ask(Token(1), Ask::Reset { cells: cells.to_vec(), epoch, approvals }));
+    exchange.replies.remove(&Token(1)).unwrap()
+}
+
 #[test]
 fn a_quorum_opens_the_breaker_again_and_one_person_does_not() {
     let mut exchange = Exchange::new();
@@ -422,17 +449,11 @@ fn a_quorum_opens_the_breaker_again_and_one_person_does_not() {
     exchange.happen(Event::CoinGone(kit::hot(), kit::coin(&funding).outpoint));
     exchange.happen(alarm(&theft(&funding, &[1, 2]), &[&funding]));
     let cells = vec![(Service::Withdrawal, Asset::Btc)];
-    let epoch = exchange.writer.fold().breaker().epoch();
-    let digest = reset_digest(kit::ORIGIN, epoch, &cells);
-    let mut reset = |people: &[u8]| {
-        let approvals =
-            people.iter().map(|n| kit::sign(&kit::person(*n), RESET, digest.as_bytes())).collect();
-        exchange.happen(Event::Ask(Token(1), Ask::Reset { cells: cells.clone(), epoch, approvals }));
-        exchange.replies.remove(&Token(1)).unwrap()
-    };
-    assert!(matches!(reset(&[2]), Reply::Conflict { code: "reset-not-ordered", .. }));
-    assert!(matches!(reset(&[2, 2]), Reply::Conflict { code: "reset-not-ordered", .. }));
-    assert!(matches!(reset(&[2, 3]), Reply::Logged { .. }));
+    for people in [&[2][..], &[2, 2]] {
+        let reply = reset(&mut exchange, &cells, people);
+        assert!(matches!(reply, Reply::Conflict { code: "reset-not-ordered", .. }));
+    }
+    assert!(matches!(reset(&mut exchange, &cells, &[2, 3]), Reply::Logged { .. }));
     assert_eq!(exchange.writer.fold().breaker().stage(cells[0]), Stage::Open);
     exchange.fund(3, 300_000_000);
     exchange.request("w-1", 9, 100_000_000);

@@ -1,0 +1,5 @@
+//! What schemes pay, on made-up customers of the six incidents, against totals that were published or computed by other means.
+#![cfg(test)]
+
+mod incidents;
+mod properties;
