@@ -9,6 +9,7 @@ mod classify;
 mod cluster;
 mod demo;
 mod fail;
+mod file;
 mod holdings;
 mod http;
 mod index;

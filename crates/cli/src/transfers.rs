@@ -3,6 +3,8 @@
 
 mod answer;
 mod follow;
+mod report;
+mod told;
 pub(crate) mod trace;
 
 use std::path::{Path, PathBuf};
@@ -84,14 +86,23 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
 
 fn import(args: &Import, say: &Say) -> Result<Report, Failure> {
     let mut files = Vec::new();
+    let mut paths = Vec::new();
     for path in &args.paths {
-        for path in within(path).or_input(path.display())? {
-            let bytes = input::bytes(&path, FILE_MAX)?;
-            files.push((path.display().to_string(), bytes));
-        }
+        paths.extend(within(path).or_input(path.display())?);
     }
+    let bar = say.progress_bytes();
+    bar.set_length(paths.iter().map(|path| input::length(path)).sum());
+    for path in paths {
+        let bytes = input::bytes(&path, FILE_MAX)?;
+        bar.inc(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        files.push((path.display().to_string(), bytes));
+    }
+    bar.finish_and_clear();
+    let bar = say.spinner("import");
     let sources: Vec<Source<'_>> = files.iter().map(|(name, bytes)| Source { name, bytes }).collect();
-    let mut list = importer(args.from)(&sources).or_input("cannot import")?;
+    let list = importer(args.from)(&sources);
+    bar.finish_and_clear();
+    let mut list = list.or_input("cannot import")?;
     if !args.blocks {
         list.blocks.clear();
     } else if list.blocks.is_empty() {

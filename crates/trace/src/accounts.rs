@@ -26,6 +26,7 @@ pub use outcome::{
     BookError, CaseTotals, Deposit, Fees, Held, Outcome, Overdrawn, Seed, Segment, Stolen, Stop, Terms,
     Totals, TraceError, Unbalanced,
 };
+pub use track::Moved;
 pub use transfer::{Chain, Header, Kind, Line, Mark, Opening, Transfer, TransferList};
 pub use units::{Units, UnitsError};
 

@@ -188,12 +188,19 @@ macro_rules! columns {
                 }
             }
 
-            /// Compares every item with what was noted.
-            fn check(&self) -> Result<(), Corrupted> {
-                $(self.$field.check()?;)*
+            /// Compares every item with what was noted; tells the bytes of each file that was compared.
+            fn check(&self, compared: &mut dyn FnMut(u64)) -> Result<(), Corrupted> {
+                $(
+                    self.$field.check()?;
+                    compared(self.$field.bytes());
+                )*
                 self.check_scripts()?;
+                compared(self.scripts.bytes());
                 self.txid_table.check()?;
-                self.script_table.check()
+                compared(self.txid_table.bytes());
+                self.script_table.check()?;
+                compared(self.script_table.bytes());
+                Ok(())
             }
 
             /// Cuts every file to its length.
@@ -401,13 +408,21 @@ impl Index {
     /// # Errors
     /// The first file that is corrupted.
     pub fn verify(&self) -> Result<(), OpenError> {
+        self.verify_told(|_| {})
+    }
+
+    /// As [`Self::verify`], and tells `compared` of the bytes of each file, one after the other.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_told(&self, mut compared: impl FnMut(u64)) -> Result<(), OpenError> {
         if let Ok(alone) = lock(&self.folder, Use::Write) {
             let head = Head::read(&self.folder)?;
             if head.state == State::Settled {
-                return checked(&Self::of(&self.folder, alone, &head, false)?.columns);
+                return checked(&Self::of(&self.folder, alone, &head, false)?.columns, &mut compared);
             }
         }
-        checked(&self.columns)
+        checked(&self.columns, &mut compared)
     }
 
     fn of(folder: &Path, lock: File, head: &Head, writes: bool) -> Result<Self, OpenError> {
@@ -633,9 +648,9 @@ fn last_not_above(at: impl Fn(u64) -> u64, item: u64, mut low: u64, mut high: u6
 }
 
 /// Compares every item of every column.
-fn checked(columns: &Columns) -> Result<(), OpenError> {
+fn checked(columns: &Columns, compared: &mut dyn FnMut(u64)) -> Result<(), OpenError> {
     // Scripts are found by the column of their starts, which may be what is corrupted.
-    Ok(reading(|| columns.check()).flatten().map_err(FileError::from)?)
+    Ok(reading(|| columns.check(compared)).flatten().map_err(FileError::from)?)
 }
 
 impl Graph for Index {

@@ -4,19 +4,22 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use indicatif::ProgressBar;
 use kuraban_trace::accounts::{
     self, Chain, Fees, Header, Outcome, Reader, Rule, Seed, Terms, TraceError, Units,
 };
 
-use super::answer::Answer;
+use super::{answer::Answer, report, told::told};
 use crate::{
     fail::{Failure, OrFail as _},
-    say::Report,
+    input,
+    say::{Report, Say},
+    trace::report::Files,
 };
 
 /// The theft that seeds belong to where none is named.
@@ -52,10 +55,14 @@ pub(crate) struct Ask<'a> {
     pub(crate) follow_fees: bool,
     pub(crate) dust: &'a [String],
     pub(crate) stops: &'a [String],
+    /// Reports to write.
+    pub(crate) files: &'a Files,
+    /// A store of tags to name accounts by in them.
+    pub(crate) tags: Option<&'a Path>,
 }
 
 /// Traces, and tells.
-pub(crate) fn run(ask: &Ask<'_>) -> Result<Report, Failure> {
+pub(crate) fn run(ask: &Ask<'_>, say: &Say) -> Result<Report, Failure> {
     let chain = ask.chain.chain();
     let header = header(ask.transfers)?;
     if header.chain != chain {
@@ -73,21 +80,28 @@ pub(crate) fn run(ask: &Ask<'_>) -> Result<Report, Failure> {
         stops: ask.stops.iter().map(|text| chain.canonical(text)).collect::<BTreeSet<_>>(),
         ..Terms::new(ask.rule)
     };
-    let found = traced(ask, &terms, &seeds)?;
+    let bar = say.progress_bytes();
+    let walks = if ask.all { Rule::ALL.len() } else { 1 };
+    bar.set_length(input::length(ask.transfers).saturating_mul(u64::try_from(walks).unwrap_or(1)));
+    let found = traced(ask, &terms, &seeds, &bar)?;
     let mut others = Vec::new();
     for rule in Rule::ALL.into_iter().filter(|_| ask.all) {
         let by = if rule == ask.rule {
             found.clone()
         } else {
-            traced(ask, &Terms { rule, ..terms.clone() }, &seeds)?
+            traced(ask, &Terms { rule, ..terms.clone() }, &seeds, &bar)?
         };
         others.push((rule, by));
     }
+    bar.finish_and_clear();
+    if ask.files.any() {
+        report::write(ask, &terms, &seeds, &found, say)?;
+    }
     let answer = Answer { terms: &terms, found: &found, others: &others };
-    Ok(Report::done(&answer.to_json(), answer.to_text()))
+    Ok(Report::done(&answer.to_json(), told(&answer, say.lang())))
 }
 
-fn open(ask: &PathBuf) -> Result<Box<dyn BufRead>, Failure> {
+pub(super) fn open(ask: &PathBuf) -> Result<Box<dyn BufRead>, Failure> {
     let file = File::open(ask).context("could not be opened").or_input(ask.display())?;
     Ok(Box::new(BufReader::new(file)))
 }
@@ -96,18 +110,24 @@ fn header(path: &PathBuf) -> Result<Header, Failure> {
     Reader::new(open(path)?).map(|reader| reader.header()).or_input(path.display())
 }
 
-fn traced(ask: &Ask<'_>, terms: &Terms, seeds: &[Seed]) -> Result<Outcome, Failure> {
-    match accounts::trace(open(ask.transfers)?, terms, seeds) {
-        Ok(found) => Ok(found),
+fn traced(ask: &Ask<'_>, terms: &Terms, seeds: &[Seed], bar: &ProgressBar) -> Result<Outcome, Failure> {
+    let list = BufReader::new(bar.wrap_read(open(ask.transfers)?));
+    accounts::trace(list, terms, seeds).map_err(|error| tracing(error, ask))
+}
+
+/// Why there is no trace, by whose fault.
+pub(super) fn tracing(error: TraceError, ask: &Ask<'_>) -> Failure {
+    let list = ask.transfers.display().to_string();
+    let (undone, what) = match &error {
         // A fault here, not in what was given.
-        Err(error @ TraceError::Unbalanced(_)) => Err(error).or_undone("the trace cannot be trusted"),
-        Err(error @ (TraceError::List(_) | TraceError::Book { .. })) => {
-            Err(error).or_input(ask.transfers.display())
+        TraceError::Unbalanced(_) => (true, "the trace cannot be trusted".to_owned()),
+        TraceError::List(_) | TraceError::Book { .. } => (false, list),
+        TraceError::NoSeed | TraceError::SeedTwice { .. } | TraceError::NoSuchSeed { .. } => {
+            (false, "--seed".to_owned())
         }
-        Err(error @ (TraceError::NoSeed | TraceError::SeedTwice { .. } | TraceError::NoSuchSeed { .. })) => {
-            Err(error).or_input("--seed")
-        }
-    }
+    };
+    let error = anyhow::Error::new(error).context(what);
+    if undone { Failure::Undone(error) } else { Failure::Input(error) }
 }
 
 /// `[CASE=]TXID:INDEX`

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::{
     ledger::Ledger,
     outcome::{BookError, Outcome, Seed, Terms, TraceError},
-    track::Track,
+    track::{Moved, Track},
     transfer::{Header, Transfer},
 };
 
@@ -56,6 +56,12 @@ impl Book {
             None => None,
         };
         self.track.follow(step, seed.as_deref())
+    }
+
+    /// What the last transfer did with tainted units.
+    #[must_use]
+    pub const fn moved(&self) -> &Moved {
+        self.track.moved()
     }
 
     /// The answer, once every transfer is in.

@@ -22,6 +22,23 @@ const POISON: Rule = Rule::Of(Method::Poison);
 /// What an exchange of assets within one transaction is called, before the transaction's id.
 pub(super) const EXCHANGE: &str = "exchange:";
 
+/// What became of tainted units by one transfer, of all thefts together. Poison moves marks and not units: nothing here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Moved {
+    /// Newly stolen by it.
+    pub fresh: Units,
+    /// Arrived on an account that is followed.
+    pub followed: Units,
+    /// Arrived at a service.
+    pub stopped: Units,
+    /// Dropped as dust.
+    pub dust: Units,
+    /// Paid as a fee that nobody follows.
+    pub fees: Units,
+    /// Destroyed.
+    pub burned: Units,
+}
+
 /// How a track was before a block.
 #[derive(Debug, Default)]
 pub(super) struct Before {
@@ -65,6 +82,7 @@ pub(super) struct Track {
     touched: u64,
     touched_last: Option<(u64, u32)>,
     before: Option<Before>,
+    moved: Moved,
 }
 
 impl Track {
@@ -80,6 +98,7 @@ impl Track {
             touched: 0,
             touched_last: None,
             before: None,
+            moved: Moved::default(),
         }
     }
 
@@ -127,6 +146,11 @@ impl Track {
         self.terms.rule
     }
 
+    /// What the last transfer did with tainted units.
+    pub(super) const fn moved(&self) -> &Moved {
+        &self.moved
+    }
+
     /// What arrived at services, in the order of the list.
     pub(super) fn deposits(&self) -> &[Deposit] {
         &self.deposits
@@ -137,6 +161,7 @@ impl Track {
     /// # Errors
     /// A seed that is no theft, or more than there can be. The track cannot be used after that, but to be undone.
     pub(super) fn follow(&mut self, step: Step<'_>, seed: Option<&str>) -> Result<(), BookError> {
+        self.moved = Moved::default();
         let case = seed.map(|case| self.seed(step, case)).transpose()?;
         if step.stays() {
             // They were there, also where nobody knew of them.
@@ -223,6 +248,7 @@ impl Track {
             }
             append(&mut stolen, Part { case: part.case.or(Some(case)), ..*part });
         }
+        self.moved.fresh = fresh;
         self.count(step, case, fresh, |totals| &mut totals.stolen)?;
         self.count(step, case, overlap, |totals| &mut totals.overlap)?;
         Ok(stolen)
@@ -262,6 +288,9 @@ impl Track {
         for part in &parcel {
             if let Some(case) = part.case {
                 self.count(step, case, part.amount, leaves)?;
+                let is_fee = step.transfer.kind == Kind::Fee && self.terms.fees == Fees::Count;
+                let place = if is_fee { &mut self.moved.fees } else { &mut self.moved.burned };
+                *place = place.plus(part.amount).unwrap_or(Units::MAX);
             }
         }
         match step.to {
@@ -309,10 +338,13 @@ impl Track {
         for (case, tainted) in by_case {
             if tainted < dust && !is_seed {
                 self.count(step, case, tainted, |totals| &mut totals.dust)?;
+                self.moved.dust = self.moved.dust.plus(tainted).unwrap_or(Units::MAX);
             } else if let Some(stop) = stop {
                 self.count(step, case, tainted, |totals| &mut totals.stopped)?;
+                self.moved.stopped = self.moved.stopped.plus(tainted).unwrap_or(Units::MAX);
                 self.hand_over(step, stop, case, tainted);
             } else {
+                self.moved.followed = self.moved.followed.plus(tainted).unwrap_or(Units::MAX);
                 followed.insert(case);
             }
         }
