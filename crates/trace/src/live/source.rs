@@ -8,7 +8,7 @@ use kuraban_chain::btc::{Address, Network, OutPoint, Script};
 
 use crate::{
     feed::{Rules, Words},
-    graph::{AddressNum, Graph, OutputNum, TxNum},
+    graph::{AddressNum, Graph, OutputNum},
     index::Index,
     tags::{Hit, Store, SubjectKind, taxonomy},
 };
@@ -131,12 +131,9 @@ impl<'a> Indexed<'a> {
     pub fn with_hubs(mut self, outputs_min: u32) -> Self {
         let addresses = usize::try_from(self.index.address_count()).unwrap_or(usize::MAX);
         let mut counts = vec![0_u32; addresses];
-        for tx in (0..self.index.tx_count()).map(TxNum::new) {
-            for output in self.index.outputs(tx).map(OutputNum::new) {
-                let own = self.index.address(output).and_then(|own| usize::try_from(own.number()).ok());
-                if let Some(count) = own.and_then(|own| counts.get_mut(own)) {
-                    *count = count.saturating_add(1);
-                }
+        for own in self.index.all_outputs().filter_map(|output| output.address) {
+            if let Some(count) = usize::try_from(own.number()).ok().and_then(|own| counts.get_mut(own)) {
+                *count = count.saturating_add(1);
             }
         }
         let busy = (0..).zip(&counts).filter(|(_, count)| **count >= outputs_min);
