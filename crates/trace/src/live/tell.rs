@@ -11,6 +11,7 @@ use kuraban_chain::btc::{Address, OutPoint, Script};
 use super::{
     Live,
     held::{CasePlace, Held, Of, sum},
+    keyed::Map,
 };
 use crate::{
     feed::{
@@ -33,9 +34,9 @@ type Key = (CasePlace, OutPoint);
 #[derive(Default, Debug)]
 pub(super) struct Tell {
     /// Where something may have changed, and why. Nothing: see [`Live::attach`].
-    dirty: HashMap<Key, Option<Reason>>,
+    dirty: Map<Key, Option<Reason>>,
     /// The numbers of tags that stand.
-    given: HashMap<Key, u64>,
+    given: Map<Key, u64>,
     /// When tags are to be given again.
     renew: BTreeSet<(u64, CasePlace, OutPoint)>,
 }
@@ -95,6 +96,7 @@ impl Live {
     /// # Errors
     /// As [`Feed::append`]; then nothing was told, and all of it is told the next time.
     pub fn publish(&mut self, feed: &mut Feed, now: Instant) -> Result<Option<Growth>, AppendError> {
+        self.past = None;
         let due = self.due(now);
         let mut keys: Vec<Key> = self.tell.dirty.keys().chain(due.keys()).copied().collect();
         keys.sort_unstable();
