@@ -14,6 +14,7 @@ mod pieces;
 mod prepared;
 mod rows;
 mod scripts;
+mod sequence;
 pub mod source;
 mod table;
 mod writer;
@@ -34,6 +35,7 @@ use self::{
     pieces::{Sums, count, items_of, piece_of},
     rows::{Blob, Rows},
     scripts::Short,
+    sequence::Sequence,
     table::Table,
 };
 pub use self::{
@@ -107,6 +109,17 @@ pub enum OpenError {
         /// Where it was to begin.
         want: Start,
     },
+}
+
+/// An output, as [`Index::all_outputs`] gives them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Coin {
+    /// Its value in base units.
+    pub value_sat: u64,
+    /// Whose it is; nothing for an unspendable one.
+    pub address: Option<AddressNum>,
+    /// The transaction that spends it; nothing while it is unspent at the tip.
+    pub spender: Option<TxNum>,
 }
 
 /// How much there is of everything.
@@ -356,6 +369,8 @@ pub struct Index {
     /// Outputs that no rule lets anybody spend although their scripts would: the first block's, and those of
     /// coinbases that a later one replaced.
     voided: Vec<Range<u64>>,
+    /// Where the last of those ends.
+    voided_end: u64,
     _lock: File,
 }
 
@@ -440,6 +455,7 @@ impl Index {
             columns,
             repeats: BTreeMap::new(),
             voided: Vec::new(),
+            voided_end: 0,
             _lock: lock,
         };
         reading(|| {
@@ -465,6 +481,7 @@ impl Index {
         let outputs = |tx: u64| columns.tx_outputs.at(tx)..columns.outputs_end(tx);
         let first = (self.start == Start::GENESIS && columns.txids.len() > 0).then(|| outputs(0));
         self.voided = first.into_iter().chain(self.repeats.keys().map(|tx| outputs(*tx))).collect();
+        self.voided_end = self.voided.iter().map(|range| range.end).max().unwrap_or(0);
     }
 
     /// Whether the columns fit each other: what [`Graph`] promises not to fail on.
@@ -580,6 +597,31 @@ impl Index {
         u32::try_from(self.columns.lock_times.at(tx.number())).unwrap_or(u32::MAX)
     }
 
+    /// All outputs in chain order: the same as [`Graph`] says of each, several times as fast.
+    pub fn all_outputs(&self) -> impl Iterator<Item = Coin> + '_ {
+        let columns = &self.columns;
+        let all = Sequence::of(&columns.values).zip(Sequence::of(&columns.owners));
+        let all = (0..).zip(all.zip(Sequence::of(&columns.spenders)));
+        all.map(|(output, ((value_sat, owner), spender))| Coin {
+            value_sat,
+            address: self.owner(output, owner),
+            spender: spender.checked_sub(1).map(TxNum::new),
+        })
+    }
+
+    /// The outputs that all inputs spend, in chain order; none for inputs that spend what is older than the index.
+    pub fn all_inputs(&self) -> impl Iterator<Item = OutputNum> + '_ {
+        Sequence::of(&self.columns.inputs).filter_map(|output| output.checked_sub(1).map(OutputNum::new))
+    }
+
+    /// Whose an output is, if the column of owners has this number there.
+    #[inline]
+    fn owner(&self, output: u64, owner: u64) -> Option<AddressNum> {
+        // Few outputs are void, and all of them are among a chain's first.
+        let voided = output < self.voided_end && self.voided.iter().any(|range| range.contains(&output));
+        owner.checked_sub(1).filter(|_| !voided).map(AddressNum::new)
+    }
+
     /// An address's script.
     #[must_use]
     pub fn script(&self, address: AddressNum) -> Script {
@@ -667,10 +709,12 @@ impl Graph for Index {
         Some(Tip { height: self.height_of(last), hash: self.hash_of(last) })
     }
 
+    #[inline]
     fn tx_count(&self) -> u64 {
         self.columns.txids.len()
     }
 
+    #[inline]
     fn address_count(&self) -> u64 {
         self.counts().addresses
     }
@@ -700,6 +744,7 @@ impl Graph for Index {
         Some(blocks.at(block)..end)
     }
 
+    #[inline]
     fn inputs(&self, tx: TxNum) -> impl Iterator<Item = OutputNum> + '_ {
         let columns = &self.columns;
         let range = columns.tx_inputs.at(tx.number())..columns.inputs_end(tx.number());
@@ -715,10 +760,12 @@ impl Graph for Index {
         wide(range.filter(|input| columns.inputs.at(*input) == 0).count())
     }
 
+    #[inline]
     fn outputs(&self, tx: TxNum) -> Range<u64> {
         self.columns.tx_outputs.at(tx.number())..self.columns.outputs_end(tx.number())
     }
 
+    #[inline]
     fn creator(&self, output: OutputNum) -> TxNum {
         let output = output.number();
         let Columns { anchors, tx_outputs, .. } = &self.columns;
@@ -728,14 +775,17 @@ impl Graph for Index {
         TxNum::new(last_not_above(|tx| tx_outputs.at(tx), output, low, high))
     }
 
+    #[inline]
     fn spender(&self, output: OutputNum) -> Option<TxNum> {
         self.columns.spenders.at(output.number()).checked_sub(1).map(TxNum::new)
     }
 
+    #[inline]
     fn value(&self, output: OutputNum) -> u64 {
         self.columns.values.at(output.number())
     }
 
+    #[inline]
     fn fate(&self, output: OutputNum) -> Fate {
         match self.address(output) {
             None => Fate::Unspendable,
@@ -748,11 +798,8 @@ impl Graph for Index {
         }
     }
 
+    #[inline]
     fn address(&self, output: OutputNum) -> Option<AddressNum> {
-        let output = output.number();
-        if self.voided.iter().any(|range| range.contains(&output)) {
-            return None;
-        }
-        self.columns.owners.at(output).checked_sub(1).map(AddressNum::new)
+        self.owner(output.number(), self.columns.owners.at(output.number()))
     }
 }

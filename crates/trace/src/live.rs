@@ -9,7 +9,7 @@ mod flow;
 mod held;
 mod hubs;
 mod keep;
-mod keyed;
+pub(crate) mod keyed;
 mod pool;
 pub(crate) mod source;
 mod step;
@@ -36,7 +36,7 @@ use crate::{
     taint::{Parts, Totals, Trace, outpoint},
 };
 use flow::Flow;
-use held::{CasePlace, Held, Of};
+use held::{CasePlace, Held, Of, Ofs};
 use keyed::Map;
 use pool::{Pool, Waiting};
 use step::Step;
@@ -176,6 +176,8 @@ pub struct Live {
     /// Hashes of the blocks that were followed, for tags that say since when.
     hashes: BTreeMap<u32, BlockHash>,
     undo: VecDeque<Undo>,
+    /// What is too deep to be taken back and still in memory, until the feed is told or the next block comes.
+    past: Option<Undo>,
     pool: Pool,
     flow: Flow,
     tell: Tell,
@@ -193,6 +195,7 @@ impl Live {
             seeds: Map::default(),
             hashes: BTreeMap::from([(tip.height.blocks(), tip.hash)]),
             undo: VecDeque::new(),
+            past: None,
             pool: Pool::default(),
             flow: Flow::default(),
             tell: Tell::default(),
@@ -257,7 +260,7 @@ impl Live {
                 let height = Some(block.height.blocks());
                 self.hashes.insert(block.height.blocks(), block.hash);
                 let (script, stop) = (script.as_bytes().into(), stops.then(|| Box::new(place)));
-                let fresh = || Held { value_sat: tainted.value_sat, script, height, of: Vec::new() };
+                let fresh = || Held { value_sat: tainted.value_sat, script, height, of: Ofs::default() };
                 let held = self.held.entry(output).or_insert_with(fresh);
                 let at = held.of.iter().position(|of| of.case == case).unwrap_or(held.of.len());
                 if at == held.of.len() {
@@ -369,6 +372,9 @@ impl Live {
                 undo.spent.push((output, held));
             }
         }
+        // Their places are looked up together, because each look-up waits for memory, and room is made once.
+        let there = worked.made.keys().filter(|output| self.held.contains_key(*output)).count();
+        self.held.reserve(worked.made.len().saturating_sub(there));
         for (output, held) in worked.made {
             self.mark(output, &held, Reason::Superseded);
             undo.made.push(output);
@@ -385,7 +391,7 @@ impl Live {
         self.pool.stir(&undo.made);
         self.undo.push_back(undo);
         if self.undo.len() > UNDO_BLOCKS_MAX {
-            self.undo.pop_front();
+            self.past = self.undo.pop_front();
         }
         Ok(stirred)
     }
@@ -396,7 +402,8 @@ impl Live {
             return;
         }
         for node in nodes {
-            if let Some(taken) = self.pool.take_confirmed(node) {
+            // One that waits excludes no other that does: what it spends is spent by it alone.
+            if let Some(taken) = self.pool.take(&node.txid) {
                 taken.into_iter().for_each(|(output, held)| self.mark(output, &held, Reason::Spent));
                 continue;
             }
@@ -408,7 +415,7 @@ impl Live {
     }
 
     fn mark(&mut self, output: OutPoint, held: &Held, reason: Reason) {
-        for of in &held.of {
+        for of in held.of.iter() {
             self.tell.mark(of.case, output, Some(reason));
         }
     }
@@ -491,7 +498,7 @@ impl Live {
         &mut self,
         txid: &Txid,
         source: &mut S,
-    ) -> Result<BTreeMap<u32, Vec<Of>>, StepError<S::Error>> {
+    ) -> Result<BTreeMap<u32, Ofs>, StepError<S::Error>> {
         let Some(waiting) = self.pool.txs.get(txid) else { return Ok(BTreeMap::new()) };
         if !self.concerns(txid, &waiting.inputs, &self.pool.made) {
             return Ok(BTreeMap::new());
@@ -513,10 +520,7 @@ impl Live {
             }
             None => Vec::new(),
         };
-        let entering = |case, rules: &crate::feed::Rules| {
-            let taints = held.iter().map(|held| flow::taints_of((*held)?, case, rules));
-            values.iter().copied().zip(taints).collect()
-        };
+        let entering = |case| step::entering(&values, &held, case);
         let outputs: Vec<TxOut> = waiting.outputs.iter().collect();
         let looked = step::Looked { txid: *txid, outputs: &outputs, void: false };
         let (mut flow, mut totals) = (Flow::default(), BTreeMap::new());
@@ -528,7 +532,7 @@ impl Live {
     }
 
     /// Puts what a waiting transaction makes in the place of what it made before, and has its children looked at.
-    fn replace(&mut self, txid: &Txid, mut made: BTreeMap<u32, Vec<Of>>) {
+    fn replace(&mut self, txid: &Txid, mut made: BTreeMap<u32, Ofs>) {
         let Some(waiting) = self.pool.txs.get_mut(txid) else { return };
         if made.is_empty() && !waiting.tainted {
             return;

@@ -4,9 +4,11 @@
 //! that was told of it all is told nothing twice, also after a restart. What an engine follows is its own to say.
 
 use core::hash::Hash;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use kuraban_base::{Height, Instant};
+
+use crate::live::keyed::Map;
 
 use super::{
     AppendError, Block, Body, Chain, Entry, Feed, Growth, NAMED_MAX, Opened, Reach, Reason, Since, Standing,
@@ -26,16 +28,16 @@ pub(crate) type Key<P> = (CasePlace, P);
 #[derive(Debug)]
 pub(crate) struct Tell<P> {
     /// Where something may have changed, and why where that is known.
-    dirty: HashMap<Key<P>, Option<Reason>>,
+    dirty: Map<Key<P>, Option<Reason>>,
     /// The numbers of tags that stand.
-    given: HashMap<Key<P>, u64>,
+    given: Map<Key<P>, u64>,
     /// When tags are to be given again.
     renew: BTreeSet<(u64, CasePlace, P)>,
 }
 
 impl<P> Default for Tell<P> {
     fn default() -> Self {
-        Self { dirty: HashMap::new(), given: HashMap::new(), renew: BTreeSet::new() }
+        Self { dirty: Map::default(), given: Map::default(), renew: BTreeSet::new() }
     }
 }
 

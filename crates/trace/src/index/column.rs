@@ -13,6 +13,7 @@ use kuraban_chain::btc::Network;
 use super::{
     map::Map,
     pieces::{Pieces, count, items_of, piece_of},
+    sequence::RUN,
 };
 
 /// Version of the layout of every file of an index.
@@ -375,6 +376,31 @@ impl<const W: usize> Column<W> {
         let eight = self.map.bytes().get(offset..).and_then(<[u8]>::first_chunk::<8>);
         // `open` and `reserve` see to it that eight bytes follow the start of every item.
         eight.map_or(0, |eight| u64::from_le_bytes(*eight) & Self::MASK)
+    }
+
+    /// The items from a place on that [`RUN`] divides and that is below the length; for those beyond the length anything.
+    pub(super) fn run(&self, first: u64, to: &mut [u64; RUN]) {
+        if !self.pieces.is_known(first) {
+            require(self.prove(piece_of(first)));
+        }
+        let start = offset(W, first);
+        // So many items of `W` bytes are eight times `W` words; one more, because each is read as eight bytes.
+        let mut words = [[0; 8]; RUN + 1];
+        // Beyond the length somebody may be writing.
+        let end = offset(W, self.filled.items.min(first + wide(RUN))) + 8 - W;
+        let bytes = if self.hidden.is_some() {
+            let words = words.split_at_mut(W * RUN / 8 + 1).0;
+            self.map.load_words(start, words);
+            words.as_flattened()
+        } else {
+            self.map.bytes().get(start..end).unwrap_or_default()
+        };
+        for (to, eight) in to.iter_mut().zip(bytes.windows(8).step_by(W)) {
+            *to = eight.first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight) & Self::MASK);
+        }
+        if let Some(Hidden { mask, most }) = self.hidden {
+            to.iter_mut().filter(|value| **value & mask > most).for_each(|value| *value = 0);
+        }
     }
 
     /// Compares a piece with what was noted.

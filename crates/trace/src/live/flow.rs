@@ -8,7 +8,7 @@ use kuraban_base::Txid;
 use kuraban_chain::btc::{Network, TxOut};
 
 use super::{
-    held::{CasePlace, Held, Of, sum},
+    held::{CasePlace, Of, sum},
     source::Source,
 };
 use crate::{
@@ -24,7 +24,7 @@ const ONLY: CaseNum = CaseNum::new(0);
 pub(super) struct Entering<'a> {
     pub value_sat: u64,
     /// What it has of the case, for each method; nothing if it is clean.
-    pub taints: Option<&'a [Vec<Part>]>,
+    pub taints: Option<&'a [Parts]>,
 }
 
 /// Values that do not fit: the source of clean values, or the transaction, is wrong.
@@ -207,11 +207,4 @@ pub(super) fn add(
             *units = units.saturating_add(u128::from(sum(parts)));
         }
     }
-}
-
-/// What each method has of a case in an output, as flows take it in.
-pub(super) fn taints_of(held: &Held, case: CasePlace, rules: &Rules) -> Option<Vec<Vec<Part>>> {
-    let taints: Vec<Vec<Part>> =
-        (0..rules.methods.len()).map(|method| held.followed(case, method).to_vec()).collect();
-    taints.iter().any(|parts| !parts.is_empty()).then_some(taints)
 }

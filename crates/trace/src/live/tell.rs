@@ -54,6 +54,7 @@ impl Live {
     /// # Errors
     /// As [`Feed::append`]; then nothing was told, and all of it is told the next time.
     pub fn publish(&mut self, feed: &mut Feed, now: Instant) -> Result<Option<Growth>, AppendError> {
+        self.past = None;
         tell::publish(self, feed, now)
     }
 
