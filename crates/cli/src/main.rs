@@ -19,6 +19,7 @@ mod judge;
 mod key;
 mod log;
 mod look;
+mod loss;
 mod node;
 mod order;
 mod payout;
@@ -29,6 +30,7 @@ mod tags;
 mod trace;
 mod transfers;
 mod tx;
+mod value;
 mod writer;
 
 use std::process::ExitCode;
@@ -92,6 +94,12 @@ enum Command {
     /// Take in, check, write and look up tags of addresses
     #[command(subcommand)]
     Tags(tags::Command),
+    /// Say what coins were worth, by rules over tapes of trades
+    #[command(after_help = value::HELP)]
+    Value(value::Args),
+    /// Show a loss statement with its versions side by side
+    #[command(after_help = loss::HELP)]
+    Loss(loss::Args),
     /// Compute what customers are compensated with
     #[command(subcommand)]
     Claims(claims::Command),
@@ -141,6 +149,8 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Transfers(command) => transfers::run(command, say),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
+        Command::Value(args) => value::run(&args, say),
+        Command::Loss(args) => loss::run(&args, say.lang()),
         Command::Claims(command) => claims::run(command, say),
         Command::Sim(command) => sim::run(command, say),
         // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.

@@ -7,7 +7,7 @@ use core::fmt;
 
 use kuraban_base::Amount;
 
-pub use rule::{Rule, RuleError, Rules, instant};
+pub use rule::{Named, Rule, RuleError, Rules, instant};
 
 use crate::{Exact, Rate, Rounding, Share, units};
 

@@ -318,7 +318,8 @@ pub(super) fn money(scheme: &Scheme, amount: Amount) -> String {
     )
 }
 
-fn thousands(number: &str) -> String {
+/// A decimal number with its thousands apart.
+pub(crate) fn thousands(number: &str) -> String {
     let (whole, part) = number.split_once('.').map_or((number, None), |(whole, part)| (whole, Some(part)));
     let digits: Vec<char> = whole.chars().collect();
     let first = digits.len() % 3;

@@ -35,4 +35,5 @@ mod terminal;
 mod trace;
 mod transfers;
 mod transfers_follow;
+mod value;
 mod world;
