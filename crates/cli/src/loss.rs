@@ -17,10 +17,11 @@ use crate::{
 };
 
 pub(crate) const HELP: &str = "\
-A statement is TOML with all its versions, the first one first: for each asset the
-quantity, of it the customers' part, and the rate; or that the quantity is still
-under investigation. Sums are computed and never stated; what changed from one
-version to the next is split into what the quantity and what the rate did.
+A statement is TOML with all its versions, the first one first: for each asset
+the quantity, of it the customers' part, and the rate; or that the quantity is
+still under investigation. Sums are computed and never stated; what changed
+from one version to the next is split into what the quantity and what the rate
+did.
 
 Example:
   kuraban loss examples/losses/zaif-2018.toml";

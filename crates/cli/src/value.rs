@@ -20,12 +20,12 @@ use crate::{
 };
 
 pub(crate) const HELP: &str = "\
-Rules are TOML: a name, a rule (fixed, last, close, midpoint, vwap), the tape and
-venue, the window with its offset from UTC, and how the result is rounded. Tapes
-are CSV with time (RFC 3339 with offset), venue, price, amount, in order of time.
-A window without trades or volume, a trade that is too old and a silence longer
-than gap_s are refused by name; no other price takes their place. --out writes
-what `kuraban claims compute --prices` reads.
+Rules are TOML: a name, a rule (fixed, last, close, midpoint, vwap), the tape
+and venue, the window with its offset from UTC, and how the result is rounded.
+Tapes are CSV with time (RFC 3339 with offset), venue, price, amount, in order
+of time. A window without trades or volume, a trade that is too old and a
+silence longer than gap_s are refused by name; no other price takes their
+place. --out writes what `kuraban claims compute --prices` reads.
 
 Examples:
   kuraban value --rules examples/prices/coincheck-2018.toml \\
