@@ -23,6 +23,7 @@ mod log;
 mod order;
 mod real_peer;
 mod report;
+mod reserves;
 mod run;
 mod server;
 mod sim;
