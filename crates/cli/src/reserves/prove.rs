@@ -81,6 +81,13 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let attested = collect(args)?;
     let Some(first) = attested.first() else { return Err(Failure::input("want a PAYOUT or --from")) };
     let network = first.payout.network;
+    let same = |one: &Attested| Challenge { form: first.challenge.form, ..one.challenge.clone() };
+    if let Some(other) = attested.iter().find(|one| same(one) != first.challenge) {
+        return Err(Failure::input(format!(
+            "payout {} is over another challenge than payout {}: a file has one",
+            other.payout.id, first.payout.id
+        )));
+    }
     let chain = args.place.open(network)?;
     let block = first.challenge.block;
     let place = chain.block(block)?;

@@ -222,34 +222,51 @@ fn line(total: &Total, reserves: Option<&Checked>, checks: Vec<Check>) -> Line {
         Some(_) if holds => Verdict::Short,
         Some(_) | None => Verdict::NotShown,
     };
+    let (reserves_units, liabilities_units) = (have.map(|have| have.to_string()), owed.to_string());
     Line {
+        words: words(&total.asset, reserves_units.as_deref(), &liabilities_units, &checks, Lang::En),
         asset: total.asset.clone(),
-        reserves_units: have.map(|have| have.to_string()),
-        liabilities_units: owed.to_string(),
+        reserves_units,
+        liabilities_units,
         margin_units: margin,
         ratio: have.and_then(|have| ratio(have, owed)),
         verdict,
-        words: words(&total.asset, reserves, owed, &checks),
         checks,
     }
 }
 
 /// The company's own words, only where a check failed or could not be made.
-fn words(asset: &str, reserves: Option<&Checked>, owed: u128, checks: &[Check]) -> Vec<String> {
+fn words(asset: &str, have: Option<&str>, owed: &str, checks: &[Check], lang: Lang) -> Vec<String> {
+    let asset = tame(asset);
     let open = |check: &&Check| check.result != Outcome::Verified;
     let why = |check: &Check| {
-        let how = if check.result == Outcome::Failed { "failed" } else { "could not be made" };
         let detail = check.detail.as_ref().map(|detail| format!(" ({})", tame(detail))).unwrap_or_default();
-        format!("the check {} {how}{detail}", check.check)
+        let name = tame(&check.check);
+        match (check.result, lang) {
+            (Outcome::Failed, Lang::En) => format!("the check {name} failed{detail}"),
+            (Outcome::Failed, Lang::Ja) => format!("検査 {name} は不合格です{detail}"),
+            (Outcome::NotMade | Outcome::Verified, Lang::En) => {
+                format!("the check {name} could not be made{detail}")
+            }
+            (Outcome::NotMade | Outcome::Verified, Lang::Ja) => {
+                format!("検査 {name} はできませんでした{detail}")
+            }
+        }
     };
-    let said = |check: &Check| match (check.check.as_str(), reserves) {
-        ("liabilities", _) => {
+    let said = |check: &Check| match (check.check.as_str(), have, lang) {
+        ("liabilities", _, Lang::En) => {
             format!("the company states that it owes {owed} base units of {asset}; {}", why(check))
         }
-        (_, None) => format!("{asset}: nothing shows reserves; {}", why(check)),
-        (_, Some(reserves)) => {
-            let have = reserves.sum_sat;
+        ("liabilities", _, Lang::Ja) => {
+            format!("会社の主張では {asset} の負債は {owed} 基本単位です。{}", why(check))
+        }
+        (_, None, Lang::En) => format!("{asset}: nothing shows reserves; {}", why(check)),
+        (_, None, Lang::Ja) => format!("{asset}: 準備金を示すものがありません。{}", why(check)),
+        (_, Some(have), Lang::En) => {
             format!("the company states that it holds {have} base units of {asset}; {}", why(check))
+        }
+        (_, Some(have), Lang::Ja) => {
+            format!("会社の主張では {asset} の保有は {have} 基本単位です。{}", why(check))
         }
     };
     checks.iter().filter(open).map(said).collect()
@@ -291,7 +308,10 @@ fn text(statement: &Statement, as_of: Instant, lang: Lang) -> String {
         ]
     }));
     let sides = [Side::Left, Side::Right, Side::Right, Side::Right, Side::Right, Side::Left];
-    let words: Vec<String> = statement.assets.iter().flat_map(|line| &line.words).cloned().collect();
+    let own = |line: &Line| {
+        words(&line.asset, line.reserves_units.as_deref(), &line.liabilities_units, &line.checks, lang)
+    };
+    let words: Vec<String> = statement.assets.iter().flat_map(own).collect();
     format!("{head}\n{}\n{}", table(sides, &rows), words.join("\n"))
 }
 

@@ -277,6 +277,7 @@ fn reserves_are_shown(kind: Kind) {
         by_a_list(&stage, &file, sum);
         other_words_do_not_hold(&stage, &file, sum);
     }
+    several_make_one_file(&stage);
     what_is_spent_counts_if_it_was_there(&stage);
 }
 
@@ -393,6 +394,56 @@ fn other_words_do_not_hold(stage: &Stage, file: &str, sum: u64) {
         fs::write(&cut, &whole[..length]).unwrap();
         assert_eq!(stage.verify(&cut, &[]).status, 2, "{length}");
     }
+}
+
+/// A vault of many coins is shown by several attestations over one challenge, and by those alone.
+fn several_make_one_file(stage: &Stage) {
+    let (vault, log, out) = (stage.named("hot.toml"), stage.named("log"), stage.named(""));
+    let (key, block) = (log_key().verifier().to_string(), stage.node.rpc.best_hash().unwrap().to_string());
+    let ran = stage.run(&[
+        "challenge",
+        "--vault",
+        &vault,
+        "--id",
+        "one",
+        "two",
+        "--block",
+        &block,
+        "--dir",
+        &log,
+        "--vkey",
+        &key,
+        "--out",
+        &out,
+    ]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let request = |id: &str| -> Value {
+        serde_json::from_slice(&fs::read(stage.path(&format!("{id}.json"))).unwrap()).unwrap()
+    };
+    let view = |request: &Value, coins: &[_]| stage.attested(request, &stage.signed(request, coins));
+    let first = view(&request("one"), &stage.coins[..1]);
+    let second = view(&request("two"), &stage.coins[1..]);
+    let other = view(&stage.challenge("other", ProofForm::Bip322), &stage.coins[1..]);
+    let (checkpoint, file, node) = (stage.named("checkpoint"), stage.named("both.json"), stage.node_args());
+    let prove = |views: [&str; 2]| {
+        let mut args =
+            vec!["prove", "--from", views[0], views[1], "--checkpoint", &checkpoint, "--out", &file];
+        args.extend(node.iter().map(String::as_str));
+        stage.run(&args)
+    };
+    let ran = prove([&first, &other]);
+    assert_eq!(ran.status, 2, "{}", ran.out);
+    assert!(ran.err.contains("over another challenge"), "{}", ran.err);
+    let ran = prove([&first, &second]);
+    assert_eq!(
+        (ran.status, &ran.json()["proofs"], &ran.json()["outputs"]),
+        (0, &json!(2), &json!(3)),
+        "{}",
+        ran.err
+    );
+    let sum: u64 = stage.coins.iter().map(|(_, output, _)| output.value_sat).sum();
+    let answer = stage.verify(&file, &[]).json();
+    assert_eq!((&answer["ok"], &answer["sum_sat"]), (&json!(true), &json!(sum)), "{answer}");
 }
 
 /// An output spent after the stated block counts; one that was spent before does not, nor does one that never was.
