@@ -54,6 +54,20 @@ fn published_proofs_of_funds_hold_for_their_text_and_address_alone() {
     check(KEY_HASH, &[345_678; 2]);
 }
 
+#[test]
+fn a_published_proof_does_not_hold_with_any_bit_of_a_byte_changed() {
+    for (text, _, base64) in [TAPROOT, KEY_HASH] {
+        let bytes = STANDARD.decode(base64).unwrap();
+        for place in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[place] ^= 1 << (place % 8);
+            let holds =
+                Funds::decode(Network::BtcMain, &changed).and_then(|funds| funds.verify(text.as_bytes()));
+            assert!(holds.is_err(), "{text}: {place}");
+        }
+    }
+}
+
 /// An owner of one locking script, who signs with the `bitcoin` crate.
 #[derive(Clone, Copy, Debug)]
 enum Owner {
