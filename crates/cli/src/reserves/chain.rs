@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use indicatif::ProgressBar;
 use kuraban_base::{Height, Txid, hex};
 use kuraban_chain::btc::{Block, BlockHash, Header, Network, OutPoint, Script, Tx, TxOut};
@@ -26,22 +26,17 @@ const SCAN_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Where the chain is.
 #[derive(Args)]
-#[group(required = true, multiple = true)]
+#[command(group(ArgGroup::new("chain").required(true)))]
+#[group(multiple = true)]
 pub(super) struct Place {
     /// Your own node (RPC)
-    #[arg(
-        long,
-        visible_alias = "rpc",
-        value_name = "HOST:PORT",
-        requires = "cookie",
-        conflicts_with = "utxos"
-    )]
+    #[arg(group = "chain", long, visible_alias = "rpc", value_name = "HOST:PORT", requires = "cookie")]
     node: Option<String>,
     /// The node's cookie, or a file with user:password
     #[arg(long, value_name = "FILE", requires = "node")]
     cookie: Option<PathBuf>,
     /// What your node's scantxoutset printed at the stated block, instead of a node
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "chain")]
     utxos: Option<PathBuf>,
 }
 

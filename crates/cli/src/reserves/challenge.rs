@@ -20,8 +20,8 @@ use crate::{
 
 pub(super) const HELP: &str = "\
 The request goes the way of every payout: `kuraban request`, approvals, the
-signers. Nothing moves, and no limit is used up. A vault of more than 400 coins
-needs several requests over the same challenge: repeat --id.
+signers. Nothing moves, and no limit is used up. A vault of more than 400
+coins needs several requests over the same challenge: give several names.
 
 Example:
   kuraban reserves challenge --vault hot.toml --id por-2026-11 \\

@@ -22,7 +22,8 @@ What `kuraban reserves verify --json` printed is taken as it is: run it
 yourself. Failing checks stand in the statement as failing.
 
 Example:
-  kuraban reserves verify btc-reserves.json --utxos utxos.json --json > btc.json
+  kuraban reserves verify btc-reserves.json --utxos utxos.json --json \\
+      --vkey example.com/log+1a2b3c4d+AQ… > btc.json
   kuraban reserves statement --liabilities root.json --verified btc.json";
 
 /// How far apart the dates of reserves and liabilities may be, in milliseconds.
