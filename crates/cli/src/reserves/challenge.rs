@@ -25,7 +25,8 @@ coins needs several requests over the same challenge: give several names.
 
 Example:
   kuraban reserves challenge --vault hot.toml --id por-2026-11 \\
-      --url http://guard.example:8080/log --vkey example.com/log+1a2b3c4d+AQ… \\
+      --url http://guard.example:8080/log \\
+      --vkey example.com/log+1a2b3c4d+AQ… \\
       --block $(bitcoin-cli getbestblockhash) --out .";
 
 /// What to attest.
