@@ -13,7 +13,7 @@ mod problem;
 mod screen;
 mod signer;
 
-pub use appeal::{AppealList, AppealSubmit, AppealView};
+pub use appeal::{APPEAL_TEXT_BYTES_MAX, AppealList, AppealSubmit, AppealView};
 pub use breaker::{AlarmList, AlarmView, BreakerReset, BreakerView, CellName, CellView, ResetAccepted};
 pub use event::{EventView, OpeningView};
 pub use openapi::{openapi, screen_openapi};

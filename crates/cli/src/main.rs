@@ -4,10 +4,13 @@
 
 mod approve;
 mod charter;
+mod claims;
 mod classify;
 mod cluster;
 mod demo;
 mod fail;
+mod file;
+mod holdings;
 mod http;
 mod index;
 mod input;
@@ -93,6 +96,9 @@ enum Command {
     /// Take in, check, write and look up tags of addresses
     #[command(subcommand)]
     Tags(tags::Command),
+    /// Compute what customers are compensated with
+    #[command(subcommand)]
+    Claims(claims::Command),
     /// Make up chains with thefts of which the truth is known
     #[command(subcommand)]
     Sim(sim::Command),
@@ -137,9 +143,10 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Reserves(command) => reserves::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),
         Command::Trace(args) => trace::run(&args, say),
-        Command::Transfers(command) => transfers::run(command),
+        Command::Transfers(command) => transfers::run(command, say),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
+        Command::Claims(command) => claims::run(command, say),
         Command::Sim(command) => sim::run(command, say),
         // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.
         Command::Demo(args) => {

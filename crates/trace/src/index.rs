@@ -18,7 +18,7 @@ pub mod source;
 mod table;
 mod writer;
 
-use core::{any::Any, ops::Range};
+use core::ops::Range;
 use std::{
     collections::BTreeMap,
     fs::{File, TryLockError},
@@ -28,12 +28,6 @@ use std::{
 use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::{Address, BlockHash, Header, Network, Script};
 
-pub use self::{
-    column::FileError,
-    head::{HeadError, Start},
-    prepared::{BlockError, Prepared},
-    writer::{AppendError, RollbackError, Writer},
-};
 use self::{
     column::{Column, Hidden, Place, require, share_of_row, wide},
     head::{Head, Marks, State, TABLES},
@@ -41,6 +35,12 @@ use self::{
     rows::{Blob, Rows},
     scripts::Short,
     table::Table,
+};
+pub use self::{
+    column::{Corrupted, FileError, reading},
+    head::{HeadError, Start},
+    prepared::{BlockError, Prepared},
+    writer::{AppendError, RollbackError, Writer},
 };
 use crate::graph::{AddressNum, Fate, Graph, OutputNum, Tip, TxNum};
 
@@ -188,12 +188,19 @@ macro_rules! columns {
                 }
             }
 
-            /// Compares every item with what was noted.
-            fn check(&self) -> Result<(), FileError> {
-                $(self.$field.check()?;)*
+            /// Compares every item with what was noted; tells the bytes of each file that was compared.
+            fn check(&self, compared: &mut dyn FnMut(u64)) -> Result<(), Corrupted> {
+                $(
+                    self.$field.check()?;
+                    compared(self.$field.bytes());
+                )*
                 self.check_scripts()?;
+                compared(self.scripts.bytes());
                 self.txid_table.check()?;
-                self.script_table.check()
+                compared(self.txid_table.bytes());
+                self.script_table.check()?;
+                compared(self.script_table.bytes());
+                Ok(())
             }
 
             /// Cuts every file to its length.
@@ -261,21 +268,21 @@ impl Columns {
         addresses.fold(0, |sum, address| sum.wrapping_add(share_of_row(address, bytes(address))))
     }
 
-    fn check_scripts(&self) -> Result<(), FileError> {
+    fn check_scripts(&self) -> Result<(), Corrupted> {
         (0..count(self.script_starts.len())).try_for_each(|piece| self.prove_scripts(piece))
     }
 
     #[cold]
-    fn prove_scripts(&self, piece: u64) -> Result<(), FileError> {
+    fn prove_scripts(&self, piece: u64) -> Result<(), Corrupted> {
         self.scripts.compare(piece, self.script_sum(piece))
     }
 
     /// Compares what opening an index reads.
-    fn prove_repeats(&self) -> Result<(), FileError> {
+    fn prove_repeats(&self) -> Result<(), Corrupted> {
         self.repeats.check()?;
         let rows = (0..self.repeats.len()).map(|at| self.repeats.at(at));
         let earlier = rows.map(|row| row.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)));
-        let places = core::iter::once(0).chain(earlier).flat_map(|tx| [tx, tx + 1]);
+        let places = core::iter::once(0).chain(earlier).flat_map(|tx| [tx, tx.saturating_add(1)]);
         places.filter(|tx| *tx < self.tx_outputs.len()).try_for_each(|tx| self.tx_outputs.proven(tx))
     }
 
@@ -335,9 +342,9 @@ fn hash_of_txid(txid: &[u8; 32]) -> u64 {
 
 /// An index, to read: what was committed when it was opened, as long as it lives, whatever a writer appends meanwhile.
 ///
-/// # Panics
 /// What is read is compared with its sum first, piece by piece. Where a piece is corrupted the answer would be wrong, and
-/// so there is none: reading it panics with the text of [`FileError::Sum`]. [`Index::verify`] gives it as an error.
+/// so there is none: a read unwinds to the innermost [`reading`], which gives it as an error. What this crate offers to read
+/// a graph is in one already; whoever asks an index itself puts his questions into one. [`Index::verify`] compares all of it.
 #[derive(Debug)]
 pub struct Index {
     folder: PathBuf,
@@ -401,13 +408,21 @@ impl Index {
     /// # Errors
     /// The first file that is corrupted.
     pub fn verify(&self) -> Result<(), OpenError> {
+        self.verify_told(|_| {})
+    }
+
+    /// As [`Self::verify`], and tells `compared` of the bytes of each file, one after the other.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_told(&self, mut compared: impl FnMut(u64)) -> Result<(), OpenError> {
         if let Ok(alone) = lock(&self.folder, Use::Write) {
             let head = Head::read(&self.folder)?;
             if head.state == State::Settled {
-                return Ok(Self::of(&self.folder, alone, &head, false)?.columns.check()?);
+                return checked(&Self::of(&self.folder, alone, &head, false)?.columns, &mut compared);
             }
         }
-        Ok(self.columns.check()?)
+        checked(&self.columns, &mut compared)
     }
 
     fn of(folder: &Path, lock: File, head: &Head, writes: bool) -> Result<Self, OpenError> {
@@ -427,8 +442,13 @@ impl Index {
             voided: Vec::new(),
             _lock: lock,
         };
-        index.columns.prove_repeats()?;
-        index.note_repeats();
+        reading(|| {
+            index.columns.prove_repeats()?;
+            index.note_repeats();
+            Ok(())
+        })
+        .flatten()
+        .map_err(FileError::from)?;
         Ok(index)
     }
 
@@ -580,13 +600,6 @@ impl Index {
     }
 }
 
-/// What a read said that was ended because it would have rested on a corrupted piece, from the payload of its panic; see
-/// [`Index`].
-#[must_use]
-pub fn corruption(payload: &(dyn Any + Send)) -> Option<&str> {
-    payload.downcast_ref::<String>().map(String::as_str).filter(|text| text.contains(column::CORRUPTED))
-}
-
 #[derive(Clone, Copy)]
 enum Use {
     Read,
@@ -634,7 +647,17 @@ fn last_not_above(at: impl Fn(u64) -> u64, item: u64, mut low: u64, mut high: u6
     low
 }
 
+/// Compares every item of every column.
+fn checked(columns: &Columns, compared: &mut dyn FnMut(u64)) -> Result<(), OpenError> {
+    // Scripts are found by the column of their starts, which may be what is corrupted.
+    Ok(reading(|| columns.check(compared)).flatten().map_err(FileError::from)?)
+}
+
 impl Graph for Index {
+    fn reading<T>(&self, read: impl FnOnce() -> T) -> Result<T, Corrupted> {
+        reading(read)
+    }
+
     fn network(&self) -> Network {
         self.network
     }

@@ -7,12 +7,13 @@
 
 mod flow;
 mod held;
+mod hubs;
 mod keep;
 mod keyed;
 mod pool;
-mod source;
+pub(crate) mod source;
 mod step;
-mod tell;
+pub(crate) mod tell;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,11 +22,13 @@ use kuraban_base::{CaseId, Height, Txid};
 use kuraban_chain::btc::{BlockHash, Network, OutPoint, Script, TxOut};
 
 pub use flow::Overspent;
+pub use hubs::{Hubs, Threshold};
 pub use keep::KeptError;
 pub use pool::{POOL_TXS_MAX, Pooled};
-pub use source::{Indexed, NotIndexed, Source, Stops};
-pub use tell::TELL_MAX;
+pub use source::{Indexed, NotIndexed, Source, Stops, hub};
 pub use view::Output;
+
+pub use crate::feed::tell::TELL_MAX;
 
 use crate::{
     feed::{Chain, Opened, Reason, Words},
@@ -140,6 +143,17 @@ struct Undo {
     touched: Vec<Waiting>,
 }
 
+/// Where an output lies that a batch trace found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spot {
+    /// Its script.
+    pub script: Script,
+    /// The block that it is in.
+    pub block: Tip,
+    /// What is known of the place, if the trace holds it at a stop.
+    pub place: Words,
+}
+
 /// What a block did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stirred {
@@ -200,8 +214,7 @@ impl Live {
     }
 
     /// Follows a case on from batch traces at the engine's last block: one for each of its methods, in their order, each of
-    /// this case alone. `of` gives an output's script, and what is known of the place if the traces hold it at a stop.
-    /// Blocks before this cannot be taken back then.
+    /// this case alone. `of` says where an output lies. Blocks before this cannot be taken back then.
     ///
     /// # Errors
     /// As [`open`](Self::open), or traces that are not the case's or not of that block.
@@ -210,7 +223,7 @@ impl Live {
         opened: Opened,
         graph: &G,
         traces: &[Trace],
-        of: impl Fn(OutputNum) -> (Script, Words),
+        of: impl Fn(OutputNum) -> Spot,
     ) -> Result<(), OpenError> {
         let problem = |problem| OpenError::Traces { case: opened.case.clone(), problem };
         let rules = &opened.rules;
@@ -240,9 +253,10 @@ impl Live {
             let stopped = trace.stopped.iter().map(|tainted| (tainted, true));
             for (tainted, stops) in moving.chain(stopped) {
                 let output = outpoint(graph, tainted.output);
-                let height = Some(self.tip.height.blocks());
-                let (script, words) = of(tainted.output);
-                let (script, stop) = (script.as_bytes().into(), stops.then(|| Box::new(words)));
+                let Spot { script, block, place } = of(tainted.output);
+                let height = Some(block.height.blocks());
+                self.hashes.insert(block.height.blocks(), block.hash);
+                let (script, stop) = (script.as_bytes().into(), stops.then(|| Box::new(place)));
                 let fresh = || Held { value_sat: tainted.value_sat, script, height, of: Vec::new() };
                 let held = self.held.entry(output).or_insert_with(fresh);
                 let at = held.of.iter().position(|of| of.case == case).unwrap_or(held.of.len());
@@ -254,7 +268,7 @@ impl Live {
                 if let Some(parts) = of.and_then(|of| of.taints.get_mut(method)) {
                     *parts = tainted.parts.clone();
                 }
-                self.tell.mark(case, output, Reason::Error);
+                self.tell.mark(case, output, Some(Reason::Error));
                 self.pool.stir([&output]);
             }
         }
@@ -395,7 +409,7 @@ impl Live {
 
     fn mark(&mut self, output: OutPoint, held: &Held, reason: Reason) {
         for of in &held.of {
-            self.tell.mark(of.case, output, reason);
+            self.tell.mark(of.case, output, Some(reason));
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     source::Source,
 };
 use crate::{
-    feed::Rules,
+    feed::{Opened, Rules},
     graph::Fate,
     taint::{CaseNum, Landed, Part, Parts, Shares, Spend, Totals, claim, land, lengthen},
 };
@@ -138,7 +138,7 @@ pub(super) fn output(outputs: &[TxOut], vout: u32) -> Option<&TxOut> {
 pub(super) struct Settling<'a> {
     pub network: Network,
     pub case: CasePlace,
-    pub rules: &'a Rules,
+    pub opened: &'a Opened,
     /// Whether the chain's rules let nobody spend the outputs, whatever their scripts say.
     pub void: bool,
 }
@@ -168,7 +168,7 @@ impl Settling<'_> {
             }
         }
         let kept = |taints: Vec<Vec<Part>>| taints.iter().map(|parts| Parts::from(&**parts)).collect();
-        if let Some(to) = source.stop(&output.script, self.rules)? {
+        if let Some(to) = source.stop(&output.script, self.opened)? {
             add(totals, &taints, |totals| Some(&mut totals.stopped_sat));
             return Ok(Some(Of { case: self.case, taints: kept(taints), stop: Some(Box::new(to)) }));
         }
@@ -185,7 +185,7 @@ impl Settling<'_> {
     fn without_dust(&self, mut taints: Vec<Vec<Part>>, totals: &mut [Totals]) -> Vec<Vec<Part>> {
         for (place, parts) in taints.iter_mut().enumerate() {
             let held = sum(parts);
-            if u128::from(held) < self.rules.dust_units {
+            if u128::from(held) < self.opened.rules.dust_units {
                 if let Some(totals) = totals.get_mut(place) {
                     totals.dust_sat = totals.dust_sat.saturating_add(u128::from(held));
                 }

@@ -7,8 +7,7 @@ use crate::{
     taint::{Part, Parts},
 };
 
-/// A case by its place among those of a [`Live`](super::Live).
-pub(super) type CasePlace = u32;
+pub(super) use crate::feed::tell::CasePlace;
 
 /// What one case has in an output.
 #[derive(Clone, PartialEq, Eq, Debug)]

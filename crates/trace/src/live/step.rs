@@ -98,7 +98,8 @@ impl Live {
             for (totals, stolen) in totals.iter_mut().zip(&went.stolen) {
                 totals.stolen_sat = totals.stolen_sat.saturating_add(u128::from(*stolen));
             }
-            let settling = Settling { network: self.network, case, rules, void: looked.void };
+            let settling =
+                Settling { network: self.network, case, opened: &followed.opened, void: looked.void };
             for (vout, taints) in went.outputs {
                 let Some(output) = output(looked.outputs, vout) else { continue };
                 let of = settling.settle(output, taints, totals, source).map_err(StepError::Source)?;

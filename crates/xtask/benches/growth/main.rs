@@ -109,7 +109,7 @@ fn measure(folder: &Path, wanted: u64) -> Result<Point> {
     let own_kib = own_kib();
     let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let began = Instant::now();
-    let clusters = Clusters::of(&graph, &Rules::default(), threads, &|_| {});
+    let clusters = Clusters::of(&graph, &Rules::default(), threads, &|_| {})?;
     let clustered = began.elapsed();
     ensure!(clusters.addresses() == graph.counts().addresses, "not every address has a cluster");
     let (lookup_ns, tag_bytes) = screened(&folder.join("tags"), wanted)?;

@@ -116,7 +116,7 @@ fn compared(graph: &Index, folder: &Path, rows: &mut Map<String, Value>) -> Resu
     for method in [Method::Fifo, Method::Haircut, Method::Poison] {
         rows.insert(format!("trace by {}", method.name()), traced(graph, &seeds, method)?);
     }
-    let (clusters, took) = clustered(graph);
+    let (clusters, took) = clustered(graph)?;
     let threads = available_parallelism().map_or(0, usize::from);
     let row = json!({ "us": us(took), "threads": threads, "clusters": clusters.count() });
     rows.insert("clusters".to_owned(), row);
@@ -164,21 +164,21 @@ fn traced(graph: &Index, seeds: &[OutputNum], method: Method) -> Result<Value> {
 }
 
 /// Clusters, and how long the fastest of three runs took.
-fn clustered(graph: &Index) -> (Clusters, Duration) {
+fn clustered(graph: &Index) -> Result<(Clusters, Duration)> {
     let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let run = || {
+    let run = || -> Result<(Clusters, Duration)> {
         let began = Instant::now();
-        let clusters = Clusters::of(graph, &Rules::default(), threads, &|_| {});
-        (clusters, began.elapsed())
+        let clusters = Clusters::of(graph, &Rules::default(), threads, &|_| {})?;
+        Ok((clusters, began.elapsed()))
     };
-    let mut fastest = run();
+    let mut fastest = run()?;
     for _ in 1..3 {
-        let next = run();
+        let next = run()?;
         if next.1 < fastest.1 {
             fastest = next;
         }
     }
-    fastest
+    Ok(fastest)
 }
 
 /// What the files of an index take.
