@@ -24,6 +24,7 @@ mod node;
 mod order;
 mod payout;
 mod request;
+mod reserves;
 mod say;
 mod sim;
 mod tags;
@@ -80,6 +81,9 @@ enum Command {
     /// Verify the log, prove that an entry stands in it
     #[command(subcommand)]
     Log(log::Command),
+    /// Show what the vaults can spend, check what is shown, set it against what is owed
+    #[command(subcommand)]
+    Reserves(reserves::Command),
     /// Which addresses one holder controls, and which transactions say so
     #[command(after_help = cluster::HELP)]
     Cluster(cluster::Args),
@@ -144,6 +148,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Order(command) => order::run(command, say),
         Command::Index(command) => index::run(command, say),
         Command::Log(command) => log::run(command, say),
+        Command::Reserves(command) => reserves::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),
         Command::Trace(args) => trace::run(&args, say),
         Command::Transfers(command) => transfers::run(command, say),

@@ -25,6 +25,7 @@ mod order;
 mod real_peer;
 mod report;
 mod report_accounts;
+mod reserves;
 mod run;
 mod server;
 mod sim;
