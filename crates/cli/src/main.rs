@@ -14,6 +14,7 @@ mod input;
 mod ja;
 mod judge;
 mod key;
+mod liabilities;
 mod log;
 mod look;
 mod node;
@@ -75,6 +76,9 @@ enum Command {
     /// Verify the log, prove that an entry stands in it
     #[command(subcommand)]
     Log(log::Command),
+    /// Publish what is owed to customers, and show each that it is counted
+    #[command(subcommand)]
+    Liabilities(liabilities::Command),
     /// Which addresses one holder controls, and which transactions say so
     #[command(after_help = cluster::HELP)]
     Cluster(cluster::Args),
@@ -129,6 +133,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Approve(args) => approve::run(&args, say),
         Command::Order(command) => order::run(command, say),
         Command::Index(command) => index::run(command, say),
+        Command::Liabilities(command) => liabilities::run(command, say),
         Command::Log(command) => log::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),
         Command::Trace(args) => trace::run(&args, say),

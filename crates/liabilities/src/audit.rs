@@ -5,35 +5,35 @@ use kuraban_inclusion::{Node, Root, Salt, Scope};
 
 use crate::{
     Book, Crown, Subtree,
-    tree::{PackError, packs},
+    tree::{BoughError, boughs},
 };
 
 /// What is wrong with a tree.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Found {
-    /// Bytes that are no pack.
-    #[error("pack {pack}: {problem}")]
-    Pack {
+    /// Bytes that are no bough.
+    #[error("bough {bough}: {problem}")]
+    Bough {
         /// Which, from 0.
-        pack: usize,
+        bough: usize,
         /// What is wrong.
-        problem: PackError,
+        problem: BoughError,
     },
     /// Leaves that are not in the order of their salts.
     #[error(
-        "pack {pack}, leaf {leaf}: does not come after the one before by its salt, so it stands twice or was put there"
+        "bough {bough}, leaf {leaf}: does not come after the one before by its salt, so it stands twice or was put there"
     )]
     Order {
-        /// Which pack.
-        pack: usize,
+        /// Which bough.
+        bough: usize,
         /// Which leaf of it.
         leaf: usize,
     },
     /// Padding that has something.
-    #[error("pack {pack}, leaf {leaf}: belongs to nobody and has {units} of {asset}, want 0")]
+    #[error("bough {bough}, leaf {leaf}: belongs to nobody and has {units} of {asset}, want 0")]
     Padding {
-        /// Which pack.
-        pack: usize,
+        /// Which bough.
+        bough: usize,
         /// Which leaf of it.
         leaf: usize,
         /// Of what.
@@ -100,7 +100,7 @@ pub struct Audited {
     pub totals: Vec<u128>,
 }
 
-/// An audit while it reads the packs of a tree in their order.
+/// An audit while it reads the boughs of a tree in their order.
 #[derive(Debug)]
 pub struct Audit<'a> {
     scope: &'a Scope,
@@ -131,22 +131,22 @@ impl<'a> Audit<'a> {
         Ok(Self { scope, book, by_name, before: None, padding: 0, tops: Vec::new() })
     }
 
-    /// Takes the next pack.
+    /// Takes the next bough.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn pack(&mut self, bytes: &[u8]) -> Result<(), Found> {
-        let pack = self.tops.len();
-        let subtree = Subtree::read(self.scope, bytes).map_err(|problem| Found::Pack { pack, problem })?;
+    pub fn bough(&mut self, bytes: &[u8]) -> Result<(), Found> {
+        let bough = self.tops.len();
+        let subtree = Subtree::read(self.scope, bytes).map_err(|problem| Found::Bough { bough, problem })?;
         for (leaf, opening) in subtree.openings().iter().enumerate() {
             if self.before.replace(opening.salt) >= Some(opening.salt) {
-                return Err(Found::Order { pack, leaf });
+                return Err(Found::Order { bough, leaf });
             }
             if opening.name.is_empty() {
                 self.padding = self.padding.saturating_add(1);
                 let has = opening.amounts.iter().zip(self.scope.assets()).find(|(units, _)| **units > 0);
                 if let Some((units, asset)) = has {
-                    return Err(Found::Padding { pack, leaf, asset: asset.code.clone(), units: *units });
+                    return Err(Found::Padding { bough, leaf, asset: asset.code.clone(), units: *units });
                 }
             } else {
                 self.customer(&opening.name, &opening.amounts)?;
@@ -174,19 +174,19 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    /// Ends after the last pack.
+    /// Ends after the last bough.
     ///
     /// # Errors
-    /// Customers without a leaf, packs that are missing, another root.
+    /// Customers without a leaf, boughs that are missing, another root.
     pub fn end(self, want: Root) -> Result<Audited, Found> {
         let mut omitted = self.by_name.iter().filter(|(_, seen)| !seen);
         if let Some((place, _)) = omitted.next() {
             let (name, others) = (self.book.name(*place).to_owned(), omitted.count());
             return Err(Found::Omitted { name, others });
         }
-        let pack = packs(self.scope);
+        let bough = boughs(self.scope);
         let crown = Crown::new(self.scope.clone(), self.tops);
-        let crown = crown.map_err(|problem| Found::Pack { pack, problem })?;
+        let crown = crown.map_err(|problem| Found::Bough { bough, problem })?;
         let found = crown.root();
         if found != want {
             return Err(Found::Root { found, want });

@@ -1,6 +1,6 @@
 //! Who has how much of each asset. Decides nothing but that a name can be one and that a row has an amount for each asset.
 
-use kuraban_inclusion::NAME_MAX;
+use kuraban_inclusion::{NAME_MAX, Overflow};
 
 /// Most customers.
 const CUSTOMERS_MAX: usize = 1 << 30;
@@ -93,6 +93,20 @@ impl Book {
         let begin = place.saturating_mul(self.assets);
         self.amounts.get(begin..begin.saturating_add(self.assets)).unwrap_or_default()
     }
+
+    /// What all have together, of each asset.
+    ///
+    /// # Errors
+    /// A sum beyond 128 bits.
+    pub fn totals(&self) -> Result<Vec<u128>, Overflow> {
+        let mut totals = vec![0_u128; self.assets];
+        for place in 0..self.customers() {
+            for (asset, (total, amount)) in totals.iter_mut().zip(self.amounts(place)).enumerate() {
+                *total = total.checked_add(*amount).ok_or(Overflow { asset })?;
+            }
+        }
+        Ok(totals)
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +123,7 @@ mod tests {
         assert_eq!((book.name(0), book.amounts(0)), ("a", [1, 2].as_slice()));
         assert_eq!((book.name(1), book.amounts(1)), (long.as_str(), [3, u128::MAX].as_slice()));
         assert_eq!((book.name(2), book.amounts(2)), ("", [].as_slice()));
+        assert_eq!(book.totals(), Err(Overflow { asset: 1 }));
         assert_eq!(book.push("", &[1, 2]), Err(BookError::Name { found: 0 }));
         assert_eq!(book.push(&[&long, "n"].concat(), &[1, 2]), Err(BookError::Name { found: 65 }));
         let short = BookError::Amounts { name: "b".to_owned(), found: 1, want: 2 };

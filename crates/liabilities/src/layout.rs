@@ -5,8 +5,8 @@ use core::ops::Range;
 use kuraban_inclusion::{Hasher, Node, Opening, Overflow, Salt, Scope};
 
 use crate::{
-    Book, Pack,
-    tree::{levels, pack_depth, packs},
+    Book, Bough,
+    tree::{bough_depth, boughs, levels},
 };
 
 /// The number that stands for padding; a book has fewer customers.
@@ -52,6 +52,9 @@ pub enum LayoutError {
         /// How many leaves.
         want: u64,
     },
+    /// A total that no asset has.
+    #[error("holdings: {0}")]
+    Overflow(#[from] Overflow),
     /// A customer twice.
     #[error("{name} stands twice in the holdings, or has the salt of another leaf")]
     Double {
@@ -83,13 +86,14 @@ impl Layout {
     /// The leaves by their salts: the customers' in the book's order, then those of padding.
     ///
     /// # Errors
-    /// Not a salt for each leaf, a salt twice, which is a customer twice.
+    /// Not a salt for each leaf, a total beyond 128 bits, a salt twice, which is a customer twice.
     pub fn new(scope: Scope, book: Book, salts: Vec<Salt>) -> Result<Self, LayoutError> {
         padding(&scope, book.customers())?;
         let (found, want) = (book.assets(), scope.assets().len());
         if found != want {
             return Err(LayoutError::Assets { found, want });
         }
+        book.totals()?;
         let (found, want) = (salts.len(), scope.leaves());
         if u64::try_from(found).ok() != Some(want) {
             return Err(LayoutError::Salts { found, want });
@@ -114,17 +118,17 @@ impl Layout {
         &self.scope
     }
 
-    /// How many packs the tree has.
+    /// How many boughs the tree has.
     #[must_use]
-    pub fn packs(&self) -> usize {
-        packs(&self.scope)
+    pub fn boughs(&self) -> usize {
+        boughs(&self.scope)
     }
 
-    /// One pack; none depends on another. Beyond the last it has no leaves.
+    /// One bough; none depends on another. Beyond the last it has no leaves.
     ///
     /// # Errors
     /// A sum beyond 128 bits.
-    pub fn pack(&self, number: usize) -> Result<Pack, Overflow> {
+    pub fn bough(&self, number: usize) -> Result<Bough, Overflow> {
         let places = self.places.get(self.range(number)).unwrap_or_default();
         let mut hasher = Hasher::default();
         let mut openings = Vec::new();
@@ -141,12 +145,12 @@ impl Layout {
         }
         let levels = levels(&mut hasher, leaves)?;
         let top = levels.last().and_then(|top| top.first()).cloned();
-        Ok(Pack { openings, top: top.unwrap_or(Node { hash: [0; 32], sums: zeros }), levels })
+        Ok(Bough { openings, top: top.unwrap_or(Node { hash: [0; 32], sums: zeros }), levels })
     }
 
-    fn range(&self, pack: usize) -> Range<usize> {
-        let width = 1_usize << pack_depth(&self.scope);
-        let begin = pack.saturating_mul(width).min(self.places.len());
+    fn range(&self, bough: usize) -> Range<usize> {
+        let width = 1_usize << bough_depth(&self.scope);
+        let begin = bough.saturating_mul(width).min(self.places.len());
         begin..begin.saturating_add(width).min(self.places.len())
     }
 

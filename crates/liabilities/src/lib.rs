@@ -17,4 +17,4 @@ pub use audit::{Audit, Audited, Found};
 pub use book::{Book, BookError};
 pub use layout::{Layout, LayoutError};
 pub use salt::{Round, Seed};
-pub use tree::{Crown, Pack, PackError, Subtree, TREE_MAGIC, pack_depth, packs};
+pub use tree::{Bough, BoughError, Crown, Subtree, TREE_MAGIC, bough_depth, boughs};

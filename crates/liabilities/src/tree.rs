@@ -1,5 +1,5 @@
-//! The nodes above the leaves. Leaves are kept in packs, from which the lower half of every path is computed again; the nodes
-//! above the packs are few. A customer's file is cut out of both when it is asked for.
+//! The nodes above the leaves. Leaves are kept in boughs, from which the lower half of every path is computed again; the nodes
+//! above the boughs are few. A customer's file is cut out of both when it is asked for.
 
 use kuraban_inclusion::{
     Cursor, Hasher, Inclusion, Node, Opening, Overflow, Refused, Root, Scope, WireError, inclusion_head,
@@ -7,24 +7,24 @@ use kuraban_inclusion::{
 
 /// What an operator's tree file begins with.
 pub const TREE_MAGIC: &[u8; 8] = b"KRBNTRE1";
-/// Levels within a pack, in trees that have as many.
-const PACK_DEPTH: u8 = 10;
+/// Levels within a bough, in trees that have as many.
+const BOUGH_DEPTH: u8 = 10;
 
-/// The levels within a pack of a tree.
+/// The levels within a bough of a tree.
 #[must_use]
-pub fn pack_depth(scope: &Scope) -> u8 {
-    scope.depth().min(PACK_DEPTH)
+pub fn bough_depth(scope: &Scope) -> u8 {
+    scope.depth().min(BOUGH_DEPTH)
 }
 
-/// How many packs a tree has.
+/// How many boughs a tree has.
 #[must_use]
-pub fn packs(scope: &Scope) -> usize {
-    1_usize << scope.depth().saturating_sub(pack_depth(scope))
+pub fn boughs(scope: &Scope) -> usize {
+    1_usize << scope.depth().saturating_sub(bough_depth(scope))
 }
 
 /// Neighbouring leaves, as many as a power of two.
 #[derive(Clone, Debug)]
-pub struct Pack {
+pub struct Bough {
     /// The leaves' openings, one after the other.
     pub openings: Vec<u8>,
     /// The node above them.
@@ -33,13 +33,13 @@ pub struct Pack {
     pub(crate) levels: Vec<Vec<Node>>,
 }
 
-/// Bytes that are no pack of a tree.
+/// Bytes that are no bough of a tree.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum PackError {
+pub enum BoughError {
     /// A leaf that cannot be.
     #[error("leaf {leaf}: {problem}")]
     Leaf {
-        /// Its place in the pack.
+        /// Its place in the bough.
         leaf: usize,
         /// What is wrong.
         problem: Refused,
@@ -50,9 +50,9 @@ pub enum PackError {
     /// A sum that does not fit.
     #[error(transparent)]
     Overflow(#[from] Overflow),
-    /// Not as many packs as the tree has.
-    #[error("has {found} packs, want {want}")]
-    Packs {
+    /// Not as many boughs as the tree has.
+    #[error("has {found} boughs, want {want}")]
+    Boughs {
         /// How many.
         found: usize,
         /// How many the tree has.
@@ -60,14 +60,14 @@ pub enum PackError {
     },
 }
 
-/// A pack that was read again.
+/// A bough that was read again.
 #[derive(Clone, Debug)]
 pub struct Subtree {
     openings: Vec<Opening>,
     levels: Vec<Vec<Node>>,
 }
 
-/// The nodes above the packs.
+/// The nodes above the boughs.
 #[derive(Clone, Debug)]
 pub struct Crown {
     scope: Scope,
@@ -93,15 +93,15 @@ fn siblings(levels: &[Vec<Node>], place: usize) -> impl Iterator<Item = &Node> {
 }
 
 impl Subtree {
-    /// Reads the openings of a pack and hashes them again.
+    /// Reads the openings of a bough and hashes them again.
     ///
     /// # Errors
-    /// Bytes that are no pack of this tree.
-    pub fn read(scope: &Scope, bytes: &[u8]) -> Result<Self, PackError> {
+    /// Bytes that are no bough of this tree.
+    pub fn read(scope: &Scope, bytes: &[u8]) -> Result<Self, BoughError> {
         let (mut cursor, assets) = (Cursor::new(bytes), scope.assets().len());
-        let count = 1_usize << pack_depth(scope);
+        let count = 1_usize << bough_depth(scope);
         let leaf =
-            |leaf| Opening::read(&mut cursor, assets).map_err(|problem| PackError::Leaf { leaf, problem });
+            |leaf| Opening::read(&mut cursor, assets).map_err(|problem| BoughError::Leaf { leaf, problem });
         let openings: Vec<_> = (0..count).map(leaf).collect::<Result<_, _>>()?;
         cursor.end()?;
         let mut hasher = Hasher::default();
@@ -129,14 +129,14 @@ impl Subtree {
 }
 
 impl Crown {
-    /// The nodes above the tops of all packs, in their order.
+    /// The nodes above the tops of all boughs, in their order.
     ///
     /// # Errors
-    /// Another number of packs, a sum beyond 128 bits.
-    pub fn new(scope: Scope, tops: Vec<Node>) -> Result<Self, PackError> {
-        let (found, want) = (tops.len(), packs(&scope));
+    /// Another number of boughs, a sum beyond 128 bits.
+    pub fn new(scope: Scope, tops: Vec<Node>) -> Result<Self, BoughError> {
+        let (found, want) = (tops.len(), boughs(&scope));
         if found != want {
-            return Err(PackError::Packs { found, want });
+            return Err(BoughError::Boughs { found, want });
         }
         Ok(Self { levels: levels(&mut Hasher::default(), tops)?, scope })
     }
@@ -160,7 +160,7 @@ impl Crown {
         self.top().map_or(&[], |top| &top.sums)
     }
 
-    /// The tops of the packs.
+    /// The tops of the boughs.
     #[must_use]
     pub fn tops(&self) -> &[Node] {
         self.levels.first().map_or(&[], Vec::as_slice)
@@ -170,24 +170,24 @@ impl Crown {
         self.levels.last()?.first()
     }
 
-    /// The file of the customer in a place of a pack; none where there is no customer.
+    /// The file of the customer in a place of a bough; none where there is no customer.
     #[must_use]
-    pub fn inclusion(&self, pack: usize, subtree: &Subtree, place: usize) -> Option<Inclusion> {
+    pub fn inclusion(&self, bough: usize, subtree: &Subtree, place: usize) -> Option<Inclusion> {
         let opening = subtree.openings.get(place).filter(|opening| !opening.name.is_empty())?.clone();
-        let path = siblings(&subtree.levels, place).chain(siblings(&self.levels, pack)).cloned().collect();
-        Some(Inclusion { scope: self.scope.clone(), index: self.index(pack, place)?, opening, path })
+        let path = siblings(&subtree.levels, place).chain(siblings(&self.levels, bough)).cloned().collect();
+        Some(Inclusion { scope: self.scope.clone(), index: self.index(bough, place)?, opening, path })
     }
 
-    fn index(&self, pack: usize, place: usize) -> Option<u64> {
-        let begin = u64::try_from(pack).ok()?.checked_shl(u32::from(pack_depth(&self.scope)))?;
+    fn index(&self, bough: usize, place: usize) -> Option<u64> {
+        let begin = u64::try_from(bough).ok()?.checked_shl(u32::from(bough_depth(&self.scope)))?;
         begin.checked_add(u64::try_from(place).ok()?)
     }
 
-    /// The files of all customers in a pack, one after the other, through one buffer.
+    /// The files of all customers in a bough, one after the other, through one buffer.
     ///
     /// # Errors
-    /// Openings that are not this pack's.
-    pub fn files(&self, number: usize, pack: &Pack, mut take: impl FnMut(&[u8])) -> Result<(), PackError> {
+    /// Openings that are not this bough's.
+    pub fn files(&self, number: usize, bough: &Bough, mut take: impl FnMut(&[u8])) -> Result<(), BoughError> {
         let head = inclusion_head(&self.scope);
         let written = |node: &Node| {
             let mut bytes = Vec::new();
@@ -195,21 +195,21 @@ impl Crown {
             bytes
         };
         let levels: Vec<Vec<Vec<u8>>> =
-            pack.levels.iter().map(|level| level.iter().map(written).collect()).collect();
+            bough.levels.iter().map(|level| level.iter().map(written).collect()).collect();
         let above: Vec<u8> = siblings(&self.levels, number).flat_map(written).collect();
-        let (mut cursor, assets) = (Cursor::new(&pack.openings), self.scope.assets().len());
+        let (mut cursor, assets) = (Cursor::new(&bough.openings), self.scope.assets().len());
         let mut file = Vec::new();
         for place in 0..levels.first().map_or(0, Vec::len) {
             let begin = cursor.at();
             let opening = Opening::read(&mut cursor, assets);
-            let opening = opening.map_err(|problem| PackError::Leaf { leaf: place, problem })?;
+            let opening = opening.map_err(|problem| BoughError::Leaf { leaf: place, problem })?;
             if opening.name.is_empty() {
                 continue;
             }
             file.clear();
             file.extend_from_slice(&head);
             file.extend_from_slice(&self.index(number, place).unwrap_or(u64::MAX).to_be_bytes());
-            file.extend_from_slice(pack.openings.get(begin..cursor.at()).unwrap_or_default());
+            file.extend_from_slice(bough.openings.get(begin..cursor.at()).unwrap_or_default());
             let steps = levels.iter().take(levels.len().saturating_sub(1)).zip(0_u32..);
             for (level, height) in steps {
                 let sibling = level.get(place.checked_shr(height).unwrap_or(0) ^ 1);

@@ -1,7 +1,7 @@
 //! Small trees.
 
 use kuraban_inclusion::{Asset, Block, Scope};
-use kuraban_liabilities::{Book, Crown, Layout, LayoutError, Pack, PackError, Seed, Subtree};
+use kuraban_liabilities::{Book, Bough, BoughError, Crown, Layout, LayoutError, Seed, Subtree};
 
 pub(crate) fn scope(depth: u8, codes: &[&str]) -> Scope {
     let asset = |code: &&str| Asset { code: (*code).to_owned(), decimals: 8 };
@@ -25,22 +25,22 @@ pub(crate) fn layout(scope: &Scope, book: &Book) -> Result<Layout, LayoutError> 
 }
 
 pub(crate) struct Tree {
-    pub(crate) packs: Vec<Pack>,
+    pub(crate) boughs: Vec<Bough>,
     pub(crate) crown: Crown,
 }
 
-pub(crate) fn tree(scope: &Scope, book: &Book) -> Result<Tree, PackError> {
+pub(crate) fn tree(scope: &Scope, book: &Book) -> Result<Tree, BoughError> {
     let layout = layout(scope, book).unwrap();
-    let packs: Vec<_> = (0..layout.packs()).map(|pack| layout.pack(pack)).collect::<Result<_, _>>()?;
-    let crown = Crown::new(scope.clone(), packs.iter().map(|pack| pack.top.clone()).collect())?;
-    Ok(Tree { packs, crown })
+    let boughs: Vec<_> = (0..layout.boughs()).map(|bough| layout.bough(bough)).collect::<Result<_, _>>()?;
+    let crown = Crown::new(scope.clone(), boughs.iter().map(|bough| bough.top.clone()).collect())?;
+    Ok(Tree { boughs, crown })
 }
 
 impl Tree {
     /// The file of a customer, cut out of what the operator keeps.
     pub(crate) fn file(&self, name: &str) -> Option<Vec<u8>> {
-        self.packs.iter().enumerate().find_map(|(number, pack)| {
-            let subtree = Subtree::read(self.crown.scope(), &pack.openings).unwrap();
+        self.boughs.iter().enumerate().find_map(|(number, bough)| {
+            let subtree = Subtree::read(self.crown.scope(), &bough.openings).unwrap();
             let place = subtree.find(name)?;
             Some(self.crown.inclusion(number, &subtree, place)?.encode())
         })

@@ -19,7 +19,7 @@ type Leaf = ([u8; 32], String, Vec<u128>);
 
 fn top(leaves: &[Leaf]) -> ([u8; 32], Vec<u128>) {
     if let [(salt, name, amounts)] = leaves {
-        let length = (name.len() as u64).to_be_bytes();
+        let length = u64::try_from(name.len()).unwrap().to_be_bytes();
         return (hash(0, &[salt, &length, name.as_bytes(), &numbers(amounts)]), amounts.clone());
     }
     let (left, right) = leaves.split_at(leaves.len() / 2);
@@ -34,7 +34,7 @@ pub(crate) fn root(scope: &Scope, book: &Book, seed: [u8; 32]) -> ([u8; 32], Vec
     let customer =
         |place| (round.customer(book.name(place)), book.name(place).to_owned(), book.amounts(place).to_vec());
     let mut leaves: Vec<Leaf> = (0..book.customers()).map(customer).collect();
-    let padding = scope.leaves() - book.customers() as u64;
+    let padding = scope.leaves() - u64::try_from(book.customers()).unwrap();
     let nobody = |number| (round.padding(number), String::new(), vec![0; book.assets()]);
     leaves.extend((0..padding).map(nobody));
     leaves.sort();

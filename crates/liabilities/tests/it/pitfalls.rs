@@ -1,7 +1,7 @@
 //! The faults that other exchanges' trees had, each planted and each found.
 
 use kuraban_inclusion::{Hasher, Inclusion, Node, Opening, Overflow, Refused, Root, Scope, verify};
-use kuraban_liabilities::{Audit, Book, Found, LayoutError, PackError, Subtree};
+use kuraban_liabilities::{Audit, Book, Found, LayoutError, Subtree};
 use sha2::{Digest as _, Sha256};
 
 use crate::kit::{Tree, book, layout, scope, tree};
@@ -13,9 +13,9 @@ fn scope_of(depth: u8) -> Scope {
     scope(depth, &["BTC", "XEM"])
 }
 
-/// The leaves of a tree in one pack, as an operator might change them.
+/// The leaves of a tree in one bough, as an operator might change them.
 fn leaves(tree: &Tree) -> Vec<Opening> {
-    Subtree::read(tree.crown.scope(), &tree.packs[0].openings).unwrap().openings().to_vec()
+    Subtree::read(tree.crown.scope(), &tree.boughs[0].openings).unwrap().openings().to_vec()
 }
 
 /// What an auditor says of leaves under the root that they have.
@@ -23,7 +23,7 @@ fn audited(scope: &Scope, leaves: &[Opening], book: &Book) -> Result<usize, Foun
     let mut bytes = Vec::new();
     leaves.iter().for_each(|leaf| leaf.put(&mut bytes));
     let mut audit = Audit::new(scope, book)?;
-    audit.pack(&bytes)?;
+    audit.bough(&bytes)?;
     audit.end(root(scope, leaves)).map(|audited| audited.customers)
 }
 
@@ -73,7 +73,7 @@ fn a_duplicated_leaf_is_refused_and_found() {
     // The same leaf in the place of its neighbour.
     let mut twice = good.clone();
     twice[1] = twice[0].clone();
-    assert_eq!(audited(&scope, &twice, &whole), Err(Found::Order { pack: 0, leaf: 1 }));
+    assert_eq!(audited(&scope, &twice, &whole), Err(Found::Order { bough: 0, leaf: 1 }));
     // The same customer with another salt.
     let mut twice = good.clone();
     let nobody = twice.iter().position(|leaf| leaf.name.is_empty()).unwrap();
@@ -86,8 +86,8 @@ fn a_duplicated_leaf_is_refused_and_found() {
 fn a_sum_beyond_128_bits_is_refused_by_operator_and_customer() {
     let scope = scope_of(1);
     let check = |a: u128, b: u128, want: Option<Overflow>| {
-        let found = tree(&scope, &book(&[("a", &[0, a]), ("b", &[0, b])]));
-        assert_eq!(found.map(drop).err(), want.map(PackError::Overflow), "{a} {b}");
+        let found = layout(&scope, &book(&[("a", &[0, a]), ("b", &[0, b])]));
+        assert_eq!(found.map(drop).err(), want.map(LayoutError::Overflow), "{a} {b}");
     };
     check(u128::MAX - 1, 1, None);
     check(u128::MAX - 1, 2, Some(Overflow { asset: 1 }));
@@ -105,7 +105,7 @@ fn padding_with_a_balance_is_found() {
     let mut changed = leaves(&tree(&scope, &book).unwrap());
     let leaf = changed.iter().position(|leaf| leaf.name.is_empty()).unwrap();
     changed[leaf].amounts[1] = 1;
-    let want = Found::Padding { pack: 0, leaf, asset: "XEM".to_owned(), units: 1 };
+    let want = Found::Padding { bough: 0, leaf, asset: "XEM".to_owned(), units: 1 };
     assert_eq!(audited(&scope, &changed, &book), Err(want));
 }
 
@@ -123,12 +123,12 @@ fn a_made_up_customer_and_a_changed_amount_are_found() {
     // Leaves put in an order of one's own.
     let mut changed = good.clone();
     changed.swap(0, 1);
-    assert_eq!(audited(&scope, &changed, &book), Err(Found::Order { pack: 0, leaf: 1 }));
+    assert_eq!(audited(&scope, &changed, &book), Err(Found::Order { bough: 0, leaf: 1 }));
     // A published root that is another's.
     let mut audit = Audit::new(&scope, &book).unwrap();
     let mut bytes = Vec::new();
     good.iter().for_each(|leaf| leaf.put(&mut bytes));
-    audit.pack(&bytes).unwrap();
+    audit.bough(&bytes).unwrap();
     let want = Root::from_bytes([1; 32]);
     assert_eq!(audit.end(want), Err(Found::Root { found: root(&scope, &good), want }));
 }

@@ -1,0 +1,207 @@
+//! `kuraban liabilities`: built from a file of holdings, cut out for customers, verified by them, audited.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::run::{Ran, run};
+
+const HOLDINGS: &str = "customer,asset,amount\nalice,BTC,1.5\nbob,XEM,523000000\n客1029,ETH,1.000000000000000001\n\
+                        客1029,XEM,0.000005\n客1029,BTC,0.00000001\ndave,BTC,0\n";
+const BLOCK: &str = "btc:840000:0000000000000000000320283a032748cef8227873ff4872689bf23f1cda83a5";
+/// The root of these holdings as a second program in another language has it, written from `docs/liabilities.md`.
+const ROOT: &str = "c9837ab52b03f0649117ca739e0995e3bace2e5d8d0c6ee2bd190d9b8abe7aba";
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        place.write("holdings.csv", HOLDINGS);
+        place.write("seed", &format!("{}\n", "11".repeat(32)));
+        place
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    fn build(&self, out: &str, more: &[&str]) -> Ran {
+        let (holdings, out) = (self.path("holdings.csv"), self.path(out));
+        let args = ["liabilities", "build", "--json", "--holdings", &holdings, "--out", &out];
+        run(args.iter().chain(more))
+    }
+
+    /// With everything fixed.
+    fn built(&self) -> Value {
+        let seed = self.path("seed");
+        let fixed = ["--seed", &seed, "--as-of", "1700000000000", "--origin", "log.example"];
+        let ran = self.build("tree", &[&fixed, ["--depth", "3", "--block", BLOCK].as_slice()].concat());
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        ran.json()
+    }
+
+    fn prove(&self, customer: &str) -> Ran {
+        let (dir, out) = (self.path("tree"), self.path("own.kli"));
+        run(["liabilities", "prove", "--json", "--dir", &dir, "--customer", customer, "--out", &out])
+    }
+
+    fn verify(&self, root: &str, more: &[&str]) -> Ran {
+        let file = self.path("own.kli");
+        run(["liabilities", "verify", "--json", &file, "--root", root].iter().chain(more))
+    }
+
+    fn audit(&self, root: &str) -> Ran {
+        let (dir, holdings) = (self.path("tree"), self.path("holdings.csv"));
+        run(["liabilities", "audit", "--json", "--dir", &dir, "--holdings", &holdings, "--root", root])
+    }
+}
+
+#[test]
+fn a_customer_sees_what_is_counted_under_a_root_that_another_program_computes() {
+    let place = Place::new();
+    let built = place.built();
+    let totals = json!([
+        { "asset": "BTC", "units": 150_000_001, "amount": "1.50000001" },
+        { "asset": "ETH", "units": "1000000000000000001", "amount": "1.000000000000000001" },
+        { "asset": "XEM", "units": 523_000_000_000_005_u64, "amount": "523000000.000005" },
+    ]);
+    assert_eq!((&built["root"], &built["totals"]), (&json!(ROOT), &totals));
+    assert_eq!((&built["customers"], &built["padding"]), (&json!(4), &json!(4)));
+    let statement = fs::read_to_string(place.path("tree/statement.json")).unwrap();
+    let statement: Value = serde_json::from_str(&statement).unwrap();
+    assert_eq!((&statement["root"], &statement["as_of"]), (&json!(ROOT), &json!("2023-11-14T22:13:20Z")));
+    assert_eq!(statement.get("customers"), None);
+
+    let proved = place.prove("客1029");
+    assert_eq!((proved.status, &proved.json()["root"]), (0, &json!(ROOT)));
+    let ran = place.verify(ROOT, &["--customer", "客1029"]);
+    let said = ran.json();
+    assert_eq!((ran.status, &said["ok"], &said["totals"]), (0, &json!(true), &totals));
+    assert_eq!(said["customer"], json!("客1029"));
+    assert_eq!(
+        said["balances"][1],
+        json!({ "asset": "ETH", "units": "1000000000000000001", "amount": "1.000000000000000001" })
+    );
+    assert_eq!((&said["origin"], &said["blocks"][0]["height"]), (&json!("log.example"), &json!(840_000)));
+
+    let other = place.verify(ROOT, &["--customer", "bob"]);
+    assert_eq!(
+        (other.status, &other.json()["error"]),
+        (1, &json!("is the file of 客1029, want that of bob"))
+    );
+    let wrong = place.verify(&ROOT.replace(&ROOT[..2], "00"), &[]);
+    assert_eq!((wrong.status, &wrong.json()["ok"]), (1, &json!(false)));
+    assert!(wrong.json()["error"].as_str().unwrap().starts_with(&format!("leads to root {ROOT}, want 00")));
+    assert_eq!(place.verify("12", &[]).status, 2);
+}
+
+#[test]
+fn who_is_not_counted_has_no_file() {
+    let place = Place::new();
+    place.built();
+    for nobody in ["carol", "alic", ""] {
+        let ran = place.prove(nobody);
+        assert_eq!((ran.status, &ran.json()["ok"]), (1, &json!(false)), "{nobody}");
+    }
+    // A folder without a tree, a tree that was cut off.
+    let tree = Path::new(&place.path("tree")).join("tree.klt");
+    let bytes = fs::read(&tree).unwrap();
+    for length in [0, 7, 20, bytes.len() / 2, bytes.len() - 1] {
+        fs::write(&tree, &bytes[..length]).unwrap();
+        assert_eq!(place.prove("alice").status, 2, "{length}");
+    }
+    fs::remove_file(&tree).unwrap();
+    assert_eq!(place.prove("alice").status, 2);
+}
+
+#[test]
+fn an_auditor_finds_what_the_books_do_not_say() {
+    let place = Place::new();
+    place.built();
+    let ran = place.audit(ROOT);
+    let said = ran.json();
+    assert_eq!((ran.status, &said["customers"], &said["padding"]), (0, &json!(4), &json!(4)), "{}", ran.err);
+    let check = |holdings: &str, want: &str| {
+        place.write("holdings.csv", holdings);
+        let ran = place.audit(ROOT);
+        assert_eq!((ran.status, ran.json()["error"].as_str()), (1, Some(want)), "{}", ran.err);
+    };
+    check(
+        &[HOLDINGS, "erin,BTC,1\n"].concat(),
+        "erin is in the holdings and not in the tree, and so are 0 others",
+    );
+    check(&HOLDINGS.replace("dave,BTC,0\n", ""), "dave is in the tree and not in the holdings");
+    check(&HOLDINGS.replace("1.5", "1.6"), "alice has 150000000 of BTC in the tree, want 160000000");
+    place.write("holdings.csv", HOLDINGS);
+    let ran = place.audit(&"ab".repeat(32));
+    assert_eq!(
+        (ran.status, ran.json()["error"].as_str().unwrap().starts_with("the tree has root")),
+        (1, true)
+    );
+}
+
+#[test]
+fn holdings_that_are_not_in_order_make_nothing() {
+    let place = Place::new();
+    let check = |holdings: &str, want: &str| {
+        place.write("holdings.csv", holdings);
+        let ran = place.build("none", &[]);
+        let problem = ran.json()["error"].as_str().unwrap().to_owned();
+        assert!(ran.status == 2 && problem.contains(want), "{problem}, want {want}");
+        assert!(!Path::new(&place.path("none")).exists());
+    };
+    let head = "customer,asset,amount\n";
+    check("", "line 1: is missing");
+    check("name,asset,amount\n", "line 1: is not customer,asset,amount");
+    check(head, "has no rows");
+    check(&[head, "alice,BTC\n"].concat(), "line 2: has 2 fields, want 3");
+    check(&[head, "alice,BTC,-1\n"].concat(), "line 2, amount of BTC");
+    check(&[head, "alice,BTC,0.123456789\n"].concat(), "line 2, amount of BTC");
+    check(&[head, "alice,DOGE,1\n"].concat(), "line 2, asset: \"DOGE\" is not known");
+    check(&[head, "alice,BTC,1\nbob,BTC,1\nalice,BTC,1\n"].concat(), "alice has BTC in line 2 already");
+    check(&[head, "\"a,b\",BTC,1\n"].concat(), "line 2: has 4 fields");
+    check(&[head, "\"a\",BTC,1\n"].concat(), "quotation mark");
+    let rich = "340282366920938463463374607431768211455";
+    check(&[head, "a,JPY,", rich, "\nb,JPY,1\n"].concat(), "beyond 2^128 - 1");
+    place.write("holdings.csv", HOLDINGS);
+    for more in [
+        ["--depth", "1"],
+        ["--depth", "33"],
+        ["--block", "btc:1:00"],
+        ["--as-of", "soon"],
+        ["--asset", "BTC:9"],
+    ] {
+        assert_eq!(place.build("none", &more).status, 2, "{more:?}");
+    }
+    assert!(!Path::new(&place.path("none")).exists());
+}
+
+/// The seed is drawn, kept from others, and makes the same tree again.
+#[test]
+#[cfg(unix)]
+fn secrets_are_the_operators_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let same = ["--as-of", "1700000000000"];
+    let first = place.build("tree", &same);
+    assert_eq!((first.status, &first.json()["depth"]), (0, &json!(2)), "{}", first.err);
+    for secret in ["tree/seed", "tree/tree.klt"] {
+        let mode = fs::metadata(place.path(secret)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{secret}");
+    }
+    // Never over a tree that is there.
+    assert_eq!(place.build("tree", &same).status, 2);
+    let root = |ran: &Ran| ran.json()["root"].clone();
+    assert_ne!(root(&first), root(&place.build("other", &same)));
+    let seed = place.path("tree/seed");
+    let again = place.build("again", &[same.as_slice(), &["--seed", &seed]].concat());
+    assert_eq!(root(&first), root(&again));
+    let tree = |folder: &str| fs::read(place.path(&format!("{folder}/tree.klt"))).unwrap();
+    assert_eq!(tree("tree"), tree("again"));
+}
