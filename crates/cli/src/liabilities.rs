@@ -6,12 +6,14 @@ mod build;
 mod csv;
 mod parallel;
 mod prove;
+mod publish;
 mod store;
 mod verify;
 
 use clap::Subcommand;
-use kuraban_base::{Amount, Instant};
-use kuraban_inclusion::{Root, Scope};
+use kuraban_base::{Amount, Digest, Instant};
+use kuraban_inclusion::{Root, Scope, totals_digest};
+use kuraban_vault::{DatedBy, Liabilities};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,6 +30,8 @@ pub(crate) enum Command {
     Build(build::Args),
     /// Cut a customer's file out of the tree
     Prove(prove::Args),
+    /// Put the root into the operator's log
+    Publish(publish::Args),
     /// Say whether a customer's file stands under a root, from the file alone
     Verify(verify::Args),
     /// Compare every leaf of the tree with holdings, as an auditor
@@ -39,6 +43,7 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
     match command {
         Command::Build(args) => build::run(&args, say),
         Command::Prove(args) => prove::run(&args, say),
+        Command::Publish(args) => publish::run(&args, say),
         Command::Verify(args) => verify::run(&args, say),
         Command::Audit(args) => audit::run(&args, say),
     }
@@ -85,6 +90,21 @@ fn published(scope: &Scope, root: Root, totals: &[u128]) -> Published {
         as_of_ms: scope.as_of_ms(),
         depth: scope.depth(),
         totals: lines(scope, totals),
+        blocks: scope.blocks().iter().map(block).collect(),
+    }
+}
+
+/// What the log's entry says of a tree.
+fn entry(scope: &Scope, root: Root, totals: &[u128]) -> Liabilities {
+    let block = |block: &kuraban_inclusion::Block| DatedBy {
+        chain: block.chain.clone(),
+        height: block.height,
+        hash: block.hash,
+    };
+    Liabilities {
+        root: Digest::from_bytes(*root.as_bytes()),
+        totals: Digest::from_bytes(totals_digest(scope, totals)),
+        as_of: Instant::from_ms(scope.as_of_ms()),
         blocks: scope.blocks().iter().map(block).collect(),
     }
 }

@@ -23,6 +23,7 @@ enum Kind {
     Node,
     Scope,
     Root,
+    Totals,
 }
 
 fn hasher(kind: Kind) -> Sha256 {
@@ -31,6 +32,7 @@ fn hasher(kind: Kind) -> Sha256 {
         Kind::Node => 1,
         Kind::Scope => 2,
         Kind::Root => 3,
+        Kind::Totals => 4,
     };
     Sha256::new().chain_update(DOMAIN).chain_update(FILL).chain_update([kind])
 }
@@ -62,6 +64,20 @@ impl Root {
         }
         Self(root.finalize().into())
     }
+}
+
+/// The digest of the totals: of the assets' codes and decimals, and what is owed of each.
+#[must_use]
+pub fn totals_digest(scope: &Scope, totals: &[u128]) -> [u8; 32] {
+    let mut digest = hasher(Kind::Totals);
+    for (asset, total) in scope.assets().iter().zip(totals) {
+        let length = u64::try_from(asset.code.len()).unwrap_or(u64::MAX);
+        digest.update(length.to_be_bytes());
+        digest.update(&asset.code);
+        digest.update([asset.decimals]);
+        digest.update(total.to_be_bytes());
+    }
+    digest.finalize().into()
 }
 
 impl fmt::Display for Root {

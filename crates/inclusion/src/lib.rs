@@ -14,7 +14,7 @@ mod inclusion;
 mod scope;
 mod wire;
 
-pub use hash::{Hasher, Node, NotRoot, Overflow, Root, Salt};
+pub use hash::{Hasher, Node, NotRoot, Overflow, Root, Salt, totals_digest};
 pub use inclusion::{
     INCLUSION_LENGTH_MAX, Inclusion, NAME_MAX, Opening, Refused, Verified, inclusion_head, verify,
 };

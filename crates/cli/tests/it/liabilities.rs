@@ -2,10 +2,17 @@
 
 use std::{fs, path::Path};
 
+use kuraban_base::{Digest, PayoutDigest};
+use kuraban_vault::{Approval, LIABILITIES, Liabilities, body::Body};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::run::{Ran, run};
+use crate::{
+    case::{NOW, WORLD},
+    run::{Ran, run},
+    server::Server,
+    world::Log,
+};
 
 const HOLDINGS: &str = "customer,asset,amount\nalice,BTC,1.5\nbob,XEM,523000000\n客1029,ETH,1.000000000000000001\n\
                         客1029,XEM,0.000005\n客1029,BTC,0.00000001\ndave,BTC,0\n";
@@ -204,4 +211,128 @@ fn secrets_are_the_operators_alone() {
     assert_eq!(root(&first), root(&again));
     let tree = |folder: &str| fs::read(place.path(&format!("{folder}/tree.klt"))).unwrap();
     assert_eq!(tree("tree"), tree("again"));
+}
+
+/// A tree for the log of the tests' world, and the place of its key and roster.
+fn for_a_log() -> (Place, String) {
+    let place = Place::new();
+    let as_of = NOW.ms().to_string();
+    let fixed = ["--origin", WORLD.origin, "--as-of", &as_of, "--block", BLOCK];
+    let built = place.build("tree", &fixed);
+    assert_eq!(built.status, 0, "{}", built.err);
+    place.write("roster.toml", &WORLD.roster_toml());
+    let key = WORLD.person(2).to_openssh(ssh_key::LineEnding::LF).unwrap();
+    place.write("key", &key);
+    #[cfg(unix)]
+    std::process::Command::new("chmod").args(["600", &place.path("key")]).status().unwrap();
+    (place, built.json()["root"].as_str().unwrap().to_owned())
+}
+
+fn publish(place: &Place, url: &str) -> Ran {
+    let (dir, roster, key) = (place.path("tree"), place.path("roster.toml"), place.path("key"));
+    let args = ["--dir", &dir, "--roster", &roster, "--key", &key, "--writer", url];
+    run(["liabilities", "publish", "--json"].iter().chain(&args))
+}
+
+/// What the program hands in is what the log's witnesses take, and what the log shows is what a customer verifies by.
+#[test]
+fn a_root_is_published_and_verified_from_the_log() {
+    let (place, root) = for_a_log();
+    let server = Server::start(|asked| {
+        let body: Value = serde_json::from_str(&asked.body).unwrap();
+        let view = json!({ "log_index": 3, "root": body["root"], "totals": body["totals"],
+            "as_of_ms": body["as_of_ms"], "blocks": body["blocks"] });
+        (201, view.to_string().into_bytes())
+    });
+    let ran = publish(&place, &server.url);
+    assert_eq!((ran.status, &ran.json()["log_index"]), (0, &json!(3)), "{}{}", ran.out, ran.err);
+    let asked = server.asked().remove(0);
+    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/v1/liabilities"));
+    let sent: Value = serde_json::from_str(&asked.body).unwrap();
+    let digest = |field: &str| sent[field].as_str().unwrap().parse::<Digest>().unwrap();
+    let block = kuraban_vault::DatedBy {
+        chain: "btc".to_owned(),
+        height: 840_000,
+        hash: kuraban_base::hex::decode_array(&BLOCK["btc:840000:".len()..]).unwrap(),
+    };
+    let liabilities =
+        Liabilities { root: digest("root"), totals: digest("totals"), as_of: NOW, blocks: vec![block] };
+    assert_eq!(liabilities.root.to_string(), root);
+    let approval = Approval::parse(sent["approval"].as_str().unwrap()).unwrap();
+    let entry = Body::LiabilitiesPublished { liabilities: liabilities.clone(), approval: approval.clone() };
+
+    assert_eq!(place.prove("alice").status, 0);
+    let by = |number: u8, liabilities: &Liabilities| {
+        let signed = PayoutDigest::from_bytes(*liabilities.digest(WORLD.origin).as_bytes());
+        let approval = Approval::parse(&WORLD.sign(number, LIABILITIES, signed)).unwrap();
+        Body::LiabilitiesPublished { liabilities: liabilities.clone(), approval }
+    };
+    let check = |body: Body, witnesses: &[u8], more: &[&str], want: Option<&str>| {
+        let expired = Body::PayoutExpired { payout: "w-1".parse().unwrap() };
+        let log = Log::of(&[expired.clone(), body, expired], NOW);
+        let proof = log.proof(1, &log.checkpoint(&WORLD, witnesses, NOW));
+        place.write("proof.json", &proof.to_string());
+        let (file, proof, roster) =
+            (place.path("own.kli"), place.path("proof.json"), place.path("roster.toml"));
+        let args = ["liabilities", "verify", "--json", &file, "--log-proof", &proof, "--roster", &roster];
+        let ran = run(args.iter().chain(more));
+        let said = ran.json();
+        assert_eq!(
+            (ran.status, &said["ok"]),
+            (i32::from(want.is_some()), &json!(want.is_none())),
+            "{}",
+            ran.out
+        );
+        match want {
+            None => assert_eq!((&said["root"], &said["logged"]), (&json!(root), &json!(true))),
+            Some(want) => assert!(said["error"].as_str().unwrap().contains(want), "{}", ran.out),
+        }
+    };
+    check(entry.clone(), &[0, 1, 3], &[], None);
+    check(entry.clone(), &[0, 1, 3], &["--root", &root, "--customer", "alice"], None);
+    check(entry.clone(), &[0, 1], &[], Some("the log: "));
+    check(entry.clone(), &[0, 1, 3], &["--root", ROOT], Some("the log has root"));
+    check(Body::PayoutExpired { payout: "w-1".parse().unwrap() }, &[0, 1, 3], &[], Some("is payout.expired"));
+    // A stranger's signature, and somebody's over another root.
+    let other = Liabilities { root: ROOT.parse().unwrap(), ..liabilities.clone() };
+    check(by(9, &liabilities), &[0, 1, 3], &[], Some("belongs to nobody on the roster"));
+    check(
+        Body::LiabilitiesPublished { liabilities: other.clone(), approval },
+        &[0, 1, 3],
+        &[],
+        Some("not over this digest"),
+    );
+    check(by(2, &other), &[0, 1, 3], &[], Some("leads to root"));
+    // The right root with other totals or another day.
+    check(
+        by(2, &Liabilities { totals: digest("root"), ..liabilities.clone() }),
+        &[0, 1, 3],
+        &[],
+        Some("other totals"),
+    );
+    let later = Liabilities { as_of: kuraban_base::Instant::from_ms(NOW.ms() + 1), ..liabilities };
+    check(by(2, &later), &[0, 1, 3], &[], Some("another instant"));
+}
+
+#[test]
+fn a_root_for_another_log_or_by_a_stranger_is_not_handed_in() {
+    let (place, _) = for_a_log();
+    let server = Server::start(|_| {
+        (409, br#"{"type":"about:blank","title":"Conflict","status":409,"code":"liabilities-not-published","detail":"this root stands in the log already","reasons":[]}"#.to_vec())
+    });
+    let refused = publish(&place, &server.url);
+    assert_eq!(
+        (refused.status, &refused.json()["refused"]["code"]),
+        (1, &json!("liabilities-not-published"))
+    );
+    let key = WORLD.person(9).to_openssh(ssh_key::LineEnding::LF).unwrap();
+    let own = fs::read_to_string(place.path("key")).unwrap();
+    place.write("key", &key);
+    assert_eq!(publish(&place, &server.url).status, 2);
+    place.write("key", &own);
+    fs::remove_dir_all(place.path("tree")).unwrap();
+    assert_eq!(place.build("tree", &["--origin", "other.example"]).status, 0);
+    let other = publish(&place, &server.url);
+    assert!(other.status == 2 && other.err.contains("other.example"), "{}", other.err);
+    assert_eq!(server.asked().len(), 1);
 }
