@@ -168,20 +168,40 @@ impl Hasher {
     /// # Errors
     /// A sum that does not fit. Both have as many sums as the scope has assets; where one has fewer, so has the parent.
     pub fn parent(&mut self, left: &Node, right: &Node) -> Result<Node, Overflow> {
+        let mut sums = Vec::with_capacity(left.sums.len());
+        let hash = self.join((&left.hash, &left.sums), (&right.hash, &right.sums), &mut sums)?;
+        Ok(Node { hash, sums })
+    }
+
+    /// The hash above two nodes; the sums go to the end of a list.
+    ///
+    /// # Errors
+    /// As [`parent`](Self::parent).
+    pub fn join(
+        &mut self,
+        left: (&[u8; 32], &[u128]),
+        right: (&[u8; 32], &[u128]),
+        sums: &mut Vec<u128>,
+    ) -> Result<[u8; 32], Overflow> {
         self.bytes.clear();
-        for child in [left, right] {
-            self.bytes.extend_from_slice(&child.hash);
-            put_all(&mut self.bytes, &child.sums);
+        for (hash, sums) in [left, right] {
+            self.bytes.extend_from_slice(hash);
+            put_all(&mut self.bytes, sums);
         }
-        let hash = self.node.clone().chain_update(&self.bytes).finalize().into();
-        let pairs = left.sums.iter().zip(&right.sums).enumerate();
-        let sums = pairs.map(|(asset, (left, right))| left.checked_add(*right).ok_or(Overflow { asset }));
-        Ok(Node { hash, sums: sums.collect::<Result<_, _>>()? })
+        for (asset, (left, right)) in left.1.iter().zip(right.1).enumerate() {
+            sums.push(left.checked_add(*right).ok_or(Overflow { asset })?);
+        }
+        Ok(self.node.clone().chain_update(&self.bytes).finalize().into())
     }
 }
 
 fn put_all(to: &mut Vec<u8>, amounts: &[u128]) {
-    amounts.iter().for_each(|amount| to.extend_from_slice(&amount.to_be_bytes()));
+    let begin = to.len();
+    to.resize(begin.saturating_add(amounts.len().saturating_mul(16)), 0);
+    let (places, _) = to.get_mut(begin..).unwrap_or_default().as_chunks_mut::<16>();
+    for (place, amount) in places.iter_mut().zip(amounts) {
+        *place = amount.to_be_bytes();
+    }
 }
 
 #[cfg(test)]

@@ -103,9 +103,7 @@ pub enum Refused {
 impl Opening {
     /// Writes name, salt and amounts.
     pub fn put(&self, to: &mut Vec<u8>) {
-        put_text(to, &self.name);
-        to.extend_from_slice(&self.salt);
-        self.amounts.iter().for_each(|amount| put_amount(to, *amount));
+        put_opening(to, &self.name, &self.salt, &self.amounts);
     }
 
     /// Reads what [`put`](Self::put) wrote, of so many assets.
@@ -124,6 +122,13 @@ impl Opening {
     pub fn node(&self, hasher: &mut Hasher) -> Node {
         Node { hash: hasher.leaf(&self.salt, &self.name, &self.amounts), sums: self.amounts.clone() }
     }
+}
+
+/// Writes an opening of these parts, as [`Opening::put`] does.
+pub fn put_opening(to: &mut Vec<u8>, name: &str, salt: &Salt, amounts: &[u128]) {
+    put_text(to, name);
+    to.extend_from_slice(salt);
+    amounts.iter().for_each(|amount| put_amount(to, *amount));
 }
 
 /// What comes before a customer's leaf in the files of one tree.

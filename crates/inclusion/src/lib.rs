@@ -16,7 +16,8 @@ mod wire;
 
 pub use hash::{Hasher, Node, NotRoot, Overflow, Root, Salt, totals_digest};
 pub use inclusion::{
-    INCLUSION_LENGTH_MAX, Inclusion, NAME_MAX, Opening, Refused, Verified, inclusion_head, verify,
+    INCLUSION_LENGTH_MAX, Inclusion, NAME_MAX, Opening, Refused, Verified, inclusion_head, put_opening,
+    verify,
 };
 pub use scope::{ASSETS_MAX, Asset, Block, DEPTH_MAX, Scope, ScopeError};
 pub use wire::{Cursor, WireError, put_amount};

@@ -152,7 +152,7 @@ impl<'a> Audit<'a> {
                 self.customer(&opening.name, &opening.amounts)?;
             }
         }
-        self.tops.extend(subtree.top().cloned());
+        self.tops.push(subtree.top().clone());
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use kuraban_inclusion::{
     Cursor, Hasher, Inclusion, Node, Opening, Overflow, Refused, Root, Scope, WireError, inclusion_head,
+    put_amount,
 };
 
 /// What an operator's tree file begins with.
@@ -25,12 +26,25 @@ pub fn boughs(scope: &Scope) -> usize {
 /// Neighbouring leaves, as many as a power of two.
 #[derive(Clone, Debug)]
 pub struct Bough {
-    /// The leaves' openings, one after the other.
-    pub openings: Vec<u8>,
+    pub(crate) openings: Written,
     /// The node above them.
     pub top: Node,
-    /// All nodes, the leaves first.
-    pub(crate) levels: Vec<Vec<Node>>,
+    /// All nodes.
+    pub(crate) levels: Levels,
+}
+
+impl Bough {
+    /// The leaves' openings, one after the other, to be kept.
+    #[must_use]
+    pub fn openings(&self) -> &[u8] {
+        &self.openings.bytes
+    }
+
+    /// The same, where the nodes are no longer needed.
+    #[must_use]
+    pub fn into_openings(self) -> Vec<u8> {
+        self.openings.bytes
+    }
 }
 
 /// Bytes that are no bough of a tree.
@@ -64,32 +78,127 @@ pub enum BoughError {
 #[derive(Clone, Debug)]
 pub struct Subtree {
     openings: Vec<Opening>,
-    levels: Vec<Vec<Node>>,
+    levels: Levels,
 }
 
 /// The nodes above the boughs.
 #[derive(Clone, Debug)]
 pub struct Crown {
     scope: Scope,
-    levels: Vec<Vec<Node>>,
+    tops: Vec<Node>,
+    levels: Levels,
 }
 
-/// All levels above some nodes, those first, up to one node. Their number is a power of two.
-pub(crate) fn levels(hasher: &mut Hasher, leaves: Vec<Node>) -> Result<Vec<Vec<Node>>, Overflow> {
-    let mut levels = vec![leaves];
-    while let Some(below) = levels.last().filter(|below| below.len() > 1) {
-        let (pairs, _) = below.as_chunks::<2>();
-        let above = pairs.iter().map(|[left, right]| hasher.parent(left, right));
-        let above = above.collect::<Result<_, _>>()?;
-        levels.push(above);
+/// Neighbouring nodes while the ones above them are made.
+pub(crate) struct Level {
+    assets: usize,
+    hashes: Vec<[u8; 32]>,
+    sums: Vec<u128>,
+}
+
+impl Level {
+    /// No nodes yet, in so many assets.
+    pub(crate) const fn new(assets: usize) -> Self {
+        Self { assets, hashes: Vec::new(), sums: Vec::new() }
     }
-    Ok(levels)
+
+    /// One more.
+    pub(crate) fn push(&mut self, hash: [u8; 32], sums: &[u128]) {
+        self.fetch(sums);
+        self.hashed(hash);
+    }
+
+    /// The sums of one more, of which the hash comes later.
+    pub(crate) fn fetch(&mut self, sums: &[u128]) {
+        self.sums.extend_from_slice(sums);
+    }
+
+    /// The next hash.
+    pub(crate) fn hashed(&mut self, hash: [u8; 32]) {
+        self.hashes.push(hash);
+    }
+
+    /// The sums in a place.
+    pub(crate) fn sums(&self, place: usize) -> &[u128] {
+        let begin = place.saturating_mul(self.assets);
+        self.sums.get(begin..begin.saturating_add(self.assets)).unwrap_or_default()
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = (&[u8; 32], &[u128])> {
+        self.hashes.iter().zip(self.sums.chunks(self.assets.max(1)))
+    }
+
+    fn above(&self, hasher: &mut Hasher) -> Result<Self, Overflow> {
+        let mut above = Self {
+            assets: self.assets,
+            hashes: Vec::with_capacity(self.hashes.len() / 2),
+            sums: Vec::with_capacity(self.sums.len() / 2),
+        };
+        let mut nodes = self.nodes();
+        while let (Some(left), Some(right)) = (nodes.next(), nodes.next()) {
+            above.hashes.push(hasher.join(left, right, &mut above.sums)?);
+        }
+        Ok(above)
+    }
+
+    /// The nodes as files have them.
+    fn written(&self) -> Written {
+        // A hash, and sums of up to eight bytes, which most are.
+        let room = self.hashes.len().saturating_mul(32).saturating_add(self.sums.len().saturating_mul(8));
+        let mut written =
+            Written { bytes: Vec::with_capacity(room), ends: Vec::with_capacity(self.hashes.len()) };
+        for (hash, sums) in self.nodes() {
+            written.bytes.extend_from_slice(hash);
+            sums.iter().for_each(|sum| put_amount(&mut written.bytes, *sum));
+            written.ends.push(written.bytes.len());
+        }
+        written
+    }
 }
 
-/// The siblings on the way from a place to the one node at the top.
-fn siblings(levels: &[Vec<Node>], place: usize) -> impl Iterator<Item = &Node> {
-    let steps = levels.iter().take(levels.len().saturating_sub(1)).zip(0_u32..);
-    steps.filter_map(move |(level, height)| level.get(place.checked_shr(height).unwrap_or(0) ^ 1))
+/// The nodes of a level, or openings, as files have them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) bytes: Vec<u8>,
+    /// Where each ends.
+    pub(crate) ends: Vec<usize>,
+}
+
+impl Written {
+    fn get(&self, place: usize) -> &[u8] {
+        let begin = place.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
+        let range = begin.zip(self.ends.get(place).copied());
+        range.and_then(|(begin, end)| self.bytes.get(begin..end)).unwrap_or_default()
+    }
+}
+
+/// All levels above some nodes, those first, and the node at the top. Their number is a power of two.
+#[derive(Clone, Debug)]
+pub(crate) struct Levels {
+    below: Vec<Written>,
+    top: Node,
+}
+
+impl Levels {
+    pub(crate) fn over(hasher: &mut Hasher, mut level: Level) -> Result<Self, Overflow> {
+        let mut below = Vec::new();
+        while level.hashes.len() > 1 {
+            below.push(level.written());
+            level = level.above(hasher)?;
+        }
+        let hash = level.hashes.first().copied().unwrap_or_default();
+        Ok(Self { below, top: Node { hash, sums: level.sums } })
+    }
+
+    pub(crate) const fn top(&self) -> &Node {
+        &self.top
+    }
+
+    /// The siblings on the way from a place to the top.
+    fn siblings(&self, place: usize) -> impl Iterator<Item = &[u8]> {
+        let steps = self.below.iter().zip(0_u32..);
+        steps.map(move |(level, height)| level.get(place.checked_shr(height).unwrap_or(0) ^ 1))
+    }
 }
 
 impl Subtree {
@@ -105,8 +214,11 @@ impl Subtree {
         let openings: Vec<_> = (0..count).map(leaf).collect::<Result<_, _>>()?;
         cursor.end()?;
         let mut hasher = Hasher::default();
-        let leaves = openings.iter().map(|opening| opening.node(&mut hasher)).collect();
-        Ok(Self { levels: levels(&mut hasher, leaves)?, openings })
+        let mut level = Level::new(assets);
+        for Opening { name, salt, amounts } in &openings {
+            level.push(hasher.leaf(salt, name, amounts), amounts);
+        }
+        Ok(Self { levels: Levels::over(&mut hasher, level)?, openings })
     }
 
     /// The leaves' openings.
@@ -117,8 +229,8 @@ impl Subtree {
 
     /// The node above them.
     #[must_use]
-    pub fn top(&self) -> Option<&Node> {
-        self.levels.last()?.first()
+    pub const fn top(&self) -> &Node {
+        self.levels.top()
     }
 
     /// The place of a customer's leaf.
@@ -138,7 +250,9 @@ impl Crown {
         if found != want {
             return Err(BoughError::Boughs { found, want });
         }
-        Ok(Self { levels: levels(&mut Hasher::default(), tops)?, scope })
+        let mut level = Level::new(scope.assets().len());
+        tops.iter().for_each(|top| level.push(top.hash, &top.sums));
+        Ok(Self { levels: Levels::over(&mut Hasher::default(), level)?, tops, scope })
     }
 
     /// What the tree covers.
@@ -150,31 +264,29 @@ impl Crown {
     /// The root to publish.
     #[must_use]
     pub fn root(&self) -> Root {
-        let none = Node { hash: [0; 32], sums: Vec::new() };
-        Root::of(&self.scope, self.top().unwrap_or(&none))
+        Root::of(&self.scope, self.levels.top())
     }
 
     /// What is owed to all, in the order of the scope's assets.
     #[must_use]
     pub fn totals(&self) -> &[u128] {
-        self.top().map_or(&[], |top| &top.sums)
+        &self.levels.top().sums
     }
 
     /// The tops of the boughs.
     #[must_use]
     pub fn tops(&self) -> &[Node] {
-        self.levels.first().map_or(&[], Vec::as_slice)
-    }
-
-    fn top(&self) -> Option<&Node> {
-        self.levels.last()?.first()
+        &self.tops
     }
 
     /// The file of the customer in a place of a bough; none where there is no customer.
     #[must_use]
     pub fn inclusion(&self, bough: usize, subtree: &Subtree, place: usize) -> Option<Inclusion> {
         let opening = subtree.openings.get(place).filter(|opening| !opening.name.is_empty())?.clone();
-        let path = siblings(&subtree.levels, place).chain(siblings(&self.levels, bough)).cloned().collect();
+        let assets = self.scope.assets().len();
+        let nodes = subtree.levels.siblings(place).chain(self.levels.siblings(bough));
+        let path =
+            nodes.map(|bytes| Node::read(&mut Cursor::new(bytes), assets).ok()).collect::<Option<_>>()?;
         Some(Inclusion { scope: self.scope.clone(), index: self.index(bough, place)?, opening, path })
     }
 
@@ -184,41 +296,23 @@ impl Crown {
     }
 
     /// The files of all customers in a bough, one after the other, through one buffer.
-    ///
-    /// # Errors
-    /// Openings that are not this bough's.
-    pub fn files(&self, number: usize, bough: &Bough, mut take: impl FnMut(&[u8])) -> Result<(), BoughError> {
+    pub fn files(&self, number: usize, bough: &Bough, mut take: impl FnMut(&[u8])) {
         let head = inclusion_head(&self.scope);
-        let written = |node: &Node| {
-            let mut bytes = Vec::new();
-            node.put(&mut bytes);
-            bytes
-        };
-        let levels: Vec<Vec<Vec<u8>>> =
-            bough.levels.iter().map(|level| level.iter().map(written).collect()).collect();
-        let above: Vec<u8> = siblings(&self.levels, number).flat_map(written).collect();
-        let (mut cursor, assets) = (Cursor::new(&bough.openings), self.scope.assets().len());
+        let above: Vec<u8> = self.levels.siblings(number).flatten().copied().collect();
         let mut file = Vec::new();
-        for place in 0..levels.first().map_or(0, Vec::len) {
-            let begin = cursor.at();
-            let opening = Opening::read(&mut cursor, assets);
-            let opening = opening.map_err(|problem| BoughError::Leaf { leaf: place, problem })?;
-            if opening.name.is_empty() {
+        for place in 0..bough.openings.ends.len() {
+            let opening = bough.openings.get(place);
+            let Some(index) = self.index(number, place).filter(|_| opening.first() > Some(&0)) else {
+                // Padding begins with a name of no bytes.
                 continue;
-            }
+            };
             file.clear();
             file.extend_from_slice(&head);
-            file.extend_from_slice(&self.index(number, place).unwrap_or(u64::MAX).to_be_bytes());
-            file.extend_from_slice(bough.openings.get(begin..cursor.at()).unwrap_or_default());
-            let steps = levels.iter().take(levels.len().saturating_sub(1)).zip(0_u32..);
-            for (level, height) in steps {
-                let sibling = level.get(place.checked_shr(height).unwrap_or(0) ^ 1);
-                file.extend_from_slice(sibling.map_or(&[], Vec::as_slice));
-            }
+            file.extend_from_slice(&index.to_be_bytes());
+            file.extend_from_slice(opening);
+            bough.levels.siblings(place).for_each(|sibling| file.extend_from_slice(sibling));
             file.extend_from_slice(&above);
             take(&file);
         }
-        cursor.end()?;
-        Ok(())
     }
 }

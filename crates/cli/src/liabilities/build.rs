@@ -166,9 +166,9 @@ fn write(layout: &Layout, folder: &Path, say: &Say) -> Result<(Crown, u64), Fail
     let mut tops = Vec::new();
     parallel(
         layout.boughs(),
-        |number| layout.bough(number).map(|bough| (bough.openings, bough.top)),
+        |number| layout.bough(number).map(|bough| (bough.top.clone(), bough.into_openings())),
         |_, bough| {
-            let (openings, top) = bough.or_input("holdings")?;
+            let (top, openings) = bough.or_input("holdings")?;
             writer.part(&openings).or_undone("the tree")?;
             tops.push(top);
             bar.inc(1);

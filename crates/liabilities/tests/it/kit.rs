@@ -40,7 +40,7 @@ impl Tree {
     /// The file of a customer, cut out of what the operator keeps.
     pub(crate) fn file(&self, name: &str) -> Option<Vec<u8>> {
         self.boughs.iter().enumerate().find_map(|(number, bough)| {
-            let subtree = Subtree::read(self.crown.scope(), &bough.openings).unwrap();
+            let subtree = Subtree::read(self.crown.scope(), bough.openings()).unwrap();
             let place = subtree.find(name)?;
             Some(self.crown.inclusion(number, &subtree, place)?.encode())
         })

@@ -15,7 +15,7 @@ fn scope_of(depth: u8) -> Scope {
 
 /// The leaves of a tree in one bough, as an operator might change them.
 fn leaves(tree: &Tree) -> Vec<Opening> {
-    Subtree::read(tree.crown.scope(), &tree.boughs[0].openings).unwrap().openings().to_vec()
+    Subtree::read(tree.crown.scope(), tree.boughs[0].openings()).unwrap().openings().to_vec()
 }
 
 /// What an auditor says of leaves under the root that they have.

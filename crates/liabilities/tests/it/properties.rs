@@ -31,7 +31,7 @@ proptest! {
         prop_assert_eq!(tree.crown.totals(), &totals);
         let mut files = Vec::new();
         for (number, bough) in tree.boughs.iter().enumerate() {
-            tree.crown.files(number, bough, |file| files.push(file.to_vec())).unwrap();
+            tree.crown.files(number, bough, |file| files.push(file.to_vec()));
         }
         prop_assert_eq!(files.len(), rows.len());
         for (name, amounts) in &rows {
@@ -44,7 +44,7 @@ proptest! {
         prop_assert_eq!(tree.file("nobody"), None);
         prop_assert_eq!(tree.file(""), None);
         let mut audit = Audit::new(&scope, &book).unwrap();
-        tree.boughs.iter().try_for_each(|bough| audit.bough(&bough.openings)).unwrap();
+        tree.boughs.iter().try_for_each(|bough| audit.bough(bough.openings())).unwrap();
         let audited = audit.end(root).unwrap();
         prop_assert_eq!((audited.customers, &audited.totals), (rows.len(), &totals));
         prop_assert_eq!(audited.padding, scope.leaves() - u64::try_from(rows.len()).unwrap());
