@@ -4,6 +4,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// Longest text of an appeal, in bytes.
+pub const APPEAL_TEXT_BYTES_MAX: usize = 4_000;
+
 /// An appeal against a tag.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -14,7 +14,7 @@ mod problem;
 mod screen;
 mod signer;
 
-pub use appeal::{AppealList, AppealSubmit, AppealView};
+pub use appeal::{APPEAL_TEXT_BYTES_MAX, AppealList, AppealSubmit, AppealView};
 pub use breaker::{AlarmList, AlarmView, BreakerReset, BreakerView, CellName, CellView, ResetAccepted};
 pub use event::{EventView, OpeningView};
 pub use liabilities::{DatingBlock, LiabilitiesList, LiabilitiesSubmit, LiabilitiesView};

@@ -70,8 +70,10 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     };
     let exchanges: HashSet<&str> = exchanges.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let (mut read, mut wrong) = (0_u64, 0_u64);
+    let bar = say.progress_beside(input::length(&args.file));
     for line in input::lines(&args.file, DOCUMENT_BYTES_MAX)? {
         let line = line?;
+        bar.set_position(line.end);
         read = read.saturating_add(1);
         let transaction = match line.bytes {
             Ok(bytes) => Transaction::parse(&bytes).or_input(format!("line {}", line.number)),
@@ -81,10 +83,11 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
             Ok(transaction) => print(args.chain, &transaction, &exchanges, say)?,
             Err(failure) => {
                 wrong = wrong.saturating_add(1);
-                say.show(&failure.problem())?;
+                bar.suspend(|| say.show(&failure.problem()))?;
             }
         }
     }
+    bar.finish_and_clear();
     if wrong > 0 {
         return Err(Failure::input(format!(
             "{wrong} of {read} lines could not be read; the others are classified"

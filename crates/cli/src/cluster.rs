@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use crate::{
     fail::{Failure, OrFail as _},
-    say::{Answer, Report, Say, Side, table},
+    index::opening,
+    say::{Answer, Lang, Report, Say, Side, table},
 };
 
 /// Clusters that are listed where none is asked for.
@@ -98,7 +99,7 @@ struct Step {
 
 /// Runs `kuraban cluster`.
 pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
-    let index = Index::open(&args.index).or_input(format!("--index {}", args.index.display()))?;
+    let index = Index::open(&args.index).map_err(opening)?;
     let rules = Rules { change: args.change.clone(), collapse_max: args.collapse_max };
     // Addresses are read before the long work, so that a mistyped one costs no time.
     let of = args.of.as_deref().map(|text| find(&index, "--of", text)).transpose()?;
@@ -109,10 +110,11 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let bar = say.progress(index.tx_count());
     let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let clusters = Clusters::of(&index, &rules, threads, &|more| bar.inc(more));
+    let clusters = clusters.or_input(format!("--index {}", args.index.display()))?;
     bar.finish_and_clear();
     match ends {
-        Some((from, to)) => Ok(joined(&index, &clusters, from, to)),
-        None => Ok(listed(&index, &clusters, of)),
+        Some((from, to)) => joined(&index, &clusters, from, to, say.lang()),
+        None => Ok(listed(&index, &clusters, of, say.lang())),
     }
 }
 
@@ -131,7 +133,7 @@ fn shown(index: &Index, address: AddressNum) -> String {
     }
 }
 
-fn listed(index: &Index, clusters: &Clusters, of: Option<AddressNum>) -> Report {
+fn listed(index: &Index, clusters: &Clusters, of: Option<AddressNum>, lang: Lang) -> Report {
     let of = of.map(|address| {
         let addresses: Vec<String> = clusters.members(address).map(|other| shown(index, other)).collect();
         One { address: shown(index, address), size: addresses.len(), addresses }
@@ -145,40 +147,64 @@ fn listed(index: &Index, clusters: &Clusters, of: Option<AddressNum>) -> Report 
         largest,
         of,
     };
-    let text = all.to_text();
+    let text = all.to_text(lang);
     Report::done(&all, text)
 }
 
 impl All {
-    fn to_text(&self) -> String {
-        let mut text = format!("{} addresses in {} clusters\n", self.addresses, self.clusters);
-        if self.change_refused > 0 {
-            let refused = self.change_refused;
-            text += &format!("{refused} times change would have joined two large clusters, and did not\n");
+    fn to_text(&self, lang: Lang) -> String {
+        let Self { addresses, clusters, change_refused: refused, .. } = self;
+        let mut text = match lang {
+            Lang::En => format!("{addresses} addresses in {clusters} clusters\n"),
+            Lang::Ja => format!("アドレス {addresses} 件、クラスター {clusters} 件\n"),
+        };
+        if *refused > 0 {
+            text += &match lang {
+                Lang::En => {
+                    format!("{refused} times change would have joined two large clusters, and did not\n")
+                }
+                Lang::Ja => format!("お釣りによる大きなクラスターどうしの結合を {refused} 回見送りました\n"),
+            };
         }
         if let Some(one) = &self.of {
-            text += &format!("\n{} of them are one holder's with {}:\n", one.size, one.address);
+            let One { address, size, .. } = one;
+            text += &match lang {
+                Lang::En => format!("\n{size} of them are one holder's with {address}:\n"),
+                Lang::Ja => format!("\n{address} と同じ保有者のもの {size} 件:\n"),
+            };
             text.extend(one.addresses.iter().take(SHOWN).map(|address| format!("  {address}\n")));
             let more = one.size.saturating_sub(SHOWN);
             if more > 0 {
-                text += &format!("  and {more} more; --json lists all\n");
+                text += &match lang {
+                    Lang::En => format!("  and {more} more; --json lists all\n"),
+                    Lang::Ja => format!("  ほか {more} 件。--json ですべて表示します\n"),
+                };
             }
         }
         if let Some(largest) = self.largest.as_ref().filter(|largest| !largest.is_empty()) {
             let row = |large: &Large| [large.size.to_string(), large.address.clone()];
             let rows: Vec<[String; 2]> = largest.iter().map(row).collect();
-            text += "\nThe largest, by their first address:\n";
+            text += lang.pick(
+                "\nThe largest, by their first address:\n",
+                "\n大きい順（最初のアドレスで示します）:\n",
+            );
             text += &table([Side::Right, Side::Left], &rows);
         }
         text
     }
 }
 
-fn joined(index: &Index, clusters: &Clusters, from: AddressNum, to: AddressNum) -> Report {
-    let Some(path) = why(index, clusters, from, to) else {
+fn joined(
+    index: &Index,
+    clusters: &Clusters,
+    from: AddressNum,
+    to: AddressNum,
+    lang: Lang,
+) -> Result<Report, Failure> {
+    let Some(path) = why(index, clusters, from, to).or_input("--index")? else {
         let error = "no chain of transactions that spend from both joins them".to_owned();
-        let text = error.clone();
-        return Report::new(Answer::No, &Why { path: Vec::new(), error: Some(error) }, text);
+        let text = lang.pick(&error, "両方から支払う取引のつながりはありません").to_owned();
+        return Ok(Report::new(Answer::No, &Why { path: Vec::new(), error: Some(error) }, text));
     };
     let step = |joint: &kuraban_trace::cluster::Joint| Step {
         txid: index.txid(joint.tx).to_string(),
@@ -187,12 +213,17 @@ fn joined(index: &Index, clusters: &Clusters, from: AddressNum, to: AddressNum) 
     };
     let path: Vec<Step> = path.iter().map(step).collect();
     let mut text = match path.len() {
-        0 => "They are the same address.\n".to_owned(),
-        1 => "One transaction spends from both:\n".to_owned(),
-        count => format!("{count} transactions join them:\n"),
+        0 => lang.pick("They are the same address.\n", "同じアドレスです。\n").to_owned(),
+        1 => lang
+            .pick("One transaction spends from both:\n", "一つの取引が両方から支払っています:\n")
+            .to_owned(),
+        count => match lang {
+            Lang::En => format!("{count} transactions join them:\n"),
+            Lang::Ja => format!("{count} 件の取引で結ばれています:\n"),
+        },
     };
     for step in &path {
         text += &format!("  {}\n    {}\n    {}\n", step.txid, step.from, step.to);
     }
-    Report::done(&Why { path, error: None }, text)
+    Ok(Report::done(&Why { path, error: None }, text))
 }

@@ -1,12 +1,8 @@
 //! Why a command has no answer, and the exit status that follows. A refusal is an answer and stands elsewhere.
 
 use core::fmt::Display;
-use std::{
-    panic::{self, AssertUnwindSafe},
-    sync::OnceLock,
-};
 
-use kuraban_trace::index::corruption;
+use kuraban_trace::index::reading;
 
 /// A command that ends without an answer.
 #[derive(Debug)]
@@ -46,18 +42,7 @@ impl Failure {
 
 /// Runs a command that may read an index. Where a piece of it is corrupted there is no answer but that.
 pub(crate) fn whole<T>(command: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    static SAID: OnceLock<String> = OnceLock::new();
-    let usual = panic::take_hook();
-    panic::set_hook(Box::new(move |info| match corruption(info.payload()) {
-        // The first is enough; others are of threads that read the same.
-        Some(text) => drop(SAID.set(text.to_owned())),
-        None if SAID.get().is_some() => {}
-        None => usual(info),
-    }));
-    panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|payload| match SAID.get() {
-        Some(text) => Err(Failure::input(text)),
-        None => panic::resume_unwind(payload),
-    })
+    reading(command).unwrap_or_else(|corrupted| Err(Failure::Input(corrupted.into())))
 }
 
 /// Names what failed, and whether the input or the world is to blame.

@@ -138,7 +138,11 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         }
         Command::Verify(args) => {
             let index = Index::open(&args.index).map_err(opening)?;
-            index.verify().map_err(opening)?;
+            let bar = say.progress_bytes();
+            bar.set_length(index.files().iter().map(|file| file.bytes).sum());
+            let whole = index.verify_told(|bytes| bar.inc(bytes));
+            bar.finish_and_clear();
+            whole.map_err(opening)?;
             Ok(Report::done(&described(&index), shown(&index, say)))
         }
     }
@@ -254,7 +258,8 @@ pub(crate) fn opening(error: OpenError) -> Failure {
         | OpenError::File(
             FileError::Header { .. }
             | FileError::Short { .. }
-            | FileError::Sum { .. }
+            | FileError::Missing { .. }
+            | FileError::Corrupted(_)
             | FileError::Width { .. },
         )
         | OpenError::Damaged { .. }

@@ -41,6 +41,8 @@ fn read(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
 pub(crate) struct Line {
     /// Its number, from 1.
     pub(crate) number: u64,
+    /// Bytes up to its end.
+    pub(crate) end: u64,
     /// What it holds, unless it is too long.
     pub(crate) bytes: Result<Vec<u8>, LineTooLong>,
 }
@@ -50,6 +52,11 @@ pub(crate) struct Line {
 #[error("is longer than the {max} bytes that it may have")]
 pub(crate) struct LineTooLong {
     max: usize,
+}
+
+/// Bytes of a file, for a bar alone; 0 where nobody knows.
+pub(crate) fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |about| about.len())
 }
 
 /// A file's lines that are not blank, one at a time; `-` is standard input.
@@ -64,13 +71,13 @@ pub(crate) fn lines(
         Box::new(BufReader::new(file))
     };
     let name = path.display().to_string();
-    let mut number = 0_u64;
+    let (mut number, mut end) = (0_u64, 0_u64);
     Ok(std::iter::from_fn(move || {
         loop {
             number = number.saturating_add(1);
-            match line(&mut reader, max) {
+            match line(&mut reader, max, &mut end) {
                 Ok(Some(Ok(bytes))) if bytes.trim_ascii().is_empty() => {}
-                Ok(Some(bytes)) => return Some(Ok(Line { number, bytes })),
+                Ok(Some(bytes)) => return Some(Ok(Line { number, end, bytes })),
                 Ok(None) => return None,
                 Err(error) => return Some(Err(error).context("could not be read").or_input(&name)),
             }
@@ -78,8 +85,12 @@ pub(crate) fn lines(
     }))
 }
 
-/// The next line; nothing at the end. What is too long is passed over to the end of the line.
-fn line(reader: &mut impl BufRead, max: usize) -> std::io::Result<Option<Result<Vec<u8>, LineTooLong>>> {
+/// The next line, whose bytes are added to `at`; nothing at the end. What is too long is passed over to the end of the line.
+fn line(
+    reader: &mut impl BufRead,
+    max: usize,
+    at: &mut u64,
+) -> std::io::Result<Option<Result<Vec<u8>, LineTooLong>>> {
     let mut bytes = Vec::new();
     let (mut any, mut long) = (false, false);
     loop {
@@ -98,6 +109,7 @@ fn line(reader: &mut impl BufRead, max: usize) -> std::io::Result<Option<Result<
         }
         let read = part.len().saturating_add(usize::from(end.is_some()));
         reader.consume(read);
+        *at = at.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
         if end.is_some() {
             break;
         }
@@ -196,9 +208,11 @@ mod tests {
         let check = |text: &str, want: &[Option<&str>]| {
             // A small buffer, so that lines cross its bounds.
             let mut reader = BufReader::with_capacity(2, text.as_bytes());
-            let lines = std::iter::from_fn(|| line(&mut reader, 4).unwrap());
+            let mut at = 0;
+            let lines = std::iter::from_fn(|| line(&mut reader, 4, &mut at).unwrap());
             let found: Vec<_> =
                 lines.map(|line| line.ok().map(|line| String::from_utf8(line).unwrap())).collect();
+            assert_eq!(at, u64::try_from(text.len()).unwrap());
             let want: Vec<_> = want.iter().map(|line| line.map(str::to_owned)).collect();
             assert_eq!(found, want, "{text:?}");
         };

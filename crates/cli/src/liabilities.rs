@@ -3,7 +3,7 @@
 
 mod audit;
 mod build;
-mod csv;
+mod owed;
 mod parallel;
 mod prove;
 mod publish;

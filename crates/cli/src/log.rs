@@ -8,8 +8,7 @@ mod verify;
 use clap::Subcommand;
 use kuraban_proof::{KeyKind, Resource, SignedCheckpoint, VerifierKey};
 
-use self::source::Source;
-pub(crate) use self::source::{Place, SourceError};
+pub(crate) use self::source::{Place, Source, SourceError};
 use crate::{
     fail::Failure,
     say::{Report, Say},

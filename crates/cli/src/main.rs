@@ -4,10 +4,13 @@
 
 mod approve;
 mod charter;
+mod claims;
 mod classify;
 mod cluster;
 mod demo;
 mod fail;
+mod file;
+mod holdings;
 mod http;
 mod index;
 mod input;
@@ -17,6 +20,7 @@ mod key;
 mod liabilities;
 mod log;
 mod look;
+mod loss;
 mod node;
 mod order;
 mod payout;
@@ -27,6 +31,7 @@ mod tags;
 mod trace;
 mod transfers;
 mod tx;
+mod value;
 mod writer;
 
 use std::process::ExitCode;
@@ -93,6 +98,15 @@ enum Command {
     /// Take in, check, write and look up tags of addresses
     #[command(subcommand)]
     Tags(tags::Command),
+    /// Say what coins were worth, by rules over tapes of trades
+    #[command(after_help = value::HELP)]
+    Value(value::Args),
+    /// Show a loss statement with its versions side by side
+    #[command(after_help = loss::HELP)]
+    Loss(loss::Args),
+    /// Compute what customers are compensated with
+    #[command(subcommand)]
+    Claims(claims::Command),
     /// Make up chains with thefts of which the truth is known
     #[command(subcommand)]
     Sim(sim::Command),
@@ -137,9 +151,12 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Log(command) => log::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),
         Command::Trace(args) => trace::run(&args, say),
-        Command::Transfers(command) => transfers::run(command),
+        Command::Transfers(command) => transfers::run(command, say),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
+        Command::Value(args) => value::run(&args, say),
+        Command::Loss(args) => loss::run(&args, say.lang()),
+        Command::Claims(command) => claims::run(command, say),
         Command::Sim(command) => sim::run(command, say),
         // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.
         Command::Demo(args) => {

@@ -12,6 +12,8 @@ use crate::fail::{Failure, OrFail as _};
 
 /// Longest line that is read from the terminal, in bytes.
 const LINE_MAX: u64 = 4096;
+/// How often a spinner turns.
+const TICK: core::time::Duration = core::time::Duration::from_millis(100);
 
 /// The language of what people read. JSON, codes and error texts are in English always.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -182,6 +184,31 @@ impl Say {
     /// A progress bar over bytes, with a message; hidden where nobody looks.
     pub(crate) fn progress_bytes(&self) -> indicatif::ProgressBar {
         self.bar(0, "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}")
+    }
+
+    /// A progress bar over bytes of a command that prints while it runs; hidden where both would be on one terminal.
+    pub(crate) fn progress_beside(&self, bytes: u64) -> indicatif::ProgressBar {
+        if io::stdout().is_terminal() {
+            return indicatif::ProgressBar::hidden();
+        }
+        let bar = self.progress_bytes();
+        bar.set_length(bytes);
+        bar
+    }
+
+    /// As [`Self::progress`], of a command that prints while it runs.
+    pub(crate) fn progress_of(&self, length: u64) -> indicatif::ProgressBar {
+        if io::stdout().is_terminal() { indicatif::ProgressBar::hidden() } else { self.progress(length) }
+    }
+
+    /// A sign that work goes on whose length nobody knows; hidden where nobody looks.
+    pub(crate) fn spinner(&self, what: &str) -> indicatif::ProgressBar {
+        let bar = self.bar(0, "{spinner} {msg} {elapsed}");
+        if !bar.is_hidden() {
+            bar.set_message(what.to_owned());
+            bar.enable_steady_tick(TICK);
+        }
+        bar
     }
 
     fn bar(&self, length: u64, template: &'static str) -> indicatif::ProgressBar {

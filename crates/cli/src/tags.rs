@@ -1,16 +1,18 @@
 //! `kuraban tags`: packs of tags in and out, checked, and addresses screened against them. Reads, writes and prints; the
 //! rules are `kuraban-trace`'s.
 
+mod appeal;
 mod export;
 mod feed;
 mod make;
 mod packs;
 mod screen;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use kuraban_base::Instant;
+use kuraban_trace::tags::{Store, StoreError};
 
 use crate::{
     fail::{Failure, OrFail as _},
@@ -36,6 +38,9 @@ pub(crate) enum Command {
     /// Say what is known of an address or a transaction
     #[command(after_help = SCREEN_HELP)]
     Screen(screen::Screen),
+    /// Say why a tag on an address of yours is wrong, signed by its key
+    #[command(subcommand)]
+    Appeal(appeal::Command),
     /// A feed of tags: verify it, and say what of it holds
     #[command(subcommand)]
     Feed(feed::Command),
@@ -102,6 +107,19 @@ pub(crate) struct Folder {
     store: PathBuf,
 }
 
+/// Opens a store, to read it.
+pub(crate) fn store(folder: &Path) -> Result<Store, Failure> {
+    match Store::open(folder) {
+        Err(StoreError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            let folder = folder.display();
+            Err(Failure::input(format!(
+                "{folder} holds no store of tags, want a folder that `kuraban tags import` has made"
+            )))
+        }
+        opened => opened.or_undone("the store cannot be used"),
+    }
+}
+
 /// Which time it is taken to be.
 #[derive(Args)]
 pub(crate) struct Now {
@@ -111,7 +129,8 @@ pub(crate) struct Now {
 }
 
 impl Now {
-    fn instant(&self) -> Result<Instant, Failure> {
+    /// The time that was given, or the clock's.
+    pub(crate) fn instant(&self) -> Result<Instant, Failure> {
         if let Some(now) = self.now {
             return Ok(now);
         }
@@ -123,11 +142,12 @@ impl Now {
 /// Runs `kuraban tags …`.
 pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
     match command {
-        Command::Verify(args) => packs::verify(&args),
+        Command::Verify(args) => packs::verify(&args, say),
         Command::Import(args) => packs::import(&args, say),
         Command::Make(args) => make::run(&args, say),
         Command::Export(args) => export::run(&args, say),
         Command::Screen(args) => screen::run(&args, say),
+        Command::Appeal(command) => appeal::run(command, say),
         Command::Feed(command) => feed::run(command, say),
     }
 }

@@ -4,35 +4,23 @@
 mod answer;
 mod bounds;
 mod bundle;
+mod cases;
+mod job;
 mod origins;
-mod report;
+pub(crate) mod report;
+mod told;
+mod walk;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use kuraban_base::Height;
-use kuraban_chain::btc::{Address, OutPoint};
 use kuraban_trace::{
     accounts::Rule,
-    graph::{AddressNum, Graph as _},
-    index::Index,
-    picture::{FLOWS_MAX, trace_picture},
-    tags::{Store, store::subject},
-    taint::{
-        Case, Method, Spread, Stops, TaintError, Terms, Trace,
-        bundle::{Question, rests},
-        interval::intervals,
-        seed, trace,
-    },
+    taint::{Method, TaintError},
 };
 
-use self::{
-    answer::Answer,
-    bounds::IntervalRows,
-    report::{Around, Files, Sheet},
-};
+use self::{cases::Claims, job::Job, report::Files};
 use crate::{
-    fail::{Failure, OrFail as _},
-    index::opening,
+    fail::Failure,
     say::{Report, Say},
     transfers::{self, trace::ChainName},
 };
@@ -75,9 +63,16 @@ struct Ask {
     /// The chain of the list of transfers
     #[arg(long, value_enum, conflicts_with = "index")]
     chain: Option<ChainName>,
-    /// Outputs that were stolen, all of them wholly; in a list of transfers, transfers whose arrival is stolen
-    #[arg(long, required = true, num_args = 1.., value_name = "TXID:VOUT|[CASE=]TXID:INDEX")]
+    /// Outputs that were stolen, all of them wholly, each of the theft CASE if one is named; in a list of transfers, transfers
+    /// whose arrival is stolen
+    #[arg(long, required_unless_present = "cases", num_args = 1.., value_name = "[CASE=]TXID:INDEX")]
     seed: Vec<String>,
+    /// Thefts from files as the role chase of kuraban-guardd reads them, or folders of such; their id and seeds count here
+    #[arg(long, num_args = 1.., conflicts_with = "transfers", value_name = "FILE|DIR")]
+    cases: Vec<PathBuf>,
+    /// Who has the units that several thefts claim
+    #[arg(long, value_enum, default_value_t, conflicts_with = "transfers")]
+    overlap: Claims,
     /// How tainted units are told from clean ones: poison, haircut, fifo, lifo, tiho, dirty-first, clean-first; in a list
     /// of transfers also libr
     #[arg(long, required_unless_present = "all_methods")]
@@ -88,6 +83,12 @@ struct Ask {
     /// Show beside it how much each output holds at least and at most, when nobody knows who is who in a mix
     #[arg(long, conflicts_with_all = ["transfers", "bundle", "follow_fees", "dust"])]
     intervals: bool,
+    /// Say beside it, by this method in reverse, where the stolen units come from
+    #[arg(long, value_enum, conflicts_with_all = ["transfers", "bundle"], value_name = "METHOD")]
+    origins: Option<origins::Method>,
+    /// Look back so many transactions from each seed
+    #[arg(long, requires = "origins", default_value_t = 3, value_name = "COUNT")]
+    origins_hops: u32,
     /// The last block that counts; without it, the last there is
     #[arg(long, value_name = "HEIGHT")]
     until: Option<u64>,
@@ -125,15 +126,19 @@ Examples:
       --bundle theft.kuraban --blocks ~/.bitcoin/blocks
   kuraban trace verify theft.kuraban --report theft.html
   kuraban trace --index btc --seed TXID:0 --method fifo \\
-      --report theft.html --pdf theft.pdf --tags tags
+      --report theft.html --pdf theft.pdf --tags tags --origins haircut
   kuraban trace --index btc --seed TXID:0 --method haircut --intervals
+  kuraban trace --index btc --seed a=TXID:0 a=TXID:3 b=TXID:1 \\
+      --method haircut --json
+  kuraban trace --index btc --cases /etc/kuraban/cases --overlap each \\
+      --method fifo
   kuraban trace --transfers nem.jsonl --chain xem --seed TXID:0 \\
       --method libr --dust 101000000";
 
 /// Runs `kuraban trace`.
 pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     match (&args.command, &args.ask) {
-        (Some(Command::Origins(args)), _) => origins::run(args),
+        (Some(Command::Origins(args)), _) => origins::run(args, say),
         (Some(Command::Verify { file, files }), _) => bundle::verify(file, files, say),
         (None, Some(ask)) => asked(ask, &args.files, say),
         (None, None) => Err(Failure::input("want --index or --transfers, --seed and --method")),
@@ -143,137 +148,25 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
 fn asked(args: &Ask, files: &Files, say: &Say) -> Result<Report, Failure> {
     let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
     match (&args.index, &args.transfers, args.chain) {
-        (Some(folder), _, _) => indexed(args, files, folder, rule, say),
-        (None, Some(_), Some(_)) if files.any() => {
-            Err(Failure::input("--report and --pdf: want --index; a list of transfers has no picture"))
+        (Some(folder), _, _) => Job::open(args, files, folder, rule, say)?.run(),
+        (None, Some(transfers), Some(chain)) => {
+            let ask = transfers::trace::Ask {
+                transfers,
+                chain,
+                seeds: &args.seed,
+                rule,
+                all: args.all_methods,
+                until: args.until,
+                follow_fees: args.follow_fees,
+                dust: &args.dust,
+                stops: &args.stop,
+                files,
+                tags: args.tags.as_deref(),
+            };
+            transfers::trace::run(&ask, say)
         }
-        (None, Some(transfers), Some(chain)) => transfers::trace::run(&transfers::trace::Ask {
-            transfers,
-            chain,
-            seeds: &args.seed,
-            rule,
-            all: args.all_methods,
-            until: args.until,
-            follow_fees: args.follow_fees,
-            dust: &args.dust,
-            stops: &args.stop,
-        }),
         (None, _, _) => Err(Failure::input("want --index, or --transfers with --chain")),
     }
-}
-
-fn indexed(args: &Ask, files: &Files, folder: &Path, rule: Rule, say: &Say) -> Result<Report, Failure> {
-    let Rule::Of(method) = rule else {
-        return Err(Failure::input(format!("--method {rule}: is for accounts, and an index has outputs")));
-    };
-    let index = Index::open(folder).map_err(opening)?;
-    let terms = terms(args, &index, method)?;
-    let outpoints = args.seed.iter().map(|text| text.parse().or_input(format_args!("--seed {text}")));
-    let outpoints: Vec<OutPoint> = outpoints.collect::<Result<_, _>>()?;
-    let seeds = outpoints.iter().map(|outpoint| seed(&index, *outpoint)).collect::<Result<_, _>>();
-    let case = Case { seeds: seeds.or_input("--seed")? };
-    let address = |number: AddressNum| index.address_text(number).map(|address| address.to_string());
-    let (found, mut answer) = match &args.bundle {
-        None => {
-            let found = traced(&index, &case, &terms)?;
-            let answer = Answer::of(&index, &address, &args.stop, &found);
-            (found, answer)
-        }
-        Some(file) => {
-            let rests = rests(&index, &case, &terms).map_err(bundle::gathering)?;
-            let answer = Answer::of(&index, &address, &args.stop, &rests.trace);
-            bundle::write(file, &args.blocks, &index, question(args, outpoints, &terms), &rests, &answer)?;
-            (rests.trace, answer)
-        }
-    };
-    let traces = match (files.any(), args.all_methods) {
-        (true, _) => reported(args, files, &index, &case, &found, &answer, say)?,
-        (false, true) => others(&index, &case, &found)?,
-        (false, false) => Vec::new(),
-    };
-    if args.all_methods {
-        answer.compare(&index, &address, &traces, &Spread::of(&index, &traces));
-    }
-    if args.intervals {
-        let found = intervals(&index, &case, terms.until, &terms.stops).map_err(tracing)?;
-        answer.intervals = Some(IntervalRows::of(&index, &address, &found));
-    }
-    Ok(Report::done(&answer, answer.to_text(index.network())))
-}
-
-/// Writes the report; gives the traces by every method that it tells.
-fn reported(
-    args: &Ask,
-    files: &Files,
-    index: &Index,
-    case: &Case,
-    found: &Trace,
-    answer: &Answer,
-    say: &Say,
-) -> Result<Vec<Trace>, Failure> {
-    let tags = args.tags.as_deref().map(|folder| Store::open(folder).or_undone("the store cannot be used"));
-    let tags = tags.transpose()?;
-    let network = index.network().asset().to_string();
-    let known = |address: &str| {
-        let normal = subject(&network, address).map(|(kind, checked)| (kind, checked.normal));
-        let (Some(tags), Ok((kind, normal))) = (&tags, normal) else { return Vec::new() };
-        tags.find(kind, &network, &normal)
-            .iter()
-            .map(|hit| format!("{} ({})", hit.tag.label, hit.category()))
-            .collect()
-    };
-    let around = Around {
-        name: &|number| index.address_text(number).map(|address| address.to_string()),
-        time: &|height| index.header(height).map(|header| header.time_s),
-        tags: &known,
-        lang: say.lang(),
-        proven: false,
-    };
-    let (traces, picture) =
-        trace_picture(index, case, &found.terms, &Method::ALL, FLOWS_MAX).map_err(tracing)?;
-    Sheet::of(index, &around, answer, &traces, &picture)?.write(files, say)?;
-    Ok(traces)
-}
-
-fn question(args: &Ask, seeds: Vec<OutPoint>, terms: &Terms) -> Question {
-    let Terms { method, until, dust_sat, .. } = *terms;
-    Question { method, until, dust_sat, seeds, stops: args.stop.clone() }
-}
-
-fn terms(args: &Ask, index: &Index, method: Method) -> Result<Terms, Failure> {
-    let mut stops = Stops::default();
-    for text in &args.stop {
-        if text.contains(':') {
-            let outpoint: OutPoint = text.parse().or_input(format_args!("--stop {text}"))?;
-            stops.outputs.insert(seed(index, outpoint).or_input(format_args!("--stop {text}"))?);
-            continue;
-        }
-        let address = Address::parse(index.network(), text).or_input(format_args!("--stop {text}"))?;
-        // Nothing can arrive at an address that no output pays to.
-        stops.addresses.extend(index.find_script(&address.script()));
-    }
-    let until = args.until.map(u32::try_from).transpose().or_input("--until")?.map(Height::new);
-    let dust_sat = match args.dust.as_slice() {
-        [] => 0,
-        [text] => text.parse().or_input(format_args!("--dust {text}"))?,
-        [_, ..] => return Err(Failure::input("--dust: want one amount, since an index has one asset")),
-    };
-    Ok(Terms { method, until, follow_fees: args.follow_fees, dust_sat, stops })
-}
-
-/// Every method in turn, the one that was found already among them.
-fn others(index: &Index, case: &Case, found: &Trace) -> Result<Vec<Trace>, Failure> {
-    let by = |method| {
-        if method == found.terms.method {
-            return Ok(found.clone());
-        }
-        traced(index, case, &Terms { method, ..found.terms.clone() })
-    };
-    Method::ALL.into_iter().map(by).collect()
-}
-
-fn traced(index: &Index, case: &Case, terms: &Terms) -> Result<Trace, Failure> {
-    trace(index, core::slice::from_ref(case), terms).map_err(tracing)
 }
 
 /// Why there is no trace, by whose fault.
@@ -292,6 +185,7 @@ fn tracing(error: TaintError) -> Failure {
         | TaintError::SeedAfter { .. }
         | TaintError::Sum { .. }
         | TaintError::Outside { .. }
-        | TaintError::Overspent { .. } => Failure::Input(anyhow::Error::new(error).context(what)),
+        | TaintError::Overspent { .. }
+        | TaintError::Corrupted(_) => Failure::Input(anyhow::Error::new(error).context(what)),
     }
 }

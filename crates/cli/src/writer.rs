@@ -23,7 +23,7 @@ const PAGES_MAX: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Writer(Client);
 
-/// What a writer refuses, and why; free of what steers a terminal.
+/// What a writer, or another service that answers by problem documents, refuses, and why; free of what steers a terminal.
 #[derive(Debug, Serialize)]
 pub(crate) struct Refused {
     pub(crate) code: String,
@@ -140,7 +140,7 @@ impl Writer {
     }
 }
 
-fn shown<T: DeserializeOwned>(path: &str, answer: Answer) -> Result<T, Failure> {
+pub(crate) fn shown<T: DeserializeOwned>(path: &str, answer: Answer) -> Result<T, Failure> {
     if answer.status != 200 {
         let refused = refused(&answer);
         return Err(Failure::undone(format!("{path}: HTTP status {}: {}", answer.status, refused.detail)));
@@ -149,7 +149,7 @@ fn shown<T: DeserializeOwned>(path: &str, answer: Answer) -> Result<T, Failure> 
 }
 
 /// A refusal (status 4xx) is an answer, everything else but success is none.
-fn taken<T: DeserializeOwned>(path: &str, answer: Answer) -> Result<Result<T, Refused>, Failure> {
+pub(crate) fn taken<T: DeserializeOwned>(path: &str, answer: Answer) -> Result<Result<T, Refused>, Failure> {
     match answer.status {
         200..=299 => serde_json::from_slice(&answer.body).or_undone(path).map(Ok),
         400..=499 => Ok(Err(refused(&answer))),

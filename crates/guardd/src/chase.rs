@@ -6,6 +6,7 @@
 mod cases;
 mod config;
 mod driver;
+mod hubs;
 mod node;
 mod page;
 
@@ -26,8 +27,9 @@ use kuraban_proof::{CheckpointError, Resource, SignedCheckpoint, TreeHead};
 use kuraban_trace::{
     feed::{AppendError, Feed, Replica, ResumeError, UpdateError},
     index::{
-        FileError, OpenError, Start, Writer,
+        Corrupted, FileError, OpenError, Start, Writer,
         build::{self, COMMIT_BYTES, FillError, Pace},
+        reading,
     },
     live::Stops,
     tags::{Store, StoreError},
@@ -76,6 +78,9 @@ pub enum ChaseError {
     /// The index cannot be brought to the node's chain.
     #[error("the index cannot be brought to the node's chain")]
     Fill(#[source] Box<FillError>),
+    /// A file of the index is corrupted.
+    #[error("the index cannot be read")]
+    Corrupted(#[from] Corrupted),
     /// A file of the index cannot be written.
     #[error("the index cannot be written")]
     Write(#[from] FileError),
@@ -107,7 +112,12 @@ impl ChaseError {
     #[must_use]
     pub const fn status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Store(_) | Self::NoFeed { .. } | Self::Replica(_) | Self::Resume(_) => 2,
+            Self::Config(_)
+            | Self::Store(_)
+            | Self::NoFeed { .. }
+            | Self::Replica(_)
+            | Self::Resume(_)
+            | Self::Corrupted(_) => 2,
             Self::Http(_)
             | Self::Thread(_)
             | Self::Node { .. }
@@ -172,8 +182,10 @@ pub fn run(config: &Path) -> Result<Infallible, ChaseError> {
     let settings = Settings::near(config.network, config.node.clone());
     let node = |source| ChaseError::Node { node: config.node.clone(), source: Box::new(source) };
     let mut fetch = Fetch::start(settings, WITHIN).map_err(node)?;
-    let writer = caught_up(&config, &mut fetch)?;
-    Driver::new(&config, &stops, page, writer, fetch, feed)?.run()
+    reading(|| {
+        let writer = caught_up(&config, &mut fetch)?;
+        Driver::new(&config, &stops, page, writer, fetch, feed)?.run()
+    })?
 }
 
 /// The index, brought to the node's chain, which reads blocks ahead while that takes long.

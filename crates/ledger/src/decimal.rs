@@ -147,6 +147,22 @@ impl Rate {
     }
 }
 
+impl Rate {
+    /// Rounded to so many decimals.
+    #[must_use]
+    pub fn round(self, places: u8, rounding: crate::Rounding) -> Option<Self> {
+        crate::exact::to_places(self.0, RATE_PLACES, places, rounding).map(Self)
+    }
+
+    /// Halfway between two, rounded once to so many decimals.
+    #[must_use]
+    pub fn midpoint(self, other: Self, places: u8, rounding: crate::Rounding) -> Option<Self> {
+        // Half of the sum: ten times five, so that nothing is lost before it is rounded.
+        let tenths = self.0.checked_add(other.0)?.checked_mul(5)?;
+        crate::exact::to_places(tenths, RATE_PLACES.checked_add(1)?, places, rounding).map(Self)
+    }
+}
+
 impl Share {
     /// Nothing.
     pub const ZERO: Self = Self(0);

@@ -128,6 +128,15 @@ pub(crate) fn portion(
     Some((Amount::new(units), u128::try_from(rest).ok()?))
 }
 
+/// A number with `from` decimals, rounded to `to` of them, as a number with the decimals of a rate. `None` for more decimals than a rate has.
+pub(crate) fn to_places(number: u128, from: u8, to: u8, rounding: Rounding) -> Option<u128> {
+    let unit = ten_to(from.checked_sub(to)?)?;
+    let (whole, part) = U256::from(number).div_rem(unit);
+    let up = rounding.goes_up(whole.bit(0), part, unit);
+    let rounded = whole.checked_add(U256::from(up))?.checked_mul(ten_to(RATE_PLACES.checked_sub(to)?)?)?;
+    u128::try_from(rounded).ok()
+}
+
 fn ten_to(power: u8) -> Option<U256> {
     U256::from(10).checked_pow(U256::from(power))
 }

@@ -10,6 +10,8 @@ pub mod claims;
 mod decimal;
 mod exact;
 pub mod holdings;
+pub mod loss;
+pub mod price;
 pub mod scheme;
 
 pub use asset::{AssetNum, Assets, AssetsError, Code, CodeError, DECIMALS_MAX};

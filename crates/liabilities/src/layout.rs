@@ -53,7 +53,7 @@ pub enum LayoutError {
         want: u64,
     },
     /// A total that no asset has.
-    #[error("holdings: {0}")]
+    #[error(transparent)]
     Overflow(#[from] Overflow),
     /// A customer twice.
     #[error("{name} stands twice in the holdings, or has the salt of another leaf")]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use kuraban_base::Txid;
-use kuraban_chain::btc::{Block, BlockHash, Header, p2p::HEADERS_MAX};
+use kuraban_chain::btc::{Block, BlockHash, Header, Network, p2p::HEADERS_MAX};
 
 use crate::p2p::{Arrived, BLOCKS_MAX, Client, Closed, Event, Request, RequestError, Settings};
 
@@ -48,6 +48,16 @@ pub enum FetchError {
     #[error("node does not have block {block}: it keeps the latest blocks only, or is not yet up to date")]
     NotThere {
         /// Which.
+        block: BlockHash,
+    },
+    /// Not even the first block of the chain is there.
+    #[error(
+        "it does not hand over {network}'s first block, {block}: is it a node of that network, with all blocks?"
+    )]
+    Genesis {
+        /// The chain.
+        network: Network,
+        /// The block.
         block: BlockHash,
     },
     /// Headers that do not follow those before.
@@ -114,6 +124,37 @@ impl Fetch {
                 return Ok(headers);
             }
         }
+    }
+
+    /// All headers of the node's best chain that somebody lacks who has these blocks, in the order of
+    /// [`headers`](Self::headers). Whoever has none gets the first of the chain too, which nodes do not tell: it is taken from
+    /// the block.
+    ///
+    /// # Errors
+    /// As [`headers`](Self::headers), or the node does not hand over the chain's first block.
+    pub fn headers_beyond(
+        &mut self,
+        network: Network,
+        have: &[BlockHash],
+    ) -> Result<Vec<Header>, FetchError> {
+        if !have.is_empty() {
+            return self.headers(have);
+        }
+        let genesis = network.genesis_hash();
+        let first = self.block(&[genesis]).map_err(|error| match error {
+            FetchError::Silent { .. } | FetchError::NotThere { .. } => {
+                FetchError::Genesis { network, block: genesis }
+            }
+            error @ (FetchError::Thread(_)
+            | FetchError::NoConnection(_)
+            | FetchError::Lost { .. }
+            | FetchError::Genesis { .. }
+            | FetchError::Unlinked { .. }
+            | FetchError::Endless) => error,
+        })?;
+        let mut headers = vec![first.header];
+        headers.extend(self.headers(&[genesis])?);
+        Ok(headers)
     }
 
     fn some_headers(&mut self, have: &[BlockHash]) -> Result<Vec<Header>, FetchError> {

@@ -38,7 +38,7 @@ impl Source for Clean {
         Ok(VALUE_SAT)
     }
 
-    fn stop(&mut self, _: &Script, _: &Rules) -> Result<Option<Words>, Infallible> {
+    fn stop(&mut self, _: &Script, _: &Opened) -> Result<Option<Words>, Infallible> {
         Ok(None)
     }
 }

@@ -9,19 +9,25 @@ use std::io::BufRead;
 mod book;
 mod holding;
 pub mod import;
+mod ledger;
+mod list;
+pub mod live;
 mod method;
 mod outcome;
+mod track;
 mod transfer;
 mod units;
 
 pub use book::Book;
 pub use holding::Lowest;
+pub use list::{LINE_MAX, Lines, ListError, Problem, Reader, UNDO_BLOCKS_MAX};
 pub use method::{Rule, RuleError};
 pub use outcome::{
-    BookError, CaseTotals, Deposit, Fees, Held, Outcome, Overdrawn, Seed, Segment, Stolen, Terms, Totals,
-    TraceError, Unbalanced,
+    BookError, CaseTotals, Deposit, Fees, Held, Outcome, Overdrawn, Seed, Segment, Stolen, Stop, Terms,
+    Totals, TraceError, Unbalanced,
 };
-pub use transfer::{Chain, Header, Kind, ListError, Opening, Problem, Reader, Transfer, TransferList};
+pub use track::Moved;
+pub use transfer::{Chain, Header, Kind, Line, Mark, Opening, Transfer, TransferList};
 pub use units::{Units, UnitsError};
 
 /// Follows stolen units through a list.

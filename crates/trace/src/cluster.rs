@@ -11,6 +11,7 @@ mod why;
 use core::num::NonZeroUsize;
 use std::{
     collections::BTreeMap,
+    panic::resume_unwind,
     sync::atomic::{AtomicU64, Ordering},
     thread,
 };
@@ -20,10 +21,13 @@ pub use coinjoin::looks_like_coinjoin;
 use forest::Forest;
 pub use why::{Joint, why};
 
-use crate::graph::{AddressNum, Graph, TxNum};
+use crate::{
+    graph::{AddressNum, Graph, OutputNum, TxNum},
+    index::Corrupted,
+};
 
-/// Transactions that a thread takes at a time.
-const CHUNK: u64 = 16_384;
+/// Transactions that a thread takes at a time: what is read for them fits the caches near it.
+const CHUNK: u64 = 4_096;
 
 /// What makes addresses one holder's.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,13 +58,15 @@ impl Clusters {
     /// Clusters all addresses of a graph. The result depends on graph and rules alone, not on the number of threads.
     ///
     /// `progress` is told how many more transactions were read.
-    #[must_use]
+    ///
+    /// # Errors
+    /// A file of the graph is corrupted.
     pub fn of<G: Graph + Sync>(
         graph: &G,
         rules: &Rules,
         threads: NonZeroUsize,
         progress: &(impl Fn(u64) + Sync),
-    ) -> Self {
+    ) -> Result<Self, Corrupted> {
         let forest = Forest::new(graph.address_count());
         let (next, count) = (AtomicU64::new(0), graph.tx_count());
         let work = || {
@@ -76,25 +82,30 @@ impl Clusters {
                 progress(end.saturating_sub(begin));
             }
         };
+        let work = || graph.reading(work);
         thread::scope(|scope| {
-            for _ in 1..threads.get() {
-                scope.spawn(work);
-            }
-            work();
-        });
-        let refused = if rules.change.is_empty() { 0 } else { change::join(graph, rules, &forest) };
-        Self { forest, refused }
+            let others: Vec<_> = (1..threads.get()).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let done =
+                others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            done.fold(own, |before, done| before.and(done))
+        })?;
+        let change = || if rules.change.is_empty() { 0 } else { change::join(graph, rules, &forest) };
+        let refused = graph.reading(change)?;
+        Ok(Self { forest, refused })
     }
 
     /// Takes up the transactions from number `from` on, which a graph had no sooner. The same as clustering anew where
     /// co-spending alone counts: unions do not depend on their order. Change does, so there this is not offered.
-    #[must_use]
-    pub fn extended<G: Graph>(self, graph: &G, from: TxNum) -> Self {
+    ///
+    /// # Errors
+    /// A file of the graph is corrupted.
+    pub fn extended<G: Graph>(self, graph: &G, from: TxNum) -> Result<Self, Corrupted> {
         let forest = self.forest.grown(graph.address_count());
         let mut groups = Groups::default();
-        groups.read(graph, (from.number()..graph.tx_count()).map(TxNum::new));
+        graph.reading(|| groups.read(graph, (from.number()..graph.tx_count()).map(TxNum::new)))?;
         groups.join(&forest);
-        Self { forest, refused: self.refused }
+        Ok(Self { forest, refused: self.refused })
     }
 
     /// The cluster of an address: its first address.
@@ -164,26 +175,32 @@ fn co_spent<G: Graph>(graph: &G, tx: TxNum) -> Option<impl Iterator<Item = Addre
 /// wait for each other, joins do.
 #[derive(Debug, Default)]
 struct Groups {
-    addresses: Vec<u64>,
+    spent: Vec<OutputNum>,
+    members: Vec<Option<u64>>,
     ends: Vec<usize>,
 }
 
 impl Groups {
     /// Takes up what each transaction joins, in place of what there was.
     fn read<G: Graph>(&mut self, graph: &G, txs: impl Iterator<Item = TxNum>) {
-        self.addresses.clear();
+        self.spent.clear();
+        self.members.clear();
         self.ends.clear();
-        for addresses in txs.filter_map(|tx| co_spent(graph, tx)) {
-            self.addresses.extend(addresses.map(AddressNum::number));
-            self.ends.push(self.addresses.len());
+        for tx in txs {
+            let begin = self.spent.len();
+            self.spent.extend(graph.inputs(tx));
+            // One input joins nothing, and most transactions have one.
+            if self.spent.len() < begin.saturating_add(2) || looks_like_coinjoin(graph, tx) {
+                self.spent.truncate(begin);
+            } else {
+                self.ends.push(self.spent.len());
+            }
         }
+        // Owners lie far apart. In a loop of nothing else the processor waits for many at a time.
+        self.members.extend(self.spent.iter().map(|output| graph.address(*output).map(AddressNum::number)));
     }
 
-    fn join(&self, forest: &Forest) {
-        let mut begin = 0;
-        for end in &self.ends {
-            forest.unite_all(self.addresses.get(begin..*end).unwrap_or_default());
-            begin = *end;
-        }
+    fn join(&mut self, forest: &Forest) {
+        forest.unite_groups(&mut self.members, &self.ends);
     }
 }

@@ -36,6 +36,7 @@ mod entry;
 mod export;
 mod replica;
 mod standing;
+pub(crate) mod tell;
 mod wire;
 mod writer;
 

@@ -11,6 +11,8 @@ use kuraban_chain::btc::{BlockHash, Network, Script, ScriptKind};
 
 pub use memory::{Memory, MemoryError, Node, Payment};
 
+use crate::index::Corrupted;
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -93,10 +95,19 @@ impl Fate {
     }
 }
 
-/// A chain's transactions, numbered in chain order. Reads do not fail: whoever makes a graph has checked it.
+/// A chain's transactions, numbered in chain order. Reads do not fail: whoever makes a graph has checked it, or ends what
+/// reads it where it is corrupted ([`Graph::reading`]).
 ///
 /// Numbers that the graph did not give itself may make a method panic.
 pub trait Graph {
+    /// Runs what reads the graph. One that lies in files gives no answer that rests on a corrupted one.
+    ///
+    /// # Errors
+    /// Which file is corrupted.
+    fn reading<T>(&self, read: impl FnOnce() -> T) -> Result<T, Corrupted> {
+        Ok(read())
+    }
+
     /// The chain.
     fn network(&self) -> Network;
 

@@ -14,11 +14,12 @@ mod pieces;
 mod prepared;
 mod rows;
 mod scripts;
+mod sequence;
 pub mod source;
 mod table;
 mod writer;
 
-use core::{any::Any, ops::Range};
+use core::ops::Range;
 use std::{
     collections::BTreeMap,
     fs::{File, TryLockError},
@@ -28,19 +29,20 @@ use std::{
 use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::{Address, BlockHash, Header, Network, Script};
 
-pub use self::{
-    column::FileError,
-    head::{HeadError, Start},
-    prepared::{BlockError, Prepared},
-    writer::{AppendError, RollbackError, Writer},
-};
 use self::{
     column::{Column, Hidden, Place, require, share_of_row, wide},
     head::{Head, Marks, State, TABLES},
     pieces::{Sums, count, items_of, piece_of},
     rows::{Blob, Rows},
     scripts::Short,
+    sequence::Sequence,
     table::Table,
+};
+pub use self::{
+    column::{Corrupted, FileError, reading},
+    head::{HeadError, Start},
+    prepared::{BlockError, Prepared},
+    writer::{AppendError, RollbackError, Writer},
 };
 use crate::graph::{AddressNum, Fate, Graph, OutputNum, Tip, TxNum};
 
@@ -107,6 +109,17 @@ pub enum OpenError {
         /// Where it was to begin.
         want: Start,
     },
+}
+
+/// An output, as [`Index::all_outputs`] gives them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Coin {
+    /// Its value in base units.
+    pub value_sat: u64,
+    /// Whose it is; nothing for an unspendable one.
+    pub address: Option<AddressNum>,
+    /// The transaction that spends it; nothing while it is unspent at the tip.
+    pub spender: Option<TxNum>,
 }
 
 /// How much there is of everything.
@@ -188,12 +201,19 @@ macro_rules! columns {
                 }
             }
 
-            /// Compares every item with what was noted.
-            fn check(&self) -> Result<(), FileError> {
-                $(self.$field.check()?;)*
+            /// Compares every item with what was noted; tells the bytes of each file that was compared.
+            fn check(&self, compared: &mut dyn FnMut(u64)) -> Result<(), Corrupted> {
+                $(
+                    self.$field.check()?;
+                    compared(self.$field.bytes());
+                )*
                 self.check_scripts()?;
+                compared(self.scripts.bytes());
                 self.txid_table.check()?;
-                self.script_table.check()
+                compared(self.txid_table.bytes());
+                self.script_table.check()?;
+                compared(self.script_table.bytes());
+                Ok(())
             }
 
             /// Cuts every file to its length.
@@ -261,21 +281,21 @@ impl Columns {
         addresses.fold(0, |sum, address| sum.wrapping_add(share_of_row(address, bytes(address))))
     }
 
-    fn check_scripts(&self) -> Result<(), FileError> {
+    fn check_scripts(&self) -> Result<(), Corrupted> {
         (0..count(self.script_starts.len())).try_for_each(|piece| self.prove_scripts(piece))
     }
 
     #[cold]
-    fn prove_scripts(&self, piece: u64) -> Result<(), FileError> {
+    fn prove_scripts(&self, piece: u64) -> Result<(), Corrupted> {
         self.scripts.compare(piece, self.script_sum(piece))
     }
 
     /// Compares what opening an index reads.
-    fn prove_repeats(&self) -> Result<(), FileError> {
+    fn prove_repeats(&self) -> Result<(), Corrupted> {
         self.repeats.check()?;
         let rows = (0..self.repeats.len()).map(|at| self.repeats.at(at));
         let earlier = rows.map(|row| row.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)));
-        let places = core::iter::once(0).chain(earlier).flat_map(|tx| [tx, tx + 1]);
+        let places = core::iter::once(0).chain(earlier).flat_map(|tx| [tx, tx.saturating_add(1)]);
         places.filter(|tx| *tx < self.tx_outputs.len()).try_for_each(|tx| self.tx_outputs.proven(tx))
     }
 
@@ -335,9 +355,9 @@ fn hash_of_txid(txid: &[u8; 32]) -> u64 {
 
 /// An index, to read: what was committed when it was opened, as long as it lives, whatever a writer appends meanwhile.
 ///
-/// # Panics
 /// What is read is compared with its sum first, piece by piece. Where a piece is corrupted the answer would be wrong, and
-/// so there is none: reading it panics with the text of [`FileError::Sum`]. [`Index::verify`] gives it as an error.
+/// so there is none: a read unwinds to the innermost [`reading`], which gives it as an error. What this crate offers to read
+/// a graph is in one already; whoever asks an index itself puts his questions into one. [`Index::verify`] compares all of it.
 #[derive(Debug)]
 pub struct Index {
     folder: PathBuf,
@@ -349,6 +369,8 @@ pub struct Index {
     /// Outputs that no rule lets anybody spend although their scripts would: the first block's, and those of
     /// coinbases that a later one replaced.
     voided: Vec<Range<u64>>,
+    /// Where the last of those ends.
+    voided_end: u64,
     _lock: File,
 }
 
@@ -401,13 +423,21 @@ impl Index {
     /// # Errors
     /// The first file that is corrupted.
     pub fn verify(&self) -> Result<(), OpenError> {
+        self.verify_told(|_| {})
+    }
+
+    /// As [`Self::verify`], and tells `compared` of the bytes of each file, one after the other.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_told(&self, mut compared: impl FnMut(u64)) -> Result<(), OpenError> {
         if let Ok(alone) = lock(&self.folder, Use::Write) {
             let head = Head::read(&self.folder)?;
             if head.state == State::Settled {
-                return Ok(Self::of(&self.folder, alone, &head, false)?.columns.check()?);
+                return checked(&Self::of(&self.folder, alone, &head, false)?.columns, &mut compared);
             }
         }
-        Ok(self.columns.check()?)
+        checked(&self.columns, &mut compared)
     }
 
     fn of(folder: &Path, lock: File, head: &Head, writes: bool) -> Result<Self, OpenError> {
@@ -425,10 +455,16 @@ impl Index {
             columns,
             repeats: BTreeMap::new(),
             voided: Vec::new(),
+            voided_end: 0,
             _lock: lock,
         };
-        index.columns.prove_repeats()?;
-        index.note_repeats();
+        reading(|| {
+            index.columns.prove_repeats()?;
+            index.note_repeats();
+            Ok(())
+        })
+        .flatten()
+        .map_err(FileError::from)?;
         Ok(index)
     }
 
@@ -445,6 +481,7 @@ impl Index {
         let outputs = |tx: u64| columns.tx_outputs.at(tx)..columns.outputs_end(tx);
         let first = (self.start == Start::GENESIS && columns.txids.len() > 0).then(|| outputs(0));
         self.voided = first.into_iter().chain(self.repeats.keys().map(|tx| outputs(*tx))).collect();
+        self.voided_end = self.voided.iter().map(|range| range.end).max().unwrap_or(0);
     }
 
     /// Whether the columns fit each other: what [`Graph`] promises not to fail on.
@@ -560,6 +597,31 @@ impl Index {
         u32::try_from(self.columns.lock_times.at(tx.number())).unwrap_or(u32::MAX)
     }
 
+    /// All outputs in chain order: the same as [`Graph`] says of each, several times as fast.
+    pub fn all_outputs(&self) -> impl Iterator<Item = Coin> + '_ {
+        let columns = &self.columns;
+        let all = Sequence::of(&columns.values).zip(Sequence::of(&columns.owners));
+        let all = (0..).zip(all.zip(Sequence::of(&columns.spenders)));
+        all.map(|(output, ((value_sat, owner), spender))| Coin {
+            value_sat,
+            address: self.owner(output, owner),
+            spender: spender.checked_sub(1).map(TxNum::new),
+        })
+    }
+
+    /// The outputs that all inputs spend, in chain order; none for inputs that spend what is older than the index.
+    pub fn all_inputs(&self) -> impl Iterator<Item = OutputNum> + '_ {
+        Sequence::of(&self.columns.inputs).filter_map(|output| output.checked_sub(1).map(OutputNum::new))
+    }
+
+    /// Whose an output is, if the column of owners has this number there.
+    #[inline]
+    fn owner(&self, output: u64, owner: u64) -> Option<AddressNum> {
+        // Few outputs are void, and all of them are among a chain's first.
+        let voided = output < self.voided_end && self.voided.iter().any(|range| range.contains(&output));
+        owner.checked_sub(1).filter(|_| !voided).map(AddressNum::new)
+    }
+
     /// An address's script.
     #[must_use]
     pub fn script(&self, address: AddressNum) -> Script {
@@ -578,13 +640,6 @@ impl Index {
         let short = Short::of(script.as_bytes())?;
         self.columns.find_script(short, short.hash()).map(AddressNum::new)
     }
-}
-
-/// What a read said that was ended because it would have rested on a corrupted piece, from the payload of its panic; see
-/// [`Index`].
-#[must_use]
-pub fn corruption(payload: &(dyn Any + Send)) -> Option<&str> {
-    payload.downcast_ref::<String>().map(String::as_str).filter(|text| text.contains(column::CORRUPTED))
 }
 
 #[derive(Clone, Copy)]
@@ -634,7 +689,17 @@ fn last_not_above(at: impl Fn(u64) -> u64, item: u64, mut low: u64, mut high: u6
     low
 }
 
+/// Compares every item of every column.
+fn checked(columns: &Columns, compared: &mut dyn FnMut(u64)) -> Result<(), OpenError> {
+    // Scripts are found by the column of their starts, which may be what is corrupted.
+    Ok(reading(|| columns.check(compared)).flatten().map_err(FileError::from)?)
+}
+
 impl Graph for Index {
+    fn reading<T>(&self, read: impl FnOnce() -> T) -> Result<T, Corrupted> {
+        reading(read)
+    }
+
     fn network(&self) -> Network {
         self.network
     }
@@ -644,10 +709,12 @@ impl Graph for Index {
         Some(Tip { height: self.height_of(last), hash: self.hash_of(last) })
     }
 
+    #[inline]
     fn tx_count(&self) -> u64 {
         self.columns.txids.len()
     }
 
+    #[inline]
     fn address_count(&self) -> u64 {
         self.counts().addresses
     }
@@ -677,6 +744,7 @@ impl Graph for Index {
         Some(blocks.at(block)..end)
     }
 
+    #[inline]
     fn inputs(&self, tx: TxNum) -> impl Iterator<Item = OutputNum> + '_ {
         let columns = &self.columns;
         let range = columns.tx_inputs.at(tx.number())..columns.inputs_end(tx.number());
@@ -692,10 +760,12 @@ impl Graph for Index {
         wide(range.filter(|input| columns.inputs.at(*input) == 0).count())
     }
 
+    #[inline]
     fn outputs(&self, tx: TxNum) -> Range<u64> {
         self.columns.tx_outputs.at(tx.number())..self.columns.outputs_end(tx.number())
     }
 
+    #[inline]
     fn creator(&self, output: OutputNum) -> TxNum {
         let output = output.number();
         let Columns { anchors, tx_outputs, .. } = &self.columns;
@@ -705,14 +775,17 @@ impl Graph for Index {
         TxNum::new(last_not_above(|tx| tx_outputs.at(tx), output, low, high))
     }
 
+    #[inline]
     fn spender(&self, output: OutputNum) -> Option<TxNum> {
         self.columns.spenders.at(output.number()).checked_sub(1).map(TxNum::new)
     }
 
+    #[inline]
     fn value(&self, output: OutputNum) -> u64 {
         self.columns.values.at(output.number())
     }
 
+    #[inline]
     fn fate(&self, output: OutputNum) -> Fate {
         match self.address(output) {
             None => Fate::Unspendable,
@@ -725,11 +798,8 @@ impl Graph for Index {
         }
     }
 
+    #[inline]
     fn address(&self, output: OutputNum) -> Option<AddressNum> {
-        let output = output.number();
-        if self.voided.iter().any(|range| range.contains(&output)) {
-            return None;
-        }
-        self.columns.owners.at(output).checked_sub(1).map(AddressNum::new)
+        self.owner(output.number(), self.columns.owners.at(output.number()))
     }
 }

@@ -7,12 +7,13 @@
 
 mod flow;
 mod held;
+mod hubs;
 mod keep;
-mod keyed;
+pub(crate) mod keyed;
 mod pool;
-mod source;
+pub(crate) mod source;
 mod step;
-mod tell;
+pub(crate) mod tell;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,11 +22,13 @@ use kuraban_base::{CaseId, Height, Txid};
 use kuraban_chain::btc::{BlockHash, Network, OutPoint, Script, TxOut};
 
 pub use flow::Overspent;
+pub use hubs::{Hubs, Threshold};
 pub use keep::KeptError;
 pub use pool::{POOL_TXS_MAX, Pooled};
-pub use source::{Indexed, NotIndexed, Source, Stops};
-pub use tell::TELL_MAX;
+pub use source::{Indexed, NotIndexed, Source, Stops, hub};
 pub use view::Output;
+
+pub use crate::feed::tell::TELL_MAX;
 
 use crate::{
     feed::{Chain, Opened, Reason, Words},
@@ -33,7 +36,7 @@ use crate::{
     taint::{Parts, Totals, Trace, outpoint},
 };
 use flow::Flow;
-use held::{CasePlace, Held, Of};
+use held::{CasePlace, Held, Of, Ofs};
 use keyed::Map;
 use pool::{Pool, Waiting};
 use step::Step;
@@ -140,6 +143,17 @@ struct Undo {
     touched: Vec<Waiting>,
 }
 
+/// Where an output lies that a batch trace found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spot {
+    /// Its script.
+    pub script: Script,
+    /// The block that it is in.
+    pub block: Tip,
+    /// What is known of the place, if the trace holds it at a stop.
+    pub place: Words,
+}
+
 /// What a block did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stirred {
@@ -162,6 +176,8 @@ pub struct Live {
     /// Hashes of the blocks that were followed, for tags that say since when.
     hashes: BTreeMap<u32, BlockHash>,
     undo: VecDeque<Undo>,
+    /// What is too deep to be taken back and still in memory, until the feed is told or the next block comes.
+    past: Option<Undo>,
     pool: Pool,
     flow: Flow,
     tell: Tell,
@@ -179,6 +195,7 @@ impl Live {
             seeds: Map::default(),
             hashes: BTreeMap::from([(tip.height.blocks(), tip.hash)]),
             undo: VecDeque::new(),
+            past: None,
             pool: Pool::default(),
             flow: Flow::default(),
             tell: Tell::default(),
@@ -200,8 +217,7 @@ impl Live {
     }
 
     /// Follows a case on from batch traces at the engine's last block: one for each of its methods, in their order, each of
-    /// this case alone. `of` gives an output's script, and what is known of the place if the traces hold it at a stop.
-    /// Blocks before this cannot be taken back then.
+    /// this case alone. `of` says where an output lies. Blocks before this cannot be taken back then.
     ///
     /// # Errors
     /// As [`open`](Self::open), or traces that are not the case's or not of that block.
@@ -210,7 +226,7 @@ impl Live {
         opened: Opened,
         graph: &G,
         traces: &[Trace],
-        of: impl Fn(OutputNum) -> (Script, Words),
+        of: impl Fn(OutputNum) -> Spot,
     ) -> Result<(), OpenError> {
         let problem = |problem| OpenError::Traces { case: opened.case.clone(), problem };
         let rules = &opened.rules;
@@ -240,10 +256,11 @@ impl Live {
             let stopped = trace.stopped.iter().map(|tainted| (tainted, true));
             for (tainted, stops) in moving.chain(stopped) {
                 let output = outpoint(graph, tainted.output);
-                let height = Some(self.tip.height.blocks());
-                let (script, words) = of(tainted.output);
-                let (script, stop) = (script.as_bytes().into(), stops.then(|| Box::new(words)));
-                let fresh = || Held { value_sat: tainted.value_sat, script, height, of: Vec::new() };
+                let Spot { script, block, place } = of(tainted.output);
+                let height = Some(block.height.blocks());
+                self.hashes.insert(block.height.blocks(), block.hash);
+                let (script, stop) = (script.as_bytes().into(), stops.then(|| Box::new(place)));
+                let fresh = || Held { value_sat: tainted.value_sat, script, height, of: Ofs::default() };
                 let held = self.held.entry(output).or_insert_with(fresh);
                 let at = held.of.iter().position(|of| of.case == case).unwrap_or(held.of.len());
                 if at == held.of.len() {
@@ -254,7 +271,7 @@ impl Live {
                 if let Some(parts) = of.and_then(|of| of.taints.get_mut(method)) {
                     *parts = tainted.parts.clone();
                 }
-                self.tell.mark(case, output, Reason::Error);
+                self.tell.mark(case, output, Some(Reason::Error));
                 self.pool.stir([&output]);
             }
         }
@@ -355,6 +372,9 @@ impl Live {
                 undo.spent.push((output, held));
             }
         }
+        // Their places are looked up together, because each look-up waits for memory, and room is made once.
+        let there = worked.made.keys().filter(|output| self.held.contains_key(*output)).count();
+        self.held.reserve(worked.made.len().saturating_sub(there));
         for (output, held) in worked.made {
             self.mark(output, &held, Reason::Superseded);
             undo.made.push(output);
@@ -371,7 +391,7 @@ impl Live {
         self.pool.stir(&undo.made);
         self.undo.push_back(undo);
         if self.undo.len() > UNDO_BLOCKS_MAX {
-            self.undo.pop_front();
+            self.past = self.undo.pop_front();
         }
         Ok(stirred)
     }
@@ -382,7 +402,8 @@ impl Live {
             return;
         }
         for node in nodes {
-            if let Some(taken) = self.pool.take_confirmed(node) {
+            // One that waits excludes no other that does: what it spends is spent by it alone.
+            if let Some(taken) = self.pool.take(&node.txid) {
                 taken.into_iter().for_each(|(output, held)| self.mark(output, &held, Reason::Spent));
                 continue;
             }
@@ -394,8 +415,8 @@ impl Live {
     }
 
     fn mark(&mut self, output: OutPoint, held: &Held, reason: Reason) {
-        for of in &held.of {
-            self.tell.mark(of.case, output, reason);
+        for of in held.of.iter() {
+            self.tell.mark(of.case, output, Some(reason));
         }
     }
 
@@ -477,7 +498,7 @@ impl Live {
         &mut self,
         txid: &Txid,
         source: &mut S,
-    ) -> Result<BTreeMap<u32, Vec<Of>>, StepError<S::Error>> {
+    ) -> Result<BTreeMap<u32, Ofs>, StepError<S::Error>> {
         let Some(waiting) = self.pool.txs.get(txid) else { return Ok(BTreeMap::new()) };
         if !self.concerns(txid, &waiting.inputs, &self.pool.made) {
             return Ok(BTreeMap::new());
@@ -499,10 +520,7 @@ impl Live {
             }
             None => Vec::new(),
         };
-        let entering = |case, rules: &crate::feed::Rules| {
-            let taints = held.iter().map(|held| flow::taints_of((*held)?, case, rules));
-            values.iter().copied().zip(taints).collect()
-        };
+        let entering = |case| step::entering(&values, &held, case);
         let outputs: Vec<TxOut> = waiting.outputs.iter().collect();
         let looked = step::Looked { txid: *txid, outputs: &outputs, void: false };
         let (mut flow, mut totals) = (Flow::default(), BTreeMap::new());
@@ -514,7 +532,7 @@ impl Live {
     }
 
     /// Puts what a waiting transaction makes in the place of what it made before, and has its children looked at.
-    fn replace(&mut self, txid: &Txid, mut made: BTreeMap<u32, Vec<Of>>) {
+    fn replace(&mut self, txid: &Txid, mut made: BTreeMap<u32, Ofs>) {
         let Some(waiting) = self.pool.txs.get_mut(txid) else { return };
         if made.is_empty() && !waiting.tainted {
             return;

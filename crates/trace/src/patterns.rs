@@ -185,19 +185,5 @@ fn mix(view: &View, known: Known) -> (Kind, Option<u8>) {
     }
 }
 
-/// Whether co-spending may say nothing about ownership: the quick test for excluding a transaction from clusters. It lets
-/// through more than [`classify`] names, because one mix taken for a common owner joins strangers for good.
-#[must_use]
-pub fn may_mix(view: &View) -> bool {
-    /// What protocols on top of Bitcoin put on outputs that carry their marks; nobody mixes that little.
-    const MARKERS_SAT: [u64; 2] = [546, 2730];
-    let (inputs, outputs) = (view.inputs(), view.outputs());
-    let parties = outputs.len().saturating_add(1) / 2;
-    inputs.len() >= 2
-        && outputs.len() >= 3
-        && parties <= view.input_owners()
-        && view.values().iter().any(|(value, count)| *count == parties && !MARKERS_SAT.contains(value))
-}
-
 #[cfg(test)]
 mod tests;

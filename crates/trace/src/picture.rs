@@ -1,5 +1,5 @@
 //! A trace as a picture: transactions in layers by time, joined by the outputs that carry stolen units, with the amount
-//! by every method on each.
+//! by every method on each. On chains of accounts: accounts, joined by transfers.
 //!
 //! Decides layout alone, in whole numbers, so that the same trace gives the same picture everywhere. Draws nothing, and
 //! judges nothing about whose an output is.
@@ -8,16 +8,19 @@
 //! came into, in chain order. Of the nodes that feed a transaction the one that gives it most is its parent, so that all
 //! nodes form a tree beneath the theft, and a part of the tree can be folded into one "+N".
 
+mod account;
 mod gather;
 mod order;
 mod place;
 mod tree;
 
+pub use account::{AccountPicture, PictureError, Stand, Way, account_picture};
 pub use gather::trace_picture;
 pub use place::{Column, Face, Link, Placed, Scene};
 pub use tree::{Item, Size, Tree, View};
 
 use crate::{
+    accounts::Rule,
     graph::{OutputNum, TxNum},
     taint::{End, Method},
 };
@@ -25,31 +28,31 @@ use crate::{
 /// Most outputs that one picture holds. Of more the largest are kept, and the others are counted in [`LeftOut`].
 pub const FLOWS_MAX: usize = 20_000;
 
-/// How many methods there are.
+/// Most methods of one picture.
 const METHODS: usize = Method::ALL.len();
 
 /// An amount by each of a picture's methods, in base units.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub struct Amounts([u64; METHODS]);
+pub struct Amounts([u128; METHODS]);
 
 impl Amounts {
     /// The amount by the method at this place of [`Picture::methods`]; 0 where there is none.
     #[must_use]
-    pub fn of(&self, place: usize) -> u64 {
+    pub fn of(&self, place: usize) -> u128 {
         self.0.get(place).copied().unwrap_or(0)
     }
 
-    fn add(&mut self, place: usize, amount_sat: u64) {
+    fn add(&mut self, place: usize, amount_sat: u128) {
         if let Some(sum) = self.0.get_mut(place) {
             *sum = sum.saturating_add(amount_sat);
         }
     }
 }
 
-/// The theft, or a transaction that stolen units came into.
+/// The theft, or a transaction or an account that stolen units came into.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Node {
-    /// The transaction; nothing for the theft.
+    /// The transaction; nothing for the theft, and for accounts.
     pub tx: Option<TxNum>,
     /// Its layer: transactions of one layer take nothing from each other, and those of a later one are later.
     pub layer: usize,
@@ -77,7 +80,7 @@ pub struct Flow {
     /// Whether all of it was stolen there.
     pub seed: bool,
     /// All its units.
-    pub value_sat: u64,
+    pub value_sat: u128,
     /// Those that are stolen.
     pub amounts: Amounts,
     /// Methods under which it is dropped as dust, one bit each, the first method's lowest.
@@ -101,7 +104,7 @@ pub struct LeftOut {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Picture {
     /// The methods, in the order of all amounts.
-    pub methods: Vec<Method>,
+    pub methods: Vec<Rule>,
     /// The theft, then transactions in chain order.
     pub nodes: Vec<Node>,
     /// Outputs in chain order of what made them.
@@ -114,12 +117,12 @@ impl Picture {
     /// How much a flow weighs in the layout: the most by any method that conserves units, and after it by any. It does not
     /// depend on the method that is looked at, so that the picture stands still when that changes.
     #[must_use]
-    pub fn weight(&self, flow: &Flow) -> (u64, u64) {
+    pub fn weight(&self, flow: &Flow) -> (u128, u128) {
         weight(&self.methods, &flow.amounts)
     }
 }
 
-fn weight(methods: &[Method], amounts: &Amounts) -> (u64, u64) {
+fn weight(methods: &[Rule], amounts: &Amounts) -> (u128, u128) {
     let amounts = || methods.iter().zip(amounts.0);
     let conserved = amounts().filter(|(method, _)| method.conserves()).map(|(_, amount)| amount).max();
     (conserved.unwrap_or(0), amounts().map(|(_, amount)| amount).max().unwrap_or(0))

@@ -4,6 +4,7 @@
 //! trace that does not balance is an error.
 #![doc = include_str!("../../../docs/taint.md")]
 
+mod apart;
 mod back;
 pub mod bundle;
 mod flow;
@@ -16,6 +17,7 @@ mod share;
 mod spread;
 mod terms;
 
+pub use apart::trace_apart;
 pub use back::{BackTerms, Minted, Origins, Reversed, origins};
 pub(crate) use flow::claim;
 pub use flow::{End, Step, trace, trace_path, trace_steps};

@@ -50,10 +50,6 @@ enum NodeError {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     Rpc(#[from] RpcError),
-    #[error(
-        "it does not hand over {network}'s first block, {genesis}: is it a node of that network, with all blocks?"
-    )]
-    Genesis { network: Network, genesis: BlockHash },
     #[error("its chain has no block in common with the last {FORK_DEPTH_MAX} of the index")]
     Foreign,
     #[error("its chain changed while it was read: run the command again")]
@@ -122,26 +118,8 @@ fn over_p2p(network: Network, node: &str, index: Option<&Index>) -> Result<(Vec<
     let settings =
         Settings { ping_every: Duration::from_secs(1), ..Settings::near(network, node.to_owned()) };
     let mut fetch = Fetch::start(settings, WITHIN)?;
-    let headers = match index {
-        Some(index) => fetch.headers(&index.locator())?,
-        None => {
-            // Headers are told from the second block on.
-            let genesis = network.genesis_hash();
-            let first = fetch.block(&[genesis]).map_err(|error| match error {
-                FetchError::Silent { .. } | FetchError::NotThere { .. } => {
-                    NodeError::Genesis { network, genesis }
-                }
-                error @ (FetchError::Thread(_)
-                | FetchError::NoConnection(_)
-                | FetchError::Lost { .. }
-                | FetchError::Unlinked { .. }
-                | FetchError::Endless) => error.into(),
-            })?;
-            let first = first.header;
-            let rest = fetch.headers(&[genesis])?;
-            [first].into_iter().chain(rest).collect()
-        }
-    };
+    let have = index.map(Index::locator).unwrap_or_default();
+    let headers = fetch.headers_beyond(network, &have)?;
     Ok((headers, Way::P2p(Mutex::new(fetch))))
 }
 

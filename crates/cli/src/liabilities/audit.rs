@@ -7,9 +7,10 @@ use kuraban_inclusion::{Root, Scope};
 use kuraban_liabilities::{Audit, Audited, Book, Found};
 use serde::Serialize;
 
-use super::{Published, csv, published, shown, store::Reader};
+use super::{Published, owed, published, shown, store::Reader};
 use crate::{
     fail::Failure,
+    holdings::Held,
     say::{Answer, Lang, Report, Say},
 };
 
@@ -31,15 +32,14 @@ pub(crate) struct Args {
     /// The folder with tree.klt
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// Who has what by the books: CSV with the columns customer,asset,amount
-    #[arg(long, value_name = "F")]
-    holdings: PathBuf,
+    #[command(flatten)]
+    holdings: Held,
     /// The published root
     #[arg(long, value_name = "R")]
     root: Root,
     /// Assets that are not known by themselves
-    #[arg(long, num_args = 1.., value_parser = csv::named, value_name = "CODE:DECIMALS")]
-    asset: Vec<csv::Named>,
+    #[arg(long, num_args = 1.., value_parser = owed::named, value_name = "CODE:DECIMALS")]
+    asset: Vec<owed::Named>,
 }
 
 #[derive(Serialize)]
@@ -59,8 +59,8 @@ struct Said {
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let mut reader = Reader::open(&args.dir)?;
     let scope = reader.scope().clone();
-    let holdings = csv::read(&args.holdings, &args.asset, say)?;
-    let book = csv::book(&holdings, scope.assets())?;
+    let holdings = owed::read(&args.holdings, &args.asset, say)?;
+    let book = owed::book(&holdings, scope.assets())?;
     drop(holdings);
     Ok(match audited(&mut reader, &scope, &book, args.root, say)? {
         Ok(audited) => yes(&scope, args.root, &audited, say.lang()),

@@ -16,22 +16,23 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    Published, as_of, csv,
+    Published, as_of, owed,
     parallel::parallel,
     published, shown,
     store::{SEED, STATEMENT, Writer, secret},
 };
 use crate::{
     fail::{Failure, OrFail as _},
+    holdings::Held,
     input,
     say::{Lang, Report, Say},
 };
 
 const HELP: &str = "\
-F is CSV with the columns customer,asset,amount, amounts in whole coins. DIR
-must not be there; it gets statement.json to publish, and tree.klt and seed,
-which are secret: they show who has what. A depth of N has room for 2^N
-customers and shows nothing else of their number; keep it from day to day.
+FILE is CSV or Parquet with the columns customer, asset, amount. DIR must not
+be there; it gets statement.json to publish, and tree.klt and seed, which are
+secret: they show who has what. A depth of N has room for 2^N customers and
+shows nothing else of their number; keep it from day to day.
 
 Examples:
   kuraban liabilities build --holdings holdings.csv --out 2026-11-21
@@ -46,9 +47,8 @@ const SALTS: usize = 16_384;
 #[derive(ClapArgs)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// Who has what: CSV with the columns customer,asset,amount
-    #[arg(long, value_name = "F")]
-    holdings: PathBuf,
+    #[command(flatten)]
+    holdings: Held,
     /// A new folder for the tree and the statement
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -65,8 +65,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(DEPTH_MAX)))]
     depth: Option<u8>,
     /// Assets that are not known by themselves
-    #[arg(long, num_args = 1.., value_parser = csv::named, value_name = "CODE:DECIMALS")]
-    asset: Vec<csv::Named>,
+    #[arg(long, num_args = 1.., value_parser = owed::named, value_name = "CODE:DECIMALS")]
+    asset: Vec<owed::Named>,
     /// A file with 64 hexadecimal digits from which all salts follow; without it, one is drawn
     #[arg(long, value_name = "F")]
     seed: Option<PathBuf>,
@@ -95,9 +95,9 @@ struct Built {
 
 /// Runs `kuraban liabilities build`.
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
-    let holdings = csv::read(&args.holdings, &args.asset, say)?;
-    let assets = csv::held(&holdings);
-    let book = csv::book(&holdings, &assets)?;
+    let holdings = owed::read(&args.holdings, &args.asset, say)?;
+    let assets = owed::held(&holdings);
+    let book = owed::book(&holdings, &assets)?;
     drop(holdings);
     let depth = args.depth.unwrap_or_else(|| least(book.customers()));
     let as_of = args.as_of.map_or_else(now, Ok)?;
@@ -107,7 +107,7 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let padding = Layout::padding(&scope, customers).or_input("--depth")?;
     let bytes = args.seed_bytes()?;
     let salts = salts(&Seed::new(*bytes), &scope, &book, padding);
-    let layout = Layout::new(scope, book, salts).or_input(args.holdings.display())?;
+    let layout = Layout::new(scope, book, salts).or_input("holdings")?;
     fs::create_dir(&args.out).context("could not be made, want a new folder").or_input(args.out.display())?;
     if args.seed.is_none() {
         let path = args.out.join(SEED);

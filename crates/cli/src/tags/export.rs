@@ -1,7 +1,7 @@
 //! `kuraban tags export`.
 
 use clap::{Args, ValueEnum};
-use kuraban_trace::tags::{Store, Tag, export, pack};
+use kuraban_trace::tags::{Tag, export, pack};
 use serde_json::json;
 
 use super::{Folder, Now};
@@ -45,13 +45,14 @@ enum Format {
 
 pub(super) fn run(args: &Export, say: &Say) -> Result<Report, Failure> {
     let now = args.now.instant()?;
-    let store = Store::open(&args.folder.store).or_undone("the store cannot be used")?;
+    let store = super::store(&args.folder.store)?;
     let chain = args.chain.as_ref().map(|chain| chain.to_ascii_uppercase());
     let wanted = |hit: &kuraban_trace::tags::Hit| {
         chain.as_ref().is_none_or(|chain| hit.tag.network == *chain)
             && args.pack.as_ref().is_none_or(|pack| hit.pack == *pack)
     };
-    let hits = store.iter().filter(wanted).map(|hit| hit.tag);
+    let bar = say.progress_of(u64::try_from(store.len()).unwrap_or(u64::MAX));
+    let hits = store.iter().inspect(|_| bar.inc(1)).filter(wanted).map(|hit| hit.tag);
     let closed = "standard output is closed";
     match args.format {
         Format::Bip329 => {

@@ -15,7 +15,7 @@ use crate::{
     fail::Failure,
     input,
     log::{Place, SourceError, checkpoint, log_key},
-    say::{Answer, Report, Say, Side, table, tame},
+    say::{Answer, Lang, Report, Say, Side, table, tame},
 };
 
 /// `kuraban tags feed …`
@@ -180,10 +180,10 @@ fn size_of(checkpoint: &[u8]) -> u64 {
 }
 
 impl Refusal {
-    fn report(self) -> Report {
+    fn report(self, lang: Lang) -> Report {
         let mut fields =
             Map::from_iter([("ok".to_owned(), json!(false)), ("error".to_owned(), json!(self.problem))]);
-        let mut text = format!("not verified: {}", self.problem);
+        let mut text = format!("{}: {}", lang.pick("not verified", "検証できません"), self.problem);
         if let Some(fork) = self.fork {
             text += &format!("\n\n{}", fork.join("\n"));
             fields.insert("fork".to_owned(), json!(fork));
@@ -201,7 +201,7 @@ fn verify(args: &Verify, say: &Say) -> Result<Report, Failure> {
     };
     let replica = match read {
         Ok(replica) => replica,
-        Err(refusal) => return Ok(refusal.report()),
+        Err(refusal) => return Ok(refusal.report(say.lang())),
     };
     let (head, standing) = (replica.head(), replica.standing());
     let (origin, root) = (args.which.vkey.name().to_string(), head.root.to_string());
@@ -216,12 +216,26 @@ fn verify(args: &Verify, say: &Say) -> Result<Report, Failure> {
         "tags": tags,
         "chains": fresh,
     });
-    let mut text = format!("verified: {origin}\nsize {}, root {root}\n{cases} cases, {tags} tags", head.size);
+    let mut text = match say.lang() {
+        Lang::En => {
+            format!("verified: {origin}\nsize {}, root {root}\n{cases} cases, {tags} tags", head.size)
+        }
+        Lang::Ja => {
+            format!(
+                "検証しました: {origin}\n件数 {}、ルート {root}\n事件 {cases} 件、タグ {tags} 件",
+                head.size
+            )
+        }
+    };
     for chain in &fresh {
         let said = |field: &str| {
             chain.get(field).map(|value| value.to_string().replace('"', "")).unwrap_or_default()
         };
-        text += &format!("\n{} up to block {} at {}", said("chain"), said("height"), said("at"));
+        let (chain, height, at) = (said("chain"), said("height"), said("at"));
+        text += &match say.lang() {
+            Lang::En => format!("\n{chain} up to block {height} at {at}"),
+            Lang::Ja => format!("\n{chain} ブロック {height} まで（{at}）"),
+        };
     }
     Ok(Report::done(&answer, text))
 }
@@ -253,7 +267,7 @@ fn show(args: &Show, say: &Say) -> Result<Report, Failure> {
     let now = args.now.instant()?;
     let replica = match args.which.read(say, |_, _| {})? {
         Ok(replica) => replica,
-        Err(refusal) => return Ok(refusal.report()),
+        Err(refusal) => return Ok(refusal.report(say.lang())),
     };
     let standing = replica.standing();
     if let Some(case) = args.case.as_ref().filter(|case| standing.case(case).is_none()) {
@@ -275,16 +289,21 @@ fn show(args: &Show, say: &Say) -> Result<Report, Failure> {
             place.unwrap_or_default(),
             amount(tag.taint),
             case.opened.chain.unit().to_owned(),
-            state(tag),
+            state(tag, say.lang()),
         ]);
     }
     let answer = json!({ "size": replica.head().size, "tags": tags, "chains": freshness(standing) });
-    let text = if rows.is_empty() { "no tag holds".to_owned() } else { listed(&rows) };
+    let none = || say.lang().pick("no tag holds", "有効なタグはありません").to_owned();
+    let text = if rows.is_empty() { none() } else { listed(&rows, say.lang()) };
     Ok(Report::done(&answer, text))
 }
 
-fn listed(rows: &[[String; 6]]) -> String {
-    let heads = ["tag", "case", "on", "tainted", "unit", "state"].map(str::to_owned);
+fn listed(rows: &[[String; 6]], lang: Lang) -> String {
+    let heads = match lang {
+        Lang::En => ["tag", "case", "on", "tainted", "unit", "state"],
+        Lang::Ja => ["タグ", "事件", "対象", "盗難分", "単位", "状態"],
+    };
+    let heads = heads.map(str::to_owned);
     let rows: Vec<[String; 6]> =
         core::iter::once(heads).chain(rows.iter().map(|row| row.each_ref().map(|cell| tame(cell)))).collect();
     table([Side::Right, Side::Left, Side::Left, Side::Right, Side::Left, Side::Left], &rows)
@@ -295,14 +314,16 @@ fn amount(taint: Taint) -> String {
     if least == most { most.to_string() } else { format!("{least} to {most}") }
 }
 
-fn state(tag: &Tag) -> String {
-    let since = match tag.since {
-        Since::Mempool => "waits for a block".to_owned(),
-        Since::Block(block) => format!("since block {}", block.height),
+fn state(tag: &Tag, lang: Lang) -> String {
+    let since = match (tag.since, lang) {
+        (Since::Mempool, _) => lang.pick("waits for a block", "ブロック待ち").to_owned(),
+        (Since::Block(block), Lang::En) => format!("since block {}", block.height),
+        (Since::Block(block), Lang::Ja) => format!("ブロック {} から", block.height),
     };
-    match &tag.reach {
-        Reach::Followed => since,
-        Reach::HandedOver { to } => format!("{since}, handed over to {to}"),
+    match (&tag.reach, lang) {
+        (Reach::Followed, _) => since,
+        (Reach::HandedOver { to }, Lang::En) => format!("{since}, handed over to {to}"),
+        (Reach::HandedOver { to }, Lang::Ja) => format!("{since}、{to} に引き継ぎ"),
     }
 }
 

@@ -1,7 +1,11 @@
 //! `kuraban tags make`: what a trace found, as a pack that others can take in.
 
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use kuraban_base::Instant;
 use kuraban_trace::tags::{
@@ -18,7 +22,7 @@ use crate::{
     fail::{Failure, OrFail as _},
     input,
     key::Key,
-    say::{Report, Say},
+    say::{Report, Say, tame},
 };
 
 /// Longest result of a trace.
@@ -33,7 +37,7 @@ pub(crate) struct Make {
     /// What `kuraban trace --json` printed; - is standard input
     #[arg(long, default_value = "-")]
     file: PathBuf,
-    /// Name of the theft, such as zaif-2018
+    /// Name of the theft, such as zaif-2018; of a trace of several cases, the one to make a pack of
     #[arg(long)]
     case: String,
     /// Where one can read about it
@@ -94,14 +98,29 @@ struct Output {
     vout: u32,
     address: Option<String>,
     tainted_sat: u64,
+    /// By case, where several were traced.
+    cases: Option<BTreeMap<String, u64>>,
+}
+
+impl Output {
+    /// What the case has here: all of it where the trace knew of one.
+    fn of(&self, case: &str) -> u64 {
+        self.cases.as_ref().map_or(self.tainted_sat, |cases| cases.get(case).copied().unwrap_or(0))
+    }
 }
 
 pub(super) fn run(args: &Make, say: &Say) -> Result<Report, Failure> {
-    let trace: Trace = input::json(&args.file, TRACE_BYTES_MAX)?;
+    let bytes = input::bytes(&args.file, TRACE_BYTES_MAX)?;
+    let trace: Trace = serde_json::from_slice(&bytes)
+        .context("want what `kuraban trace --index … --json` prints")
+        .or_input(args.file.display())?;
     let key = args.key.as_deref().map(|path| Key::read(path, say)).transpose()?;
     let now = args.now.instant()?;
     let mut tags = Vec::new();
     for (place, output) in trace.outputs.iter().enumerate() {
+        if output.of(&args.case) == 0 {
+            continue;
+        }
         let tag = tag(args, &trace.method, output, now).or_input(format!("outputs[{place}]"))?;
         tags.push(match &key {
             Some(key) => signed(tag, key)?,
@@ -109,7 +128,21 @@ pub(super) fn run(args: &Make, say: &Say) -> Result<Report, Failure> {
         });
     }
     if tags.is_empty() {
-        return Err(Failure::input("the trace has no tainted outputs, so there is no pack to make"));
+        let names: BTreeSet<&String> = trace
+            .outputs
+            .iter()
+            .filter_map(|output| output.cases.as_ref())
+            .flat_map(BTreeMap::keys)
+            .collect();
+        let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+        return Err(Failure::input(match &*names {
+            [] => "the trace has no tainted outputs, so there is no pack to make".to_owned(),
+            [_, ..] => format!(
+                "--case {}: the trace has no tainted outputs of it, want one of {}",
+                tame(&args.case),
+                tame(&names.join(", "))
+            ),
+        }));
     }
     let text = pack::write(&args.title, &args.creator, &tags);
     Ok(Report::done(&json!({ "tags": tags.len(), "tagpack": text }), text.clone()))
@@ -129,7 +162,7 @@ fn tag(args: &Make, method: &str, output: &Output, now: Instant) -> anyhow::Resu
     let taint = Taint {
         case: args.case.clone(),
         method: method.to_owned(),
-        amount: output.tainted_sat.into(),
+        amount: output.of(&args.case).into(),
         most: None,
         unit: "sat".to_owned(),
         outpoint: Some(outpoint.clone()),

@@ -13,7 +13,7 @@ use super::Folder;
 use crate::{
     fail::{Failure, OrFail as _},
     input,
-    say::{Answer, Report, Say, tame},
+    say::{Answer, Lang, Report, Say, tame},
 };
 
 /// Most folders above a pack in which its header is looked for.
@@ -39,21 +39,24 @@ pub(crate) struct Import {
     files: Vec<PathBuf>,
 }
 
-pub(super) fn verify(args: &Verify) -> Result<Report, Failure> {
+pub(super) fn verify(args: &Verify, say: &Say) -> Result<Report, Failure> {
     let (actors, packs): (Vec<_>, Vec<_>) = paths(&args.files)?.into_iter().partition(|path| is_actors(path));
-    let packs =
-        packs.into_iter().map(|path| one(&path).map(|pack| (path, pack))).collect::<Result<Vec<_>, _>>()?;
+    let packs = all(packs, say)?;
     let actors = actors
         .into_iter()
         .map(|path| some_actors(&path).map(|pack| (path, pack)))
         .collect::<Result<Vec<_>, _>>()?;
     let clean = packs.iter().all(|(_, pack)| pack.rejects.is_empty())
         && actors.iter().all(|(_, pack)| pack.rejects.is_empty());
-    let mut text = told(&packs);
+    let lang = say.lang();
+    let mut text = told(&packs, lang);
     for (path, pack) in &actors {
-        text +=
-            &format!("{}: {} actors, {} rejected\n", path.display(), pack.actors.len(), pack.rejects.len());
-        text += &told_rejects(&pack.rejects);
+        let (path, actors, rejected) = (path.display(), pack.actors.len(), pack.rejects.len());
+        text += &match lang {
+            Lang::En => format!("{path}: {actors} actors, {rejected} rejected\n"),
+            Lang::Ja => format!("{path}: 主体 {actors} 件、不採用 {rejected} 件\n"),
+        };
+        text += &told_rejects(&pack.rejects, lang);
     }
     let json = json!({
         "ok": clean,
@@ -64,7 +67,7 @@ pub(super) fn verify(args: &Verify) -> Result<Report, Failure> {
 }
 
 pub(super) fn import(args: &Import, say: &Say) -> Result<Report, Failure> {
-    let named = read(&args.files)?;
+    let named = read(&args.files, say)?;
     let mut builder = Builder::new();
     let folder = &args.folder.store;
     let replaced: Vec<_> =
@@ -85,7 +88,11 @@ pub(super) fn import(args: &Import, say: &Say) -> Result<Report, Failure> {
     bar.finish_and_clear();
     let tags = builder.save(folder).or_undone("the store was left as it is")?;
     let json = json!({ "tags": tags, "packs": named.iter().map(described).collect::<Vec<_>>() });
-    let text = format!("{}the store {} has {tags} tags", told(&named), folder.display());
+    let (told, folder) = (told(&named, say.lang()), folder.display());
+    let text = match say.lang() {
+        Lang::En => format!("{told}the store {folder} has {tags} tags"),
+        Lang::Ja => format!("{told}保存先 {folder} のタグは {tags} 件です"),
+    };
     Ok(Report::done(&json, text))
 }
 
@@ -120,22 +127,48 @@ fn described((path, pack): &(PathBuf, Pack)) -> Value {
     })
 }
 
-fn told(packs: &[(PathBuf, Pack)]) -> String {
+fn told(packs: &[(PathBuf, Pack)], lang: Lang) -> String {
     let mut text = String::new();
     for (path, pack) in packs {
-        text += &format!("{}: {} tags, {} rejected\n", path.display(), pack.tags.len(), pack.rejects.len());
-        text += &told_rejects(&pack.rejects);
+        let (path, tags, rejected) = (path.display(), pack.tags.len(), pack.rejects.len());
+        text += &match lang {
+            Lang::En => format!("{path}: {tags} tags, {rejected} rejected\n"),
+            Lang::Ja => format!("{path}: タグ {tags} 件、不採用 {rejected} 件\n"),
+        };
+        text += &told_rejects(&pack.rejects, lang);
         for (note, (count, line)) in &pack.notes.0 {
-            text += &format!("  note: {} ({count} times, first in line {line})\n", tame(note));
+            let note = tame(note);
+            text += &match lang {
+                Lang::En => format!("  note: {note} ({count} times, first in line {line})\n"),
+                Lang::Ja => format!("  注意: {note}（{count} 回、最初は {line} 行目）\n"),
+            };
         }
     }
     text
 }
 
-fn told_rejects(rejects: &[Reject]) -> String {
-    let line =
-        |reject: &Reject| format!("  line {}: {} {}\n", reject.line, reject.subject, tame(&reject.reason));
+fn told_rejects(rejects: &[Reject], lang: Lang) -> String {
+    let line = |Reject { line, subject, reason }: &Reject| {
+        let reason = tame(reason);
+        match lang {
+            Lang::En => format!("  line {line}: {subject} {reason}\n"),
+            Lang::Ja => format!("  {line} 行目: {subject} {reason}\n"),
+        }
+    };
     rejects.iter().map(line).collect()
+}
+
+/// Reads packs and lists of tags.
+fn all(paths: Vec<PathBuf>, say: &Say) -> Result<Vec<(PathBuf, Pack)>, Failure> {
+    let bar = say.progress(u64::try_from(paths.len()).unwrap_or(u64::MAX));
+    let read = |path: PathBuf| {
+        let pack = one(&path);
+        bar.inc(1);
+        pack.map(|pack| (path, pack))
+    };
+    let packs = paths.into_iter().map(read).collect();
+    bar.finish_and_clear();
+    packs
 }
 
 /// What the arguments name that has tags or actors.
@@ -149,15 +182,19 @@ fn paths(files: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     if paths.is_empty() {
-        return Err(Failure::input("there is no pack in these folders"));
+        let folders: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        return Err(Failure::input(format!(
+            "{}: no file here ends in .yaml or .yml, or is named as sanctioned_addresses_XBT.txt",
+            folders.join(", ")
+        )));
     }
     Ok(paths)
 }
 
 /// The packs of tags among them.
-fn read(files: &[PathBuf]) -> Result<Vec<(PathBuf, Pack)>, Failure> {
+fn read(files: &[PathBuf], say: &Say) -> Result<Vec<(PathBuf, Pack)>, Failure> {
     let packs = paths(files)?.into_iter().filter(|path| !is_actors(path));
-    let packs = packs.map(|path| one(&path).map(|pack| (path, pack))).collect::<Result<Vec<_>, _>>()?;
+    let packs = all(packs.collect(), say)?;
     if packs.is_empty() {
         return Err(Failure::input("there are packs of actors alone, want tags"));
     }

@@ -11,7 +11,7 @@ use super::{Folder, Now};
 use crate::{
     fail::{Failure, OrFail as _},
     input,
-    say::{Report, Say, Side, grouped, table, tame},
+    say::{Lang, Report, Say, Side, grouped, table, tame},
 };
 
 /// Longest line of a file of addresses.
@@ -54,12 +54,12 @@ pub(super) fn run(args: &Screen, say: &Say) -> Result<Report, Failure> {
             tame(&args.chain)
         )));
     }
-    let store = Store::open(&args.folder.store).or_undone("the store cannot be used")?;
+    let store = super::store(&args.folder.store)?;
     let desk = Desk { store, chain, now, all: args.all };
     match (&args.asked.address, &args.asked.file) {
         (Some(address), _) => {
             let hits = desk.hits(address)?;
-            Ok(Report::done(&desk.answer(address, &hits), desk.told(address, &hits)))
+            Ok(Report::done(&desk.answer(address, &hits), desk.told(address, &hits, say.lang())))
         }
         (None, Some(file)) => {
             desk.many(file, say)?;
@@ -95,9 +95,13 @@ impl Desk {
         json!({ "chain": self.chain, "address": address, "hits": hits.iter().map(described).collect::<Vec<_>>() })
     }
 
-    fn told(&self, address: &str, hits: &[Hit]) -> String {
+    fn told(&self, address: &str, hits: &[Hit], lang: Lang) -> String {
         if hits.is_empty() {
-            return format!("{}\nno tag among {}", grouped(address), self.store.len());
+            let (address, tags) = (grouped(address), self.store.len());
+            return match lang {
+                Lang::En => format!("{address}\nno tag among {tags}"),
+                Lang::Ja => format!("{address}\nタグ {tags} 件の中に該当なし"),
+            };
         }
         let row = |hit: &Hit| {
             let taint = hit.tag.taint.as_ref().map(Taint::to_line).unwrap_or_default();
@@ -118,8 +122,10 @@ impl Desk {
     /// One document a line; what cannot be read has `error` in the place of `hits`, so that nothing is lost.
     fn many(&self, file: &std::path::Path, say: &Say) -> Result<(), Failure> {
         let (mut read, mut wrong) = (0_u64, 0_u64);
+        let bar = say.progress_beside(input::length(file));
         for line in input::lines(file, LINE_BYTES_MAX)? {
             let line = line?;
+            bar.set_position(line.end);
             read = read.saturating_add(1);
             let number = line.number;
             let text = line
@@ -134,6 +140,7 @@ impl Desk {
             });
             say.announce(&answer).or_undone("standard output is closed")?;
         }
+        bar.finish_and_clear();
         if wrong > 0 {
             return Err(Failure::input(format!(
                 "{wrong} of {read} lines could not be read; the others are screened"

@@ -1,22 +1,16 @@
-//! How a trace is told: the JSON that other people's scripts read, and a table for people.
+//! A trace's answer: the JSON that other people's scripts read.
 //!
 //! Decides names and order alone; every figure comes from the trace.
 
-use core::cmp::Reverse;
+use std::collections::BTreeMap;
 
-use kuraban_base::Amount;
-use kuraban_chain::btc::Network;
 use kuraban_trace::{
     graph::{AddressNum, Graph, OutputNum},
-    taint::{Spread, Tainted, Totals, Trace, outpoint},
+    taint::{CaseNum, Overlap, Part, Spread, Tainted, Totals, Trace, Traced, outpoint},
 };
 use serde::Serialize;
 
-use super::bounds::IntervalRows;
-use crate::say::{Side, grouped, table};
-
-/// Most outputs that the table for people shows.
-const SHOWN_MAX: usize = 20;
+use super::{bounds::IntervalRows, cases::Claims, origins};
 
 /// How an address is written.
 pub(super) type Name<'a> = &'a dyn Fn(AddressNum) -> Option<String>;
@@ -36,8 +30,14 @@ pub(super) struct Answer {
     pub(super) stopped: Vec<Output>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) comparison: Option<Comparison>,
+    /// Only where cases were named. A bundle's answer has none.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(super) cases: Option<CaseRows>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) intervals: Option<IntervalRows>,
+    /// Of each seed, where its units come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) origins: Option<Vec<origins::Answer>>,
 }
 
 #[derive(Serialize)]
@@ -55,6 +55,39 @@ pub(super) struct Seed {
     pub(super) txid: String,
     pub(super) vout: u32,
     pub(super) value_sat: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) case: Option<String>,
+}
+
+/// What each of several cases has.
+#[derive(Serialize)]
+pub(super) struct CaseRows {
+    #[serde(rename = "cases")]
+    pub(super) rows: Vec<CaseRow>,
+    pub(super) overlaps: Vec<OverlapRow>,
+    /// Whether each was followed as if it were the only one.
+    #[serde(skip)]
+    pub(super) apart: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct CaseRow {
+    pub(super) case: String,
+    #[serde(flatten)]
+    pub(super) totals: TotalsRow,
+    /// Unspent outputs with units of it.
+    pub(super) outputs: usize,
+    #[serde(skip)]
+    pub(super) seeds: usize,
+}
+
+#[derive(Serialize)]
+pub(super) struct OverlapRow {
+    pub(super) txid: String,
+    pub(super) vout: u32,
+    pub(super) case: String,
+    pub(super) held_by: String,
+    pub(super) amount_sat: u64,
 }
 
 #[derive(Serialize)]
@@ -83,9 +116,20 @@ pub(super) struct Output {
     pub(super) address: Option<String>,
     pub(super) value_sat: u64,
     pub(super) tainted_sat: u64,
-    /// Places of the tainted units in the output: first unit and number. Only where the method knows them.
+    /// Places of the tainted units in the output: first unit and number, and whose they are where cases were named. Only where
+    /// the method knows them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) segments: Option<Vec<[u64; 2]>>,
+    pub(super) segments: Option<Vec<Segment>>,
+    /// The tainted units by case, where cases were named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cases: Option<BTreeMap<String, u64>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Segment {
+    Of(u64, u64),
+    OfCase(u64, u64, String),
 }
 
 #[derive(Serialize)]
@@ -133,14 +177,30 @@ impl From<Totals> for TotalsRow {
 impl Answer {
     /// Puts a trace into words. `stops` are as they were given.
     pub(super) fn of<G: Graph>(graph: &G, name: Name<'_>, stops: &[String], found: &Trace) -> Self {
+        Self::told(graph, name, stops, found, Claims::Earliest, None)
+    }
+
+    /// As [`Self::of`], by case. `names` stand in the order in which the cases were asked for.
+    pub(super) fn told<G: Graph>(
+        graph: &G,
+        name: Name<'_>,
+        stops: &[String],
+        found: &Trace,
+        claims: Claims,
+        names: Option<&[String]>,
+    ) -> Self {
         let terms = &found.terms;
-        let seeds = found.cases.iter().flat_map(|case| &case.seeds).map(|output| {
+        let names = names.map(|names| Names { cases: &found.cases, names });
+        let seed = |traced: &Traced, output: &OutputNum| {
             let at = outpoint(graph, *output);
-            Seed { txid: at.txid.to_string(), vout: at.vout, value_sat: graph.value(*output) }
-        });
-        let has_order = terms.method.has_order();
+            let case = names.map(|names| names.asked(traced));
+            Seed { txid: at.txid.to_string(), vout: at.vout, value_sat: graph.value(*output), case }
+        };
+        let seeds =
+            found.cases.iter().flat_map(|case| case.seeds.iter().map(move |output| seed(case, output)));
         let rows = |tainted: &[Tainted]| {
-            tainted.iter().map(|tainted| Output::of(graph, name, has_order, tainted)).collect()
+            let row = |tainted| Output::of(graph, name, names, terms.method.has_order(), tainted);
+            tainted.iter().map(row).collect()
         };
         Self {
             network: graph.network().name(),
@@ -153,7 +213,7 @@ impl Answer {
                     (true, true) => "followed",
                 },
                 coinbase: "subsidy first, then fees in transaction order",
-                overlap: "the earliest theft keeps the unit",
+                overlap: claims.name(),
                 dust_sat: terms.dust_sat,
                 stops: stops.to_vec(),
             },
@@ -164,7 +224,9 @@ impl Answer {
             outputs: rows(&found.unspent),
             stopped: rows(&found.stopped),
             comparison: None,
+            cases: names.map(|names| CaseRows::of(graph, found, names, claims)),
             intervals: None,
+            origins: None,
         }
     }
 
@@ -193,98 +255,75 @@ impl Answer {
             addresses: spread.addresses.iter().filter_map(address).collect(),
         });
     }
+}
 
-    /// The table for people.
-    pub(super) fn to_text(&self, network: Network) -> String {
-        let coins = |sat: u128| coins(network, sat);
-        let fees = match self.parameters.fees {
-            "followed" => "fees followed",
-            "counted" => "fees counted, not followed",
-            _ => "fees not counted",
-        };
-        let mut text = format!(
-            "{} on {}, {} seed(s), {fees}, to height {} of an index that ends at {} ({})\n",
-            self.method,
-            self.network,
-            self.seeds.len(),
-            self.parameters.until.unwrap_or(self.tip.height),
-            self.tip.height,
-            self.tip.hash,
-        );
-        text += &format!("\ntotals\n{}", self.totals_text(network));
-        text += &self.outputs_text("unspent outputs with stolen units", &self.outputs, network);
-        if !self.stopped.is_empty() {
-            text += &self.outputs_text("held at stops", &self.stopped, network);
-        }
-        text += &format!("\n{} transactions took in stolen units\n", self.transactions_touched);
-        if let Some(comparison) = &self.comparison {
-            let row = |row: &MethodRow| {
-                let TotalsRow { unspent_sat, fees_sat, .. } = row.totals;
-                let fees = fees_sat.map_or_else(|| "-".to_owned(), coins);
-                [row.method.to_owned(), coins(unspent_sat), fees, row.outputs.to_string()]
-            };
-            let head = ["method", "unspent", "fees", "outputs"].map(str::to_owned);
-            let rows: Vec<_> = core::iter::once(head).chain(comparison.methods.iter().map(row)).collect();
-            let sides = [Side::Left, Side::Right, Side::Right, Side::Right];
-            text += &format!("\nby method\n{}", table(sides, &rows));
-            let agreed = coins(comparison.agreed_sat);
-            text += &format!("\nall methods but poison agree on the place of {agreed}\n");
-        }
-        if let Some(intervals) = &self.intervals {
-            text += &intervals.to_text(network);
-        }
-        text
+/// The names of a trace's cases.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    cases: &'a [Traced],
+    names: &'a [String],
+}
+
+impl Names<'_> {
+    fn asked(self, traced: &Traced) -> String {
+        self.names.get(traced.asked).cloned().unwrap_or_default()
     }
 
-    fn totals_text(&self, network: Network) -> String {
-        let TotalsRow { stolen_sat, unspent_sat, fees_sat, burned_sat, stopped_sat, dust_sat, shielded_sat } =
-            self.totals;
-        let places = [
-            ("in unspent outputs", Some(unspent_sat)),
-            ("paid as fees", fees_sat),
-            ("burned", burned_sat),
-            ("held at stops", Some(stopped_sat)),
-            ("dropped as dust", Some(dust_sat)),
-            ("in a shielded pool", Some(shielded_sat)),
-            ("stolen", Some(stolen_sat)),
-        ];
-        let row = |(what, sat): (&str, Option<u128>)| {
-            let sat = sat.map_or_else(|| "not counted".to_owned(), |sat| coins(network, sat));
-            [what.to_owned(), sat]
-        };
-        let balance = if fees_sat.is_some() {
-            "  the lines above the last add up to it, to the unit\n"
-        } else {
-            "  poison does not conserve units: these do not add up\n"
-        };
-        table([Side::Left, Side::Right], &places.map(row)) + balance
+    fn of(self, case: CaseNum) -> String {
+        self.cases.get(case.place()).map(|traced| self.asked(traced)).unwrap_or_default()
     }
+}
 
-    fn outputs_text(&self, what: &str, outputs: &[Output], network: Network) -> String {
-        let mut largest: Vec<&Output> = outputs.iter().collect();
-        largest.sort_by_key(|output| Reverse(output.tainted_sat));
-        let rest: u128 = largest.iter().skip(SHOWN_MAX).map(|output| u128::from(output.tainted_sat)).sum();
-        let row = |output: &&Output| {
-            let of = format!("of {}", coins(network, output.value_sat.into()));
-            let address = output.address.as_deref().map_or_else(|| "no address".to_owned(), grouped);
-            let at = format!("{}:{}", output.txid, output.vout);
-            [coins(network, output.tainted_sat.into()), of, address, at]
+impl CaseRows {
+    fn of<G: Graph>(graph: &G, found: &Trace, names: Names<'_>, claims: Claims) -> Self {
+        let row = |(place, traced): (u32, &Traced)| {
+            let holds = |tainted: &&Tainted| tainted.of(CaseNum::new(place)) > 0;
+            CaseRow {
+                case: names.asked(traced),
+                totals: traced.totals.into(),
+                outputs: found.unspent.iter().filter(holds).count(),
+                seeds: traced.seeds.len(),
+            }
         };
-        let rows: Vec<_> = largest.iter().take(SHOWN_MAX).map(row).collect();
-        let sides = [Side::Right, Side::Right, Side::Left, Side::Left];
-        let mut text = format!("\n{what} ({}), the largest first\n{}", outputs.len(), table(sides, &rows));
-        if outputs.len() > SHOWN_MAX {
-            let more = outputs.len().saturating_sub(SHOWN_MAX);
-            text += &format!("  and {more} more with {} together; --json shows all\n", coins(network, rest));
+        let overlap = |overlap: &Overlap| {
+            let at = outpoint(graph, overlap.seed);
+            OverlapRow {
+                txid: at.txid.to_string(),
+                vout: at.vout,
+                case: names.of(overlap.case),
+                held_by: names.of(overlap.held_by),
+                amount_sat: overlap.amount_sat,
+            }
+        };
+        Self {
+            rows: (0..).zip(&found.cases).map(row).collect(),
+            overlaps: found.overlaps.iter().map(overlap).collect(),
+            apart: claims == Claims::Each,
         }
-        text
     }
 }
 
 impl Output {
-    fn of<G: Graph>(graph: &G, name: Name<'_>, has_order: bool, tainted: &Tainted) -> Self {
+    fn of<G: Graph>(
+        graph: &G,
+        name: Name<'_>,
+        names: Option<Names<'_>>,
+        has_order: bool,
+        tainted: &Tainted,
+    ) -> Self {
         let at = outpoint(graph, tainted.output);
-        let segments = || tainted.parts.iter().map(|part| [part.start_sat, part.amount_sat]).collect();
+        let segment = |part: &Part| match names {
+            None => Segment::Of(part.start_sat, part.amount_sat),
+            Some(names) => Segment::OfCase(part.start_sat, part.amount_sat, names.of(part.case)),
+        };
+        let by_case = |names: Names<'_>| {
+            let mut cases: BTreeMap<String, u64> = BTreeMap::new();
+            for part in tainted.parts.iter() {
+                let sum = cases.entry(names.of(part.case)).or_default();
+                *sum = sum.saturating_add(part.amount_sat);
+            }
+            cases
+        };
         Self {
             txid: at.txid.to_string(),
             vout: at.vout,
@@ -292,13 +331,8 @@ impl Output {
             address: graph.address(tainted.output).and_then(name),
             value_sat: tainted.value_sat,
             tainted_sat: tainted.tainted_sat(),
-            segments: has_order.then(segments),
+            segments: has_order.then(|| tainted.parts.iter().map(segment).collect()),
+            cases: names.map(by_case),
         }
     }
-}
-
-/// An amount in whole coins with its ticker.
-pub(super) fn coins(network: Network, sat: u128) -> String {
-    let asset = network.asset();
-    format!("{} {asset}", Amount::new(sat).to_coins(asset.decimals()))
 }

@@ -12,8 +12,11 @@ use kuraban_trace::{
 };
 use serde::Serialize;
 
-use super::answer::{Name, coins};
-use crate::say::{Side, grouped, table};
+use super::{
+    answer::Name,
+    told::{address, coins, more},
+};
+use crate::say::{Lang, Side, table};
 
 /// Most outputs that the table for people shows.
 const SHOWN_MAX: usize = 20;
@@ -22,28 +25,28 @@ const SHOWN_MAX: usize = 20;
 #[derive(Serialize)]
 pub(super) struct IntervalRows {
     /// Units whose place is certain.
-    certain_sat: u128,
-    mixes: Vec<MixRow>,
-    outputs: Vec<HeldRow>,
-    stopped: Vec<HeldRow>,
+    pub(super) certain_sat: u128,
+    pub(super) mixes: Vec<MixRow>,
+    pub(super) outputs: Vec<HeldRow>,
+    pub(super) stopped: Vec<HeldRow>,
 }
 
 #[derive(Serialize)]
-struct MixRow {
-    txid: String,
-    inputs: usize,
-    outputs: u64,
-    exact: bool,
+pub(super) struct MixRow {
+    pub(super) txid: String,
+    pub(super) inputs: usize,
+    pub(super) outputs: u64,
+    pub(super) exact: bool,
 }
 
 #[derive(Serialize)]
-struct HeldRow {
-    txid: String,
-    vout: u32,
-    address: Option<String>,
-    value_sat: u64,
-    least_sat: u64,
-    most_sat: u64,
+pub(super) struct HeldRow {
+    pub(super) txid: String,
+    pub(super) vout: u32,
+    pub(super) address: Option<String>,
+    pub(super) value_sat: u64,
+    pub(super) least_sat: u64,
+    pub(super) most_sat: u64,
 }
 
 impl IntervalRows {
@@ -76,26 +79,41 @@ impl IntervalRows {
         }
     }
 
-    pub(super) fn to_text(&self, network: Network) -> String {
-        let coins = |sat: u64| coins(network, sat.into());
-        let exact = self.mixes.iter().filter(|mix| mix.exact).count();
-        let mut text = format!(
-            "\nthrough {} mixes, {exact} of them looked through in every interpretation\n",
-            self.mixes.len()
-        );
+    /// Everything that may hold stolen units, the largest first.
+    pub(super) fn largest(&self) -> Vec<&HeldRow> {
         let mut largest: Vec<&HeldRow> = self.outputs.iter().chain(&self.stopped).collect();
         largest.sort_by_key(|held| Reverse((held.most_sat, held.least_sat)));
+        largest
+    }
+
+    pub(super) fn to_text(&self, network: Network, lang: Lang) -> String {
+        let shown = |sat: u64| coins(network, sat.into());
+        let (mixes, exact) = (self.mixes.len(), self.mixes.iter().filter(|mix| mix.exact).count());
+        let mut text = match lang {
+            Lang::En => {
+                format!("\nthrough {mixes} mixes, {exact} of them looked through in every interpretation\n")
+            }
+            Lang::Ja => {
+                format!("\n通過したミキシング {mixes} 件、うち {exact} 件はすべての解釈を調べました\n")
+            }
+        };
+        let largest = self.largest();
         let row = |held: &&HeldRow| {
-            let address = held.address.as_deref().map_or_else(|| "no address".to_owned(), grouped);
-            let span = format!("{} to {}", coins(held.least_sat), coins(held.most_sat));
-            [span, format!("of {}", coins(held.value_sat)), address, format!("{}:{}", held.txid, held.vout)]
+            let address = address(lang, held.address.as_deref());
+            let to = lang.pick(" to ", " ～ ");
+            let span = format!("{}{to}{}", shown(held.least_sat), shown(held.most_sat));
+            let of = format!("{}{}", lang.pick("of ", "全 "), shown(held.value_sat));
+            [span, of, address, format!("{}:{}", held.txid, held.vout)]
         };
         let rows: Vec<_> = largest.iter().take(SHOWN_MAX).map(row).collect();
         text += &table([Side::Right, Side::Right, Side::Left, Side::Left], &rows);
         if largest.len() > SHOWN_MAX {
-            text += &format!("  and {} more; --json shows all\n", largest.len().saturating_sub(SHOWN_MAX));
+            text += &more(lang, largest.len().saturating_sub(SHOWN_MAX));
         }
-        let certain = super::answer::coins(network, self.certain_sat);
-        text + &format!("\nthe place of {certain} is certain\n")
+        let certain = coins(network, self.certain_sat);
+        text + &match lang {
+            Lang::En => format!("\nthe place of {certain} is certain\n"),
+            Lang::Ja => format!("\n{certain} の所在は確実です\n"),
+        }
     }
 }

@@ -4,7 +4,6 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -27,12 +26,12 @@ use serde::Serialize;
 
 use super::{
     answer::Answer,
-    report::{Around, Files, Sheet},
+    report::{Around, Beside, Files, Sheet},
 };
 use crate::{
     fail::{Failure, OrFail as _},
-    input,
-    say::{Answer as Verdict, Report, Say},
+    file, input,
+    say::{Answer as Verdict, Lang, Report, Say},
 };
 
 /// Why a block that a bundle needs is not to be had.
@@ -50,14 +49,21 @@ pub(super) enum BlockError {
 
 /// Writes the bundle of a trace, whole or not at all.
 pub(super) fn write(
-    file: &Path,
+    path: &Path,
     blocks: &[PathBuf],
     index: &Index,
     question: Question,
     rests: &Rests,
     answer: &Answer,
+    say: &Say,
 ) -> Result<(), Failure> {
-    let source = Source::scan(index.network(), blocks, |_, _| {}).or_input("--blocks")?;
+    let bar = say.progress_bytes();
+    let source = Source::scan(index.network(), blocks, |done, of| {
+        bar.set_length(of);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let source = source.or_input("--blocks")?;
     let places: HashMap<BlockHash, usize> =
         source.entries().iter().zip(0..).map(|(entry, place)| (entry.hash, place)).collect();
     let block = |height: Height| -> Result<Block, BlockError> {
@@ -67,10 +73,11 @@ pub(super) fn write(
     };
     let answer = serde_json::to_vec(answer).or_undone("the answer cannot be written as JSON")?;
     let header = |height| index.header(height);
-    let bundle = Bundle::gather(index, question, rests, answer, header, block).map_err(gathering)?;
-    let part = file.with_added_extension("part");
-    fs::write(&part, bundle.encode()).or_undone(format_args!("{} cannot be written", part.display()))?;
-    fs::rename(&part, file).or_undone(format_args!("{} cannot be made", file.display()))
+    let bar = say.spinner("blocks of the bundle");
+    let bundle = Bundle::gather(index, question, rests, answer, header, block).map_err(gathering);
+    bar.finish_and_clear();
+    let bundle = bundle?;
+    file::write(path, &bundle.encode())
 }
 
 /// Why there is no bundle, by whose fault.
@@ -103,8 +110,15 @@ pub(super) fn verify(file: &Path, files: &Files, say: &Say) -> Result<Report, Fa
         Ok(Verified { bundle, graph, case, terms, answer }) => {
             if files.any() {
                 // The bundle holds what its own method needs, so that no other can be run on it.
-                let (traces, picture) = trace_picture(&graph, &case, &terms, &[terms.method], FLOWS_MAX)
-                    .or_undone("what was verified cannot be traced again")?;
+                let (traces, picture) = trace_picture(
+                    &graph,
+                    core::slice::from_ref(&case),
+                    &terms,
+                    &[terms.method],
+                    FLOWS_MAX,
+                    |_, _| {},
+                )
+                .or_undone("what was verified cannot be traced again")?;
                 let time = |height: Height| {
                     let at = height.blocks().checked_sub(bundle.first.blocks())?;
                     Some(bundle.headers.get(usize::try_from(at).ok()?)?.time_s)
@@ -116,6 +130,7 @@ pub(super) fn verify(file: &Path, files: &Files, say: &Say) -> Result<Report, Fa
                     tags: &|_| Vec::new(),
                     lang: say.lang(),
                     proven: true,
+                    beside: Beside::default(),
                 };
                 Sheet::of(&graph, &around, &answer, &traces, &picture)?.write(files, say)?;
             }
@@ -124,21 +139,27 @@ pub(super) fn verify(file: &Path, files: &Files, say: &Say) -> Result<Report, Fa
             let answer =
                 serde_json::value::RawValue::from_string(answer).or_undone("the answer is no JSON")?;
             let Question { method, seeds, .. } = &bundle.question;
-            let text = format!(
-                "verified: {} by {method}, {} seed(s), {} transactions proven in {} blocks' headers\nanswer {digest}\n\
-                 Not shown by any bundle: that the unspent outputs are unspent at its last block.",
-                bundle.network,
-                seeds.len(),
-                bundle.path.len(),
-                bundle.headers.len(),
-            );
+            let (network, seeds) = (bundle.network, seeds.len());
+            let (path, headers) = (bundle.path.len(), bundle.headers.len());
+            let text = match say.lang() {
+                Lang::En => format!(
+                    "verified: {network} by {method}, {seeds} seed(s), {path} transactions proven in {headers} blocks' headers\n\
+                     answer {digest}\n\
+                     Not shown by any bundle: that the unspent outputs are unspent at its last block.",
+                ),
+                Lang::Ja => format!(
+                    "検証しました: {network}、{method}、起点 {seeds} 件、取引 {path} 件をブロックヘッダー {headers} 件で証明\n\
+                     回答 {digest}\n\
+                     証明束では、未使用の出力が最後のブロックの時点で未使用であることは示せません。",
+                ),
+            };
             let checked =
                 Checked { ok: true, error: None, answer_sha256: Some(digest), answer: Some(answer) };
             Ok(Report::new(Verdict::Yes, &checked, text))
         }
         Err(problem) => {
             let problem = format!("{problem:#}");
-            let text = format!("not verified: {problem}");
+            let text = format!("{}: {problem}", say.lang().pick("not verified", "検証できません"));
             let checked = Checked { ok: false, error: Some(problem), answer_sha256: None, answer: None };
             Ok(Report::new(Verdict::No, &checked, text))
         }

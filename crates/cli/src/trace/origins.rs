@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kuraban_base::Height;
-use kuraban_chain::btc::OutPoint;
+use kuraban_chain::btc::{Network, OutPoint};
 use kuraban_trace::{
     graph::Graph as _,
     index::Index,
@@ -11,11 +11,11 @@ use kuraban_trace::{
 };
 use serde::Serialize;
 
-use super::answer::coins;
+use super::told::{address, coins, more};
 use crate::{
     fail::{Failure, OrFail as _},
     index::opening,
-    say::{Report, Side, grouped, table},
+    say::{Lang, Report, Say, Side, table},
 };
 
 /// Most rows that the table for people shows.
@@ -51,107 +51,138 @@ pub(super) struct Args {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Method {
+pub(super) enum Method {
     Fifo,
     Lifo,
     Haircut,
 }
 
 #[derive(Serialize)]
-struct Answer {
-    network: &'static str,
-    method: &'static str,
-    txid: String,
-    vout: u32,
-    value_sat: u64,
+pub(super) struct Answer {
+    pub(super) network: &'static str,
+    pub(super) method: &'static str,
+    pub(super) txid: String,
+    pub(super) vout: u32,
+    pub(super) value_sat: u64,
     /// Units new in a block, the latest block first.
-    minted: Vec<MintedRow>,
+    pub(super) minted: Vec<MintedRow>,
     /// Outputs at which the walk ended by its terms, the latest first.
-    sources: Vec<SourceRow>,
-    transactions_touched: u64,
+    pub(super) sources: Vec<SourceRow>,
+    pub(super) transactions_touched: u64,
 }
 
 #[derive(Serialize)]
-struct MintedRow {
-    height: u32,
-    txid: String,
-    amount_sat: u64,
+pub(super) struct MintedRow {
+    pub(super) height: u32,
+    pub(super) txid: String,
+    pub(super) amount_sat: u64,
 }
 
 #[derive(Serialize)]
-struct SourceRow {
-    txid: String,
-    vout: u32,
-    height: u32,
-    address: Option<String>,
-    value_sat: u64,
-    amount_sat: u64,
+pub(super) struct SourceRow {
+    pub(super) txid: String,
+    pub(super) vout: u32,
+    pub(super) height: u32,
+    pub(super) address: Option<String>,
+    pub(super) value_sat: u64,
+    pub(super) amount_sat: u64,
 }
 
 /// Runs `kuraban trace origins`.
-pub(super) fn run(args: &Args) -> Result<Report, Failure> {
+pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let index = Index::open(&args.index).map_err(opening)?;
-    let output = seed(&index, args.output).or_input(args.output)?;
-    let (method, name) = match args.method {
-        Method::Fifo => (Reversed::Fifo, "fifo"),
-        Method::Lifo => (Reversed::Lifo, "lifo"),
-        Method::Haircut => (Reversed::Haircut, "haircut"),
-    };
-    let terms = BackTerms { method, hops_max: args.hops, since: args.since.map(Height::new) };
-    let found = origins(&index, output, &terms).map_err(super::tracing)?;
-    let minted = |minted: &Minted| MintedRow {
-        height: index.height(minted.coinbase).blocks(),
-        txid: index.txid(minted.coinbase).to_string(),
-        amount_sat: minted.amount_sat,
-    };
-    let source = |source: &Tainted| {
-        let at = outpoint(&index, source.output);
-        let address = index.address(source.output).and_then(|address| index.address_text(address));
-        SourceRow {
-            txid: at.txid.to_string(),
-            vout: at.vout,
-            height: index.height(index.creator(source.output)).blocks(),
-            address: address.map(|address| address.to_string()),
-            value_sat: source.value_sat,
-            amount_sat: source.tainted_sat(),
-        }
-    };
-    let answer = Answer {
-        network: index.network().name(),
-        method: name,
-        txid: args.output.txid.to_string(),
-        vout: args.output.vout,
-        value_sat: index.value(output),
-        minted: found.minted.iter().map(minted).collect(),
-        sources: found.sources.iter().map(source).collect(),
-        transactions_touched: found.transactions_touched,
-    };
-    let text = text(&answer, &index);
+    let ends = Ends { hops: args.hops, since: args.since };
+    let answer = Answer::of(&index, args.output, args.method, ends, say)?;
+    let text = text(&answer, index.network(), say.lang());
     Ok(Report::done(&answer, text))
 }
 
-fn text(answer: &Answer, index: &Index) -> String {
-    let coins = |sat: u64| coins(index.network(), sat.into());
-    let minted =
-        |row: &MintedRow| [coins(row.amount_sat), format!("new in block {}", row.height), row.txid.clone()];
+/// Where a walk ends, beside where blocks made the units.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) hops: Option<u32>,
+    pub(super) since: Option<u32>,
+}
+
+impl Answer {
+    /// Looks back from an output.
+    pub(super) fn of(
+        index: &Index,
+        at: OutPoint,
+        method: Method,
+        ends: Ends,
+        say: &Say,
+    ) -> Result<Self, Failure> {
+        let output = seed(index, at).or_input(at)?;
+        let (method, name) = match method {
+            Method::Fifo => (Reversed::Fifo, "fifo"),
+            Method::Lifo => (Reversed::Lifo, "lifo"),
+            Method::Haircut => (Reversed::Haircut, "haircut"),
+        };
+        let terms = BackTerms { method, hops_max: ends.hops, since: ends.since.map(Height::new) };
+        let bar = say.spinner("origins");
+        let found = origins(index, output, &terms).map_err(super::tracing);
+        bar.finish_and_clear();
+        let found = found?;
+        let minted = |minted: &Minted| MintedRow {
+            height: index.height(minted.coinbase).blocks(),
+            txid: index.txid(minted.coinbase).to_string(),
+            amount_sat: minted.amount_sat,
+        };
+        let source = |source: &Tainted| {
+            let at = outpoint(index, source.output);
+            let address = index.address(source.output).and_then(|address| index.address_text(address));
+            SourceRow {
+                txid: at.txid.to_string(),
+                vout: at.vout,
+                height: index.height(index.creator(source.output)).blocks(),
+                address: address.map(|address| address.to_string()),
+                value_sat: source.value_sat,
+                amount_sat: source.tainted_sat(),
+            }
+        };
+        Ok(Self {
+            network: index.network().name(),
+            method: name,
+            txid: at.txid.to_string(),
+            vout: at.vout,
+            value_sat: index.value(output),
+            minted: found.minted.iter().map(minted).collect(),
+            sources: found.sources.iter().map(source).collect(),
+            transactions_touched: found.transactions_touched,
+        })
+    }
+}
+
+/// The table for people.
+pub(super) fn text(answer: &Answer, network: Network, lang: Lang) -> String {
+    let coins = |sat: u64| coins(network, sat.into());
+    let minted = |row: &MintedRow| {
+        let new = match lang {
+            Lang::En => format!("new in block {}", row.height),
+            Lang::Ja => format!("ブロック {} で新規発行", row.height),
+        };
+        [coins(row.amount_sat), new, row.txid.clone()]
+    };
     let source = |row: &SourceRow| {
-        let address = row.address.as_deref().map_or_else(|| "no address".to_owned(), grouped);
+        let address = address(lang, row.address.as_deref());
         [coins(row.amount_sat), address, format!("{}:{}", row.txid, row.vout)]
     };
     let all = answer.sources.len().saturating_add(answer.minted.len());
     let rows: Vec<_> =
         answer.sources.iter().map(source).chain(answer.minted.iter().map(minted)).take(SHOWN_MAX).collect();
-    let mut text = format!(
-        "{} of {}:{} by {}, on {}\n\n{}",
-        coins(answer.value_sat),
-        answer.txid,
-        answer.vout,
-        answer.method,
-        answer.network,
-        table([Side::Right, Side::Left, Side::Left], &rows)
-    );
+    let Answer { txid, vout, method, network, transactions_touched: touched, .. } = answer;
+    let value = coins(answer.value_sat);
+    let mut text = match lang {
+        Lang::En => format!("{value} of {txid}:{vout} by {method}, on {network}\n\n"),
+        Lang::Ja => format!("{network} の {txid}:{vout} の {value} の出所（{method}）\n\n"),
+    };
+    text += &table([Side::Right, Side::Left, Side::Left], &rows);
     if all > SHOWN_MAX {
-        text += &format!("  and {} more; --json shows all\n", all.saturating_sub(SHOWN_MAX));
+        text += &more(lang, all.saturating_sub(SHOWN_MAX));
     }
-    text + &format!("\n{} transactions were looked at\n", answer.transactions_touched)
+    text + &match lang {
+        Lang::En => format!("\n{touched} transactions were looked at\n"),
+        Lang::Ja => format!("\n{touched} 件の取引を調べました\n"),
+    }
 }

@@ -3,6 +3,8 @@
 //! Decides how it is told. Every figure is the trace's, and equal traces make equal reports, byte by byte: nothing in
 //! one tells when or where it was written.
 
+pub(crate) mod accounts;
+mod beside;
 mod ink;
 mod page;
 mod paper;
@@ -11,7 +13,6 @@ mod words;
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -23,15 +24,21 @@ use kuraban_trace::{
     taint::{End, Spread, Totals, Trace, outpoint},
 };
 
-use super::answer::{Answer, Name};
+use self::words::{Coin, grouped, minute, whole};
+use super::{
+    answer::{Answer, Name},
+    bounds::IntervalRows,
+    origins,
+};
 use crate::{
     fail::{Failure, OrFail as _},
+    file,
     say::{Lang, Say, tame},
 };
 
 /// Which reports are written.
-#[derive(clap::Args)]
-pub(super) struct Files {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Files {
     /// Write a report with an interactive picture that opens in a browser, without a network
     #[arg(long, value_name = "FILE.html")]
     pub(super) report: Option<PathBuf>,
@@ -45,7 +52,7 @@ pub(super) struct Files {
 
 impl Files {
     /// Whether a report is asked for.
-    pub(super) const fn any(&self) -> bool {
+    pub(crate) const fn any(&self) -> bool {
         self.report.is_some() || self.pdf.is_some()
     }
 }
@@ -62,9 +69,107 @@ pub(super) struct Around<'a> {
     pub(super) lang: Lang,
     /// Whether the trace was run again on a bundle's proofs.
     pub(super) proven: bool,
+    /// What else was asked.
+    pub(super) beside: Beside<'a>,
 }
 
-/// A transaction, or what made a seed.
+/// What a report tells beside the trace, where it was asked for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Beside<'a> {
+    /// How much each output holds at least and at most, through mixes.
+    pub(super) intervals: Option<&'a IntervalRows>,
+    /// Of each seed, where its units come from.
+    pub(super) origins: &'a [origins::Answer],
+}
+
+/// What a report is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// Outputs, that transactions make and spend.
+    Outputs,
+    /// Accounts, and transfers between them.
+    Accounts,
+}
+
+impl Kind {
+    /// One of two texts.
+    const fn pick<'t>(self, outputs: &'t str, accounts: &'t str) -> &'t str {
+        match self {
+            Self::Outputs => outputs,
+            Self::Accounts => accounts,
+        }
+    }
+}
+
+/// What was asked, as the report's last section tells it.
+struct Told {
+    method: &'static str,
+    /// Which, and how many units.
+    seeds: Vec<(String, u128)>,
+    terms: Vec<Term>,
+    tip: Height,
+}
+
+/// A term, named in both languages.
+struct Term {
+    en: &'static str,
+    ja: &'static str,
+    value: String,
+}
+
+impl Told {
+    fn of(network: Network, answer: &Answer, until: Height, tip_time_s: Option<u32>) -> Self {
+        let (parameters, tip) = (&answer.parameters, &answer.tip);
+        let (asset, dust) = (network.asset(), u128::from(parameters.dust_sat));
+        let coin = Coin { ticker: &asset.to_string(), decimals: asset.decimals() };
+        let ended = format!("{} {} {}", grouped(&tip.height.to_string()), tip.hash, minute(tip_time_s));
+        let stops = tame(&parameters.stops.join(", "));
+        let term = |en, ja, value: String| Term { en, ja, value };
+        let terms = vec![
+            term("Chain", "チェーン", network.name().to_owned()),
+            term("Last block of the index", "索引の最終ブロック", ended.trim_end().to_owned()),
+            term("Last block that counts", "対象の最終ブロック", grouped(&until.blocks().to_string())),
+            term("Method asked for", "指定された方式", answer.method.to_owned()),
+            term("Fees", "手数料の扱い", parameters.fees.to_owned()),
+            term("Coinbases", "コインベースの扱い", parameters.coinbase.to_owned()),
+            term("Units that two seeds claim", "重複する起点の扱い", parameters.overlap.to_owned()),
+            term("Dust threshold", "少額の閾値", whole(coin, dust)),
+            term("Stops", "停止先", if stops.is_empty() { "-".to_owned() } else { stops }),
+        ];
+        let seed = |seed: &super::answer::Seed| {
+            let case = seed.case.as_ref().map(|case| format!("{case}=")).unwrap_or_default();
+            (format!("{case}{}:{}", seed.txid, seed.vout), seed.value_sat.into())
+        };
+        Self {
+            method: answer.method,
+            seeds: answer.seeds.iter().map(seed).collect(),
+            terms,
+            tip: Height::new(tip.height),
+        }
+    }
+}
+
+/// A transaction's output, or one of its transfers.
+#[derive(Clone)]
+struct At {
+    txid: String,
+    index: u32,
+}
+
+impl At {
+    fn of(outpoint: OutPoint) -> Self {
+        Self { txid: outpoint.txid.to_string(), index: outpoint.vout }
+    }
+}
+
+impl core::fmt::Display for At {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}:{}", self.txid, self.index)
+    }
+}
+
+/// A transaction, or an account, or what made a seed.
+#[derive(Clone)]
 struct Place {
     txid: String,
     height: Height,
@@ -97,8 +202,10 @@ struct Span {
 
 /// Everything that a report tells, resolved from the graph.
 pub(super) struct Sheet<'a> {
-    network: Network,
-    answer: &'a Answer,
+    kind: Kind,
+    ticker: String,
+    decimals: u8,
+    told: Told,
     answer_sha256: String,
     lang: Lang,
     proven: bool,
@@ -115,7 +222,7 @@ pub(super) struct Sheet<'a> {
     /// By node; nothing for the theft.
     places: Vec<Option<Place>>,
     /// By flow.
-    outpoints: Vec<Option<OutPoint>>,
+    outpoints: Vec<Option<At>>,
     /// By flow, where its maker is no node.
     seeds: BTreeMap<usize, Place>,
     /// By flow.
@@ -125,14 +232,17 @@ pub(super) struct Sheet<'a> {
     tree: Tree,
     view: View,
     scene: Scene,
+    beside: Beside<'a>,
+    /// Tags of addresses that origins name.
+    origin_tags: BTreeMap<String, Vec<String>>,
 }
 
 impl<'a> Sheet<'a> {
     /// Gathers what a report tells. `traces` are by the picture's methods.
     pub(super) fn of<G: Graph>(
         graph: &G,
-        around: &Around<'_>,
-        answer: &'a Answer,
+        around: &Around<'a>,
+        answer: &Answer,
         traces: &[Trace],
         picture: &'a Picture,
     ) -> Result<Self, Failure> {
@@ -161,8 +271,10 @@ impl<'a> Sheet<'a> {
         let tip = traces.first().map(|trace| trace.tip.height).unwrap_or_default();
         let until = traces.first().and_then(|trace| trace.terms.until).unwrap_or(tip);
         Ok(Self {
-            network: graph.network(),
-            answer,
+            kind: Kind::Outputs,
+            ticker: graph.network().asset().to_string(),
+            decimals: graph.network().asset().decimals(),
+            told: Told::of(graph.network(), answer, until, (around.time)(tip)),
             answer_sha256: Digest::sha256(&[&plain]).to_string(),
             lang: around.lang,
             proven: around.proven,
@@ -175,7 +287,7 @@ impl<'a> Sheet<'a> {
             until,
             until_time_s: (around.time)(until),
             places: picture.nodes.iter().map(|node| node.tx.map(place)).collect(),
-            outpoints: picture.flows.iter().map(|flow| Some(outpoint(graph, flow.output?))).collect(),
+            outpoints: picture.flows.iter().map(|flow| Some(At::of(outpoint(graph, flow.output?)))).collect(),
             seeds: picture.flows.iter().enumerate().filter_map(maker).collect(),
             owners,
             tags: tagged.filter(|(_, tags)| !tags.is_empty()).collect(),
@@ -183,18 +295,20 @@ impl<'a> Sheet<'a> {
             tree,
             view,
             scene,
+            beside: around.beside,
+            origin_tags: origin_tags(around),
         })
     }
 
     /// Writes the page, whole or not at all.
-    pub(super) fn write_page(&self, file: &Path) -> Result<(), Failure> {
+    pub(super) fn write_page(&self, path: &Path) -> Result<(), Failure> {
         let page = page::page(self).or_undone("the report's data cannot be written as JSON")?;
-        put(file, page.as_bytes())
+        file::write(path, page.as_bytes())
     }
 
     /// Writes the PDF file, whole or not at all; gives letters that no font here has. What the standard fonts lack is
     /// taken from the font named, or from one that is found.
-    pub(super) fn write_paper(&self, file: &Path, font: Option<&Path>) -> Result<String, Failure> {
+    pub(super) fn write_paper(&self, path: &Path, font: Option<&Path>) -> Result<String, Failure> {
         let font = ink::wide_font(font).or_input("--pdf-font")?;
         if self.lang == Lang::Ja && font.is_none() {
             return Err(Failure::input(
@@ -203,7 +317,7 @@ impl<'a> Sheet<'a> {
             ));
         }
         let paper = paper::paper(self, font).or_undone("the PDF file cannot be made")?;
-        put(file, &paper.bytes)?;
+        file::write(path, &paper.bytes)?;
         Ok(paper.missing)
     }
 
@@ -226,9 +340,9 @@ impl<'a> Sheet<'a> {
         Ok(())
     }
 
-    /// Stops, as they were given.
-    fn stops(&self) -> String {
-        tame(&self.answer.parameters.stops.join(", "))
+    /// How amounts are written.
+    fn coin(&self) -> Coin<'_> {
+        Coin { ticker: &self.ticker, decimals: self.decimals }
     }
 
     /// Whether the method at a place drops a flow as dust.
@@ -243,7 +357,7 @@ impl<'a> Sheet<'a> {
     fn span<'f>(&self, flows: impl Iterator<Item = &'f Flow> + Clone) -> Span {
         let held = |method: usize| {
             let kept = flows.clone().filter(|flow| !Self::is_dust(flow, method));
-            kept.fold(0_u128, |sum, flow| sum.saturating_add(flow.amounts.of(method).into()))
+            kept.fold(0_u128, |sum, flow| sum.saturating_add(flow.amounts.of(method)))
         };
         let methods = self.picture.methods.iter().enumerate().filter(|(_, method)| method.conserves());
         let held: Vec<u128> = methods.map(|(place, _)| held(place)).collect();
@@ -275,8 +389,7 @@ impl<'a> Sheet<'a> {
         }
         let owner = |(address, flows): (usize, Vec<&Flow>)| {
             let own = flows.iter().filter(|flow| !Self::is_dust(flow, self.shown));
-            let held_sat =
-                own.fold(0_u128, |sum, flow| sum.saturating_add(flow.amounts.of(self.shown).into()));
+            let held_sat = own.fold(0_u128, |sum, flow| sum.saturating_add(flow.amounts.of(self.shown)));
             Owner { address, outputs: flows.len(), held_sat, span: self.span(flows.iter().copied()) }
         };
         let mut owners: Vec<Owner> = held.into_iter().map(owner).collect();
@@ -285,12 +398,12 @@ impl<'a> Sheet<'a> {
     }
 
     /// A flow's units by the method asked for.
-    fn amount(&self, flow: usize) -> u64 {
+    fn amount(&self, flow: usize) -> u128 {
         self.picture.flows.get(flow).map_or(0, |flow| flow.amounts.of(self.shown))
     }
 
     fn sum<'f>(&self, flows: impl Iterator<Item = &'f usize>) -> u128 {
-        flows.fold(0_u128, |sum, flow| sum.saturating_add(self.amount(*flow).into()))
+        flows.fold(0_u128, |sum, flow| sum.saturating_add(self.amount(*flow)))
     }
 
     /// What came into each node by the method asked for.
@@ -298,7 +411,7 @@ impl<'a> Sheet<'a> {
         let mut sums = vec![0_u128; self.picture.nodes.len()];
         for flow in &self.picture.flows {
             if let Some(sum) = flow.to.and_then(|to| sums.get_mut(to)) {
-                *sum = sum.saturating_add(flow.amounts.of(self.shown).into());
+                *sum = sum.saturating_add(flow.amounts.of(self.shown));
             }
         }
         sums
@@ -330,6 +443,16 @@ impl<'a> Sheet<'a> {
     }
 }
 
+/// What is known of the addresses that units come from.
+fn origin_tags(around: &Around<'_>) -> BTreeMap<String, Vec<String>> {
+    let sources = around.beside.origins.iter().flat_map(|origins| &origins.sources);
+    let tagged = |address: &String| {
+        let tags: Vec<String> = (around.tags)(address).iter().map(|tag| tame(tag)).collect();
+        (!tags.is_empty()).then(|| (address.clone(), tags))
+    };
+    sources.filter_map(|source| tagged(source.address.as_ref()?)).collect()
+}
+
 /// Whether nothing spends it that has room in the picture.
 fn is_end(flow: &Flow) -> bool {
     match flow.end {
@@ -358,15 +481,8 @@ impl Addresses {
 }
 
 /// All of a picture's amounts by its methods, in their order.
-fn listed(picture: &Picture, amounts: &Amounts) -> Vec<u64> {
+fn listed(picture: &Picture, amounts: &Amounts) -> Vec<u128> {
     (0..picture.methods.len()).map(|place| amounts.of(place)).collect()
-}
-
-/// Writes a file, whole or not at all.
-fn put(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let part = file.with_added_extension("part");
-    fs::write(&part, bytes).or_undone(format_args!("{} cannot be written", part.display()))?;
-    fs::rename(&part, file).or_undone(format_args!("{} cannot be made", file.display()))
 }
 
 #[cfg(test)]

@@ -1,19 +1,11 @@
-//! How a trace on accounts is told: the JSON that other people's scripts read, and a table for people.
+//! A trace's answer on accounts: the JSON that other people's scripts read.
 //!
 //! Decides names and order alone; every figure comes from the trace.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use kuraban_trace::accounts::{Chain, Deposit, Fees, Held, Outcome, Rule, Stolen, Terms, Totals, Units};
 use serde_json::{Map, Value, json};
-
-use crate::say::{Side, table};
-
-/// Most accounts that the table for people shows.
-const SHOWN_MAX: usize = 20;
 
 /// A trace, and where all were asked for, by every rule.
 pub(super) struct Answer<'a> {
@@ -24,9 +16,9 @@ pub(super) struct Answer<'a> {
 
 /// How one asset's amounts are written: the chain's own with its unit behind every key, NEM's as numbers.
 #[derive(Clone, Copy)]
-struct Style<'a> {
-    chain: Chain,
-    asset: &'a str,
+pub(super) struct Style<'a> {
+    pub(super) chain: Chain,
+    pub(super) asset: &'a str,
 }
 
 impl Style<'_> {
@@ -49,20 +41,28 @@ impl Style<'_> {
         map.insert(self.key(name), self.value(units));
     }
 
-    /// Whole coins with the ticker; a token's base units, since its decimals are not known.
-    fn shown(self, units: Units) -> String {
-        let places = match self.chain {
-            Chain::Eth => 18_usize,
-            Chain::Xrp | Chain::Xem => 6,
-        };
+    /// The ticker, and how many digits stand behind the point; a token's decimals are not known.
+    pub(super) fn coin(self) -> (String, u8) {
+        match (self.is_native(), self.chain) {
+            (false, _) => (self.asset.to_owned(), 0),
+            (true, Chain::Eth) => ("ETH".to_owned(), 18),
+            (true, Chain::Xrp) => ("XRP".to_owned(), 6),
+            (true, Chain::Xem) => ("XEM".to_owned(), 6),
+        }
+    }
+
+    /// Whole coins with the ticker; a token's base units.
+    pub(super) fn shown(self, units: Units) -> String {
         if !self.is_native() {
             return format!("{units} of {}", self.asset);
         }
+        let (ticker, places) = self.coin();
+        let places = usize::from(places);
         let padded = format!("{:0>width$}", units.to_string(), width = places.saturating_add(1));
         let (whole, part) = padded.split_at(padded.len().saturating_sub(places));
         let part = part.trim_end_matches('0');
         let dot = if part.is_empty() { "" } else { "." };
-        format!("{whole}{dot}{part} {}", self.chain.name().to_ascii_uppercase())
+        format!("{whole}{dot}{part} {ticker}")
     }
 }
 
@@ -71,7 +71,7 @@ fn added(one: Units, other: Units) -> Units {
 }
 
 /// The totals of all thefts together in one asset.
-fn together(found: &Outcome, asset: &str) -> Totals {
+pub(super) fn together(found: &Outcome, asset: &str) -> Totals {
     let mut sum = Totals::default();
     for totals in found.totals.iter().filter_map(|case| case.by_asset.get(asset)) {
         sum.stolen = added(sum.stolen, totals.stolen);
@@ -86,13 +86,13 @@ fn together(found: &Outcome, asset: &str) -> Totals {
 }
 
 impl Answer<'_> {
-    fn native(&self) -> Style<'static> {
+    pub(super) fn native(&self) -> Style<'static> {
         let chain = self.found.header.chain;
         Style { chain, asset: chain.name() }
     }
 
     /// Tokens of which some are stolen, or held by marked accounts.
-    fn tokens(&self) -> BTreeSet<&str> {
+    pub(super) fn tokens(&self) -> BTreeSet<&str> {
         let stolen = self.found.totals.iter().flat_map(|case| case.by_asset.keys());
         let held = self.found.held.iter().map(|held| &held.asset);
         let native = self.native().asset;
@@ -178,7 +178,7 @@ impl Answer<'_> {
             map.insert("accounts".to_owned(), tainted(found, native.asset).len().into());
             Value::Object(map)
         });
-        let spans = self.spans().into_iter().map(|(account, (min, max))| {
+        let spans = self.spans(native.asset).into_iter().map(|(account, (min, max))| {
             let mut map = Map::new();
             map.insert("address".to_owned(), account.into());
             native.put(&mut map, "min", min);
@@ -193,10 +193,9 @@ impl Answer<'_> {
     }
 
     /// The least and the most that any rule but poison finds in an account.
-    fn spans(&self) -> BTreeMap<String, (Units, Units)> {
-        let native = self.native().asset;
+    fn spans(&self, asset: &str) -> BTreeMap<String, (Units, Units)> {
         let rules = self.others.iter().filter(|(rule, _)| rule.conserves());
-        let found: Vec<BTreeMap<&str, Units>> = rules.map(|(_, found)| tainted(found, native)).collect();
+        let found: Vec<BTreeMap<&str, Units>> = rules.map(|(_, found)| tainted(found, asset)).collect();
         let accounts: BTreeSet<&str> = found.iter().flat_map(|by| by.keys().copied()).collect();
         let span = |account: &str| {
             let amounts = || found.iter().map(|by| by.get(account).copied().unwrap_or_default());
@@ -205,108 +204,17 @@ impl Answer<'_> {
         accounts.into_iter().map(|account| (account.to_owned(), span(account))).collect()
     }
 
-    fn agreed(&self) -> Units {
-        self.spans().into_values().fold(Units::ZERO, |sum, (min, _)| added(sum, min))
+    pub(super) fn agreed(&self) -> Units {
+        self.agreed_in(self.native().asset)
     }
 
-    /// The table for people.
-    pub(super) fn to_text(&self) -> String {
-        let Self { terms, found, .. } = self;
-        let native = self.native();
-        let end = found.height.map_or_else(|| "no block".to_owned(), |height| format!("height {height}"));
-        let mut text = format!(
-            "{} on {}, {} seed(s), fees {}, opening balances {}, to {end}\n",
-            terms.rule,
-            native.asset,
-            found.seeds.len(),
-            fees(terms),
-            found.header.opening.name(),
-        );
-        let assets = core::iter::once(native.asset).chain(self.tokens());
-        for asset in assets {
-            let style = Style { chain: native.chain, asset };
-            if asset != native.asset || together(found, asset) != Totals::default() {
-                text += &self.asset_text(style);
-            }
-        }
-        text += &format!("\n{} transactions moved stolen units\n", found.transactions_touched);
-        if !self.others.is_empty() {
-            let row = |(rule, found): &(Rule, Outcome)| {
-                let sum = together(found, native.asset);
-                let fees = if rule.conserves() { native.shown(sum.fees) } else { "-".to_owned() };
-                let accounts = tainted(found, native.asset).len().to_string();
-                [rule.name().to_owned(), native.shown(sum.held), fees, accounts]
-            };
-            let head = ["method", "held", "fees", "accounts"].map(str::to_owned);
-            let rows: Vec<_> = core::iter::once(head).chain(self.others.iter().map(row)).collect();
-            let sides = [Side::Left, Side::Right, Side::Right, Side::Right];
-            text += &format!("\nby method\n{}", table(sides, &rows));
-            text +=
-                &format!("\nall methods but poison agree on the place of {}\n", native.shown(self.agreed()));
-        }
-        text
-    }
-
-    fn asset_text(&self, style: Style<'_>) -> String {
-        let sum = together(self.found, style.asset);
-        let conserves = self.terms.rule.conserves();
-        let counted = |units: Units| if conserves { style.shown(units) } else { "not counted".to_owned() };
-        let rows = [
-            ("held by accounts", style.shown(sum.held)),
-            ("paid as fees", counted(sum.fees)),
-            ("burned", counted(sum.burned)),
-            ("arrived at services", style.shown(sum.stopped)),
-            ("dropped as dust", style.shown(sum.dust)),
-            ("stolen", style.shown(sum.stolen)),
-        ];
-        let balance = if conserves {
-            "  the lines above the last add up to it, to the unit\n"
-        } else {
-            "  poison does not conserve units: these do not add up\n"
-        };
-        let rows = rows.map(|(what, units)| [what.to_owned(), units]);
-        let mut text =
-            format!("\ntotals of {}\n{}{balance}", style.asset, table([Side::Left, Side::Right], &rows));
-        if let Some(surfaced) = self.found.surfaced.get(style.asset) {
-            text += &format!(
-                "  {} were paid that nobody was known to have, and taken for clean\n",
-                style.shown(*surfaced)
-            );
-        }
-        let mut largest: Vec<&Held> =
-            self.found.held.iter().filter(|held| held.asset == style.asset).collect();
-        largest.sort_by_key(|held| Reverse(held.tainted));
-        let row = |held: &&Held| {
-            let of = format!("of {}", style.shown(held.balance));
-            [style.shown(held.tainted), of, held.account.clone()]
-        };
-        let rows: Vec<_> = largest.iter().take(SHOWN_MAX).map(row).collect();
-        let sides = [Side::Right, Side::Right, Side::Left];
-        text += &format!(
-            "\naccounts with stolen units ({}), the largest first\n{}",
-            largest.len(),
-            table(sides, &rows)
-        );
-        if largest.len() > SHOWN_MAX {
-            text += &format!("  and {} more; --json shows all\n", largest.len().saturating_sub(SHOWN_MAX));
-        }
-        let deposits = self.found.deposits.iter().filter(|deposit| deposit.asset == style.asset);
-        let row = |one: &Deposit| {
-            [style.shown(one.tainted), one.service.clone(), format!("{}:{}", one.tx, one.index)]
-        };
-        let rows: Vec<_> = deposits.map(row).collect();
-        if !rows.is_empty() {
-            text += &format!(
-                "\ndeposits at services ({})\n{}",
-                rows.len(),
-                table([Side::Right, Side::Left, Side::Left], &rows)
-            );
-        }
-        text
+    /// What every rule but poison agrees on, of one asset.
+    pub(super) fn agreed_in(&self, asset: &str) -> Units {
+        self.spans(asset).into_values().fold(Units::ZERO, |sum, (min, _)| added(sum, min))
     }
 }
 
-const fn fees(terms: &Terms) -> &'static str {
+pub(super) const fn fees(terms: &Terms) -> &'static str {
     match (terms.rule.conserves(), terms.fees) {
         (false, Fees::Count) => "not counted",
         (true, Fees::Count) => "counted",
@@ -315,7 +223,7 @@ const fn fees(terms: &Terms) -> &'static str {
 }
 
 /// Tainted units by account.
-fn tainted<'a>(found: &'a Outcome, asset: &str) -> BTreeMap<&'a str, Units> {
+pub(super) fn tainted<'a>(found: &'a Outcome, asset: &str) -> BTreeMap<&'a str, Units> {
     let held = found.held.iter().filter(|held| held.asset == asset);
     held.map(|held| (held.account.as_str(), held.tainted)).collect()
 }

@@ -4,27 +4,26 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use indicatif::ProgressBar;
 use kuraban_trace::accounts::{
     self, Chain, Fees, Header, Outcome, Reader, Rule, Seed, Terms, TraceError, Units,
 };
 
-use super::answer::Answer;
+use super::{answer::Answer, report, told::told};
 use crate::{
     fail::{Failure, OrFail as _},
-    say::Report,
+    input,
+    say::{Report, Say},
+    trace::report::Files,
 };
 
 /// The theft that seeds belong to where none is named.
 const CASE: &str = "theft";
-/// Characters of a hash in hexadecimal.
-const HASH_LENGTH: usize = 64;
-/// Characters of a NEM address, and with hyphens between groups of six.
-const NEM_LENGTHS: [usize; 2] = [40, 46];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum ChainName {
@@ -56,10 +55,14 @@ pub(crate) struct Ask<'a> {
     pub(crate) follow_fees: bool,
     pub(crate) dust: &'a [String],
     pub(crate) stops: &'a [String],
+    /// Reports to write.
+    pub(crate) files: &'a Files,
+    /// A store of tags to name accounts by in them.
+    pub(crate) tags: Option<&'a Path>,
 }
 
 /// Traces, and tells.
-pub(crate) fn run(ask: &Ask<'_>) -> Result<Report, Failure> {
+pub(crate) fn run(ask: &Ask<'_>, say: &Say) -> Result<Report, Failure> {
     let chain = ask.chain.chain();
     let header = header(ask.transfers)?;
     if header.chain != chain {
@@ -74,24 +77,31 @@ pub(crate) fn run(ask: &Ask<'_>) -> Result<Report, Failure> {
         until: ask.until,
         fees: if ask.follow_fees { Fees::Follow } else { Fees::Count },
         dust: ask.dust.iter().map(|text| dust(chain, text)).collect::<Result<BTreeMap<_, _>, _>>()?,
-        stops: ask.stops.iter().map(|text| canonical(chain, text)).collect::<BTreeSet<_>>(),
+        stops: ask.stops.iter().map(|text| chain.canonical(text)).collect::<BTreeSet<_>>(),
         ..Terms::new(ask.rule)
     };
-    let found = traced(ask, &terms, &seeds)?;
+    let bar = say.progress_bytes();
+    let walks = if ask.all { Rule::ALL.len() } else { 1 };
+    bar.set_length(input::length(ask.transfers).saturating_mul(u64::try_from(walks).unwrap_or(1)));
+    let found = traced(ask, &terms, &seeds, &bar)?;
     let mut others = Vec::new();
     for rule in Rule::ALL.into_iter().filter(|_| ask.all) {
         let by = if rule == ask.rule {
             found.clone()
         } else {
-            traced(ask, &Terms { rule, ..terms.clone() }, &seeds)?
+            traced(ask, &Terms { rule, ..terms.clone() }, &seeds, &bar)?
         };
         others.push((rule, by));
     }
+    bar.finish_and_clear();
+    if ask.files.any() {
+        report::write(ask, &terms, &seeds, &found, say)?;
+    }
     let answer = Answer { terms: &terms, found: &found, others: &others };
-    Ok(Report::done(&answer.to_json(), answer.to_text()))
+    Ok(Report::done(&answer.to_json(), told(&answer, say.lang())))
 }
 
-fn open(ask: &PathBuf) -> Result<Box<dyn BufRead>, Failure> {
+pub(super) fn open(ask: &PathBuf) -> Result<Box<dyn BufRead>, Failure> {
     let file = File::open(ask).context("could not be opened").or_input(ask.display())?;
     Ok(Box::new(BufReader::new(file)))
 }
@@ -100,18 +110,24 @@ fn header(path: &PathBuf) -> Result<Header, Failure> {
     Reader::new(open(path)?).map(|reader| reader.header()).or_input(path.display())
 }
 
-fn traced(ask: &Ask<'_>, terms: &Terms, seeds: &[Seed]) -> Result<Outcome, Failure> {
-    match accounts::trace(open(ask.transfers)?, terms, seeds) {
-        Ok(found) => Ok(found),
+fn traced(ask: &Ask<'_>, terms: &Terms, seeds: &[Seed], bar: &ProgressBar) -> Result<Outcome, Failure> {
+    let list = BufReader::new(bar.wrap_read(open(ask.transfers)?));
+    accounts::trace(list, terms, seeds).map_err(|error| tracing(error, ask))
+}
+
+/// Why there is no trace, by whose fault.
+pub(super) fn tracing(error: TraceError, ask: &Ask<'_>) -> Failure {
+    let list = ask.transfers.display().to_string();
+    let (undone, what) = match &error {
         // A fault here, not in what was given.
-        Err(error @ TraceError::Unbalanced(_)) => Err(error).or_undone("the trace cannot be trusted"),
-        Err(error @ (TraceError::List(_) | TraceError::Book { .. })) => {
-            Err(error).or_input(ask.transfers.display())
+        TraceError::Unbalanced(_) => (true, "the trace cannot be trusted".to_owned()),
+        TraceError::List(_) | TraceError::Book { .. } => (false, list),
+        TraceError::NoSeed | TraceError::SeedTwice { .. } | TraceError::NoSuchSeed { .. } => {
+            (false, "--seed".to_owned())
         }
-        Err(error @ (TraceError::NoSeed | TraceError::SeedTwice { .. } | TraceError::NoSuchSeed { .. })) => {
-            Err(error).or_input("--seed")
-        }
-    }
+    };
+    let error = anyhow::Error::new(error).context(what);
+    if undone { Failure::Undone(error) } else { Failure::Input(error) }
 }
 
 /// `[CASE=]TXID:INDEX`
@@ -123,28 +139,14 @@ fn seed(chain: Chain, text: &str) -> Result<Seed, Failure> {
     if case.is_empty() || tx.is_empty() {
         return Err(wrong());
     }
-    Ok(Seed { tx: canonical(chain, tx), index, case: case.to_owned() })
+    Ok(Seed { tx: chain.canonical(tx), index, case: case.to_owned() })
 }
 
 /// `[ASSET=]AMOUNT`, the native asset where none is named.
 fn dust(chain: Chain, text: &str) -> Result<(String, Units), Failure> {
     let (asset, amount) = text.split_once('=').unwrap_or((chain.name(), text));
     let amount = amount.parse().or_input(format_args!("--dust {text}"))?;
-    Ok((canonical(chain, asset), amount))
-}
-
-/// An account, asset or transaction as lists write it, where people write it otherwise.
-fn canonical(chain: Chain, text: &str) -> String {
-    let is_hash = text.len() == HASH_LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_nem = NEM_LENGTHS.contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    match chain {
-        Chain::Eth if text.starts_with("0x") || text.starts_with("0X") => text.to_ascii_lowercase(),
-        Chain::Xrp if is_hash => text.to_ascii_uppercase(),
-        Chain::Xem if is_hash => text.to_ascii_lowercase(),
-        Chain::Xem if is_nem => text.replace('-', "").to_ascii_uppercase(),
-        Chain::Eth | Chain::Xrp | Chain::Xem => text.to_owned(),
-    }
+    Ok((chain.canonical(asset), amount))
 }
 
 #[cfg(test)]
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_people_write_them() {
-        let check = |chain, text: &str, want: &str| assert_eq!(canonical(chain, text), want);
+        let check = |chain: Chain, text: &str, want: &str| assert_eq!(chain.canonical(text), want);
         check(Chain::Eth, "0xAbCd", "0xabcd");
         check(Chain::Xrp, &"ab".repeat(32), &"AB".repeat(32));
         check(Chain::Xrp, "rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ii", "rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ii");

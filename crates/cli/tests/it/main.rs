@@ -5,6 +5,7 @@
 mod approve;
 mod browser;
 mod case;
+mod claims;
 mod classify;
 #[path = "../../../node/tests/it/conformance.rs"]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
@@ -24,12 +25,16 @@ mod log;
 mod order;
 mod real_peer;
 mod report;
+mod report_accounts;
 mod run;
 mod server;
 mod sim;
 mod ssh;
 mod tags;
 mod tags_feed;
+mod terminal;
 mod trace;
 mod transfers;
+mod transfers_follow;
+mod value;
 mod world;

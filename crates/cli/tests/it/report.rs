@@ -152,6 +152,52 @@ fn a_report_tells_all_without_scripts_and_is_the_same_every_time() {
 }
 
 #[test]
+fn a_report_tells_bounds_and_origins_where_they_were_asked_for() {
+    let heist = heist(5, 20);
+    let (plain, _) = reported(&heist, &[]);
+    let (ran, file) = reported(&heist, &["--intervals", "--origins", "haircut", "--origins-hops", "2"]);
+    let (found, page) = (ran.json(), fs::read_to_string(&file).unwrap());
+    assert!(plain.json().get("origins").is_none());
+    for key in ["outputs", "stopped", "stolen_sat"] {
+        assert_eq!(found[key], plain.json()[key], "{key}");
+    }
+    let origins = found["origins"].as_array().unwrap();
+    assert_eq!(origins.len(), heist.seeds.len());
+    for (seed, origin) in heist.seeds.iter().zip(origins) {
+        assert_eq!(format!("{}:{}", origin["txid"].as_str().unwrap(), origin["vout"]), *seed);
+        let rows = origin["sources"].as_array().unwrap().iter().chain(origin["minted"].as_array().unwrap());
+        let sum: u64 = rows.map(|row| row["amount_sat"].as_u64().unwrap()).sum();
+        assert_eq!(Some(sum), origin["value_sat"].as_u64());
+        for source in origin["sources"].as_array().unwrap() {
+            let at = format!("{}:{}", source["txid"].as_str().unwrap(), source["vout"]);
+            assert!(page.contains(&at), "{at}");
+        }
+    }
+    let Some(browser) = Browser::start() else { return };
+    browser.open(&file);
+    assert_eq!(browser.run("return document.documentElement.dataset.ready"), "true");
+    let rows = "return [...document.querySelectorAll('#intervals tbody tr')].map((row) => \
+                [...row.querySelectorAll('td')].map((cell) => cell.textContent))";
+    let rows = browser.run(rows);
+    let held = |row: &Value| [units(&row[2]), units(&row[3])];
+    let mut shown: Vec<[u64; 2]> = rows.as_array().unwrap().iter().map(held).collect();
+    let all = |key: &str| found["intervals"][key].as_array().unwrap().clone();
+    let mut want: Vec<[u64; 2]> = [all("outputs"), all("stopped")]
+        .concat()
+        .iter()
+        .map(|row| ["least_sat", "most_sat"].map(|key| row[key].as_u64().unwrap()))
+        .collect();
+    shown.sort_unstable();
+    want.sort_unstable();
+    assert!(!want.is_empty());
+    assert_eq!(shown, want);
+    // What is not asked for leaves no trace.
+    let (_, file) = reported(&heist, &[]);
+    let page = fs::read_to_string(file).unwrap();
+    assert!(!page.contains("id=\"intervals\"") && !page.contains("id=\"origins-0\""));
+}
+
+#[test]
 fn a_bundle_that_is_verified_makes_a_report() {
     let heist = heist(5, 20);
     let (bundle, blocks, report) = (heist.at("theft.bundle"), heist.at("blocks"), heist.at("verified.html"));
@@ -295,8 +341,8 @@ fn tags_of_a_store_name_addresses_of_a_real_block() {
     assert!(page.contains("<bdi class=\"tag\">&lt;/script&gt;&lt;b&gt;Depot (exchange)</bdi>"));
     assert!(page.contains("class=\"box end unspent tagged\"") && !page.contains("<b>Depot"));
     let none = run([&args[..], &["--report", &at("r.html"), "--tags", &at("nothing")]].concat());
-    assert_eq!(none.status, 3, "{}", none.err);
-    assert!(none.err.contains("the store cannot be used"), "{}", none.err);
+    assert_eq!(none.status, 2, "{}", none.err);
+    assert!(none.err.contains("holds no store of tags, want a folder that"), "{}", none.err);
 }
 
 #[test]
@@ -320,5 +366,5 @@ fn what_cannot_be_reported_is_refused() {
     let more = ["--chain", "xem", "--seed", "a:0", "--method", "fifo", "--report", &pdf];
     let ran = run([&["trace", "--transfers", &list], &more[..]].concat());
     assert_eq!(ran.status, 2);
-    assert!(ran.err.contains("a list of transfers has no picture"), "{}", ran.err);
+    assert!(ran.err.contains("list.jsonl: could not be opened"), "{}", ran.err);
 }

@@ -145,7 +145,8 @@ fn what_cannot_be_used_leaves_the_store_as_it_is() {
     assert_eq!(ran.status, 3);
     assert!(ran.err.contains("its head says"), "{}", ran.err);
     let ran = tags(&["screen", "--store", "/does/not/exist", "--chain", "btc", ZAIF]);
-    assert_eq!(ran.status, 3);
+    assert_eq!(ran.status, 2);
+    assert!(ran.err.contains("holds no store of tags, want a folder that"), "{}", ran.err);
 }
 
 #[test]

@@ -252,3 +252,172 @@ fn origins_add_up_to_the_output() {
     let ran = run(["trace", "origins", &seeds[0], "--index", &index, "--method", "poison"]);
     assert_eq!(ran.status, 2);
 }
+
+/// A case's file as the role chase reads it.
+fn case_file(folder: &Path, id: &str, seeds: &[(&str, u64)]) -> String {
+    let path = folder.join(format!("{id}.toml"));
+    let rows: Vec<String> =
+        seeds.iter().map(|(seed, units)| format!("{{ output = \"{seed}\", units = {units} }}")).collect();
+    let text = format!(
+        "id = \"{id}\"\nlabel = \"stolen\"\nconcept = \"service_hack\"\nsource = \"https://example.org/n\"\n\
+         methods = [\"haircut\"]\nseeds = [{}]\n",
+        rows.join(", ")
+    );
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+fn values(found: &Value) -> std::collections::BTreeMap<String, u64> {
+    let named = |row: &Value| format!("{}:{}", row["txid"].as_str().unwrap(), row["vout"]);
+    let rows = found["seeds"].as_array().unwrap();
+    rows.iter().map(|row| (named(row), row["value_sat"].as_u64().unwrap())).collect()
+}
+
+/// Whether a case's own totals account for what was stolen in it.
+fn balances(case: &Value) -> bool {
+    let of = |key: &str| case[key].as_u64().unwrap();
+    let places = ["unspent_sat", "fees_sat", "burned_sat", "stopped_sat", "dust_sat", "shielded_sat"];
+    places.map(of).iter().sum::<u64>() == of("stolen_sat")
+}
+
+/// An output in which the first theft has units at the end, claimed by a second.
+fn claimed_later(folder: &Path, seeds: &[String]) -> String {
+    let plain = traced(folder, seeds, &["--method", "haircut", "--json"]).json();
+    let later = &plain["outputs"][0];
+    format!("new={}:{}", later["txid"].as_str().unwrap(), later["vout"])
+}
+
+#[test]
+fn several_cases_balance_each_and_the_earliest_keeps_what_two_claim() {
+    let (folder, seeds) = indexed();
+    let plain = traced(folder.path(), &seeds, &["--method", "haircut", "--json"]).json();
+    assert!(plain.get("cases").is_none() && plain["seeds"][0].get("case").is_none(), "{plain}");
+    let named =
+        [format!("old={}", seeds[0]), format!("old={}", seeds[1]), claimed_later(folder.path(), &seeds)];
+    let later = named[2].strip_prefix("new=").unwrap().to_owned();
+    for method in ["haircut", "fifo", "tiho"] {
+        let ask = |more: &[&str]| {
+            let ran = traced(folder.path(), &named, &[&["--method", method, "--json"], more].concat());
+            assert_eq!(ran.status, 0, "{}", ran.err);
+            ran.json()
+        };
+        let alone = |seeds: &[String]| traced(folder.path(), seeds, &["--method", method, "--json"]).json();
+        for (overlap, more) in [("earliest", &[][..]), ("each", &["--overlap", "each"])] {
+            let found = ask(more);
+            let cases = found["cases"].as_array().unwrap();
+            let names: Vec<&str> = cases.iter().map(|case| case["case"].as_str().unwrap()).collect();
+            assert_eq!(names, ["old", "new"]);
+            assert!(cases.iter().all(balances), "{method} {overlap}: {cases:?}");
+            assert_eq!(sum(&found["cases"], "stolen_sat"), found["stolen_sat"].as_u64().unwrap());
+            // What is found for a case depends on no later one.
+            let first = alone(&seeds[..2]);
+            for key in ["stolen_sat", "unspent_sat", "fees_sat", "burned_sat"] {
+                assert_eq!(cases[0][key], first[key], "{method} {overlap} {key}");
+            }
+            for output in found["outputs"].as_array().unwrap() {
+                let by_case: u64 =
+                    output["cases"].as_object().unwrap().values().map(|sat| sat.as_u64().unwrap()).sum();
+                let tainted = output["tainted_sat"].as_u64().unwrap();
+                let value = output["value_sat"].as_u64().unwrap();
+                assert_eq!(tainted, by_case.min(value), "{output}");
+                assert!(overlap == "each" || by_case <= value, "{output}");
+            }
+        }
+        let (earliest, each) = (ask(&[]), ask(&["--overlap", "each"]));
+        let second = alone(core::slice::from_ref(&later));
+        assert_eq!(each["cases"][1]["unspent_sat"], second["unspent_sat"]);
+        assert_eq!(each["overlaps"], json!([]));
+        let claimed = sum(&earliest["overlaps"], "amount_sat");
+        let (less, whole) = (&earliest["cases"][1]["stolen_sat"], &each["cases"][1]["stolen_sat"]);
+        assert_eq!(less.as_u64().unwrap() + claimed, whole.as_u64().unwrap(), "{method}");
+        // Haircut leaves stolen units in every output that it reaches.
+        assert!(method != "haircut" || claimed > 0, "{earliest}");
+    }
+}
+
+#[test]
+fn people_and_packs_are_told_which_case_units_are_of() {
+    let (folder, seeds) = indexed();
+    let named =
+        [format!("old={}", seeds[0]), format!("old={}", seeds[1]), claimed_later(folder.path(), &seeds)];
+    let file = folder.path().join("both.json");
+    let both = traced(folder.path(), &named, &["--method", "haircut", "--json"]);
+    fs::write(&file, &both.out).unwrap();
+    let file = file.display().to_string();
+    let made = |case: &str| {
+        let args = ["--file", &file, "--case", case, "--source", "https://example.org", "--creator", "C"];
+        run(["tags", "make", "--chain", "btc", "--json"].iter().chain(&args).copied())
+    };
+    for case in both.json()["cases"].as_array().unwrap() {
+        let ran = made(case["case"].as_str().unwrap());
+        // Regtest's addresses are no mainnet ones; which outputs are looked at is seen before that.
+        let first = both.json()["outputs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .position(|output| output["cases"].get(case["case"].as_str().unwrap()).is_some());
+        let want = first.map(|place| format!("outputs[{place}]")).unwrap_or_default();
+        assert!(ran.err.contains(&want), "{case}: {}", ran.err);
+    }
+    let ran = made("third");
+    assert!(ran.status == 2 && ran.err.contains("want one of new, old"), "{}", ran.err);
+    let ran = traced(folder.path(), &named, &["--method", "haircut"]);
+    for want in ["case old, 2 seed(s)", "case new, 1 seed(s)", "claimed by new, stay with old", "old "] {
+        assert!(ran.out.contains(want), "{} lacks {want}", ran.out);
+    }
+    let ran = traced(folder.path(), &named, &["--method", "haircut", "--lang", "ja"]);
+    for want in ["事件 old、起点 2 件", "new が主張、old に帰属", "盗難総額"] {
+        assert!(ran.out.contains(want), "{} lacks {want}", ran.out);
+    }
+}
+
+#[test]
+fn cases_are_read_from_the_files_of_the_chase() {
+    let (folder, seeds) = indexed();
+    let units = values(&traced(folder.path(), &seeds, &["--method", "fifo", "--json"]).json());
+    let cases = folder.path().join("cases");
+    fs::create_dir(&cases).unwrap();
+    let unit = |place: usize| (seeds[place].as_str(), units[&seeds[place]]);
+    case_file(&cases, "zaif", &[unit(1), unit(2)]);
+    let one = case_file(&cases, "mtgox", &[unit(0)]);
+    let index = folder.path().join("index").display().to_string();
+    let from = |paths: &[&str], more: &[&str]| {
+        let head = ["trace", "--index", &index, "--method", "fifo", "--json", "--cases"];
+        run(head.iter().chain(paths).chain(more).copied())
+    };
+    let at = cases.display().to_string();
+    let ran = from(&[&at], &[]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let found = ran.json();
+    assert_eq!(found["cases"].as_array().unwrap().len(), 2);
+    assert_eq!(values(&found), units);
+    let by_seeds: Vec<String> =
+        [format!("mtgox={}", seeds[0]), format!("zaif={}", seeds[1]), format!("zaif={}", seeds[2])].into();
+    assert_eq!(found, traced(folder.path(), &by_seeds, &["--method", "fifo", "--json"]).json());
+    let check = |paths: &[&str], more: &[&str], want: &str| {
+        let ran = from(paths, more);
+        assert_eq!(ran.status, 2, "{paths:?} {more:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(want), "{} lacks {want}", ran.err);
+    };
+    check(&[&at, &one], &[], "case mtgox was given already");
+    check(&[&at], &["--overlap", "each", "--report", "r.html"], "a picture shows every unit once");
+    let blocks = folder.path().join("blocks").display().to_string();
+    check(&[&at], &["--bundle", "b", "--blocks", &blocks], "a bundle proves one case, and 2 were given");
+    check(&[&at], &["--overlap", "latest"], "[possible values: earliest, each]");
+    let (other, units) = (tempfile::tempdir().unwrap(), units[&seeds[0]]);
+    check(&[&other.path().display().to_string()], &[], "has no file whose name ends in .toml");
+    let wrong = case_file(other.path(), "x", &[(&seeds[0], units + 1)]);
+    check(&[&wrong], &[], &format!("has {} base units, the index has {units}", units + 1));
+    check(&[&case_file(other.path(), "none", &[])], &[], "has 0 seeds, want 1 to 1000");
+    check(&[&case_file(other.path(), "odd", &[("ab", 1)])], &[], "seeds: ab");
+    fs::write(other.path().join("bad.toml"), "id = 7").unwrap();
+    check(
+        &[&other.path().join("bad.toml").display().to_string()],
+        &[],
+        "want a case as the role chase reads it",
+    );
+    check(&[&other.path().join("absent.toml").display().to_string()], &[], "could not be opened");
+    let empty = format!("={}", seeds[0]);
+    let ran = traced(folder.path(), &[empty], &["--method", "fifo"]);
+    assert!(ran.status == 2 && ran.err.contains("case id is empty"), "{}", ran.err);
+}

@@ -10,20 +10,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kuraban_base::Txid;
-use kuraban_chain::btc::{Block, OutPoint, Script};
+use kuraban_base::{CaseId, Height, Txid};
+use kuraban_chain::btc::{Block, BlockHash, OutPoint};
 use kuraban_node::{
     fetch::Fetch,
     p2p::{Event, TXS_MAX},
 };
 use kuraban_trace::{
-    feed::{Feed, Words},
+    feed::{Feed, Opened, Words},
     graph::{AddressNum, Graph as _, Node, OutputNum, Tip},
     index::{
-        Index, Prepared, RollbackError, Writer,
+        Corrupted, Index, Prepared, RollbackError, Writer,
         build::{self, FillError},
     },
-    live::{Connected, Indexed, Live, Stops},
+    live::{Connected, Indexed, Live, Spot, Stops},
     taint::{self, Case, TaintError, Terms, Trace},
 };
 
@@ -31,6 +31,7 @@ use super::{
     ChaseError,
     cases::Cases,
     config::{CaseFile, Config},
+    hubs::CaseHubs,
     node::NodeBlocks,
     page::{CaseRow, Page, TotalsRow},
 };
@@ -47,6 +48,20 @@ const WAITS_MS_MAX: u64 = 336 * 3_600_000;
 /// Most transactions whose announcement is remembered.
 const KNOWN_MAX: usize = 2_000_000;
 
+/// Why a case is not traced.
+enum Untraced {
+    /// The index cannot be read.
+    Corrupted(Corrupted),
+    /// It waits: why.
+    Waits(String),
+}
+
+impl From<Corrupted> for Untraced {
+    fn from(corrupted: Corrupted) -> Self {
+        Self::Corrupted(corrupted)
+    }
+}
+
 /// The role at work.
 pub(super) struct Driver<'a> {
     config: &'a Config,
@@ -56,6 +71,7 @@ pub(super) struct Driver<'a> {
     fetch: Fetch,
     feed: Feed,
     live: Live,
+    hubs: CaseHubs,
     cases: Cases,
     /// Cases whose seeds the chain does not have all.
     waiting: BTreeSet<String>,
@@ -83,6 +99,7 @@ impl<'a> Driver<'a> {
             fetch,
             feed,
             live,
+            hubs: CaseHubs::default(),
             cases,
             waiting: BTreeSet::new(),
             known: BTreeMap::new(),
@@ -168,11 +185,13 @@ impl<'a> Driver<'a> {
                 return Ok(());
             }
         };
-        let (live, stops, known) = (&mut self.live, self.stops, &mut self.known);
+        let (live, known) = (&mut self.live, &mut self.known);
+        let (stops, hubs) = (self.stops, self.hubs.of());
         let (mut broken, mut undone) = (false, 0_u64);
         let outcome = build::extend(&mut self.writer, &blocks, |block, index| {
             if !broken {
-                broken = follow(live, block, index, stops, known, &mut undone).is_none();
+                broken = follow(live, block, index, Indexed::new(index, stops, hubs), known, &mut undone)
+                    .is_none();
             }
         });
         self.undone = self.undone.saturating_add(undone);
@@ -188,14 +207,14 @@ impl<'a> Driver<'a> {
         if outcome.appended == 0 {
             return Ok(());
         }
-        if broken {
+        if broken || self.hubs_are_old(outcome.appended) {
             self.begin_anew()?;
         }
         let retry = core::mem::take(&mut self.waiting);
         let cases: Vec<CaseFile> = self.cases.all().cloned().collect();
-        for case in cases.iter().filter(|case| retry.contains(case.opened.case.as_str())) {
-            self.open(case);
-        }
+        let again: Vec<CaseFile> =
+            cases.into_iter().filter(|case| retry.contains(case.opened.case.as_str())).collect();
+        self.open(&again)?;
         self.settle()?;
         let block_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.show(block_ms);
@@ -206,7 +225,7 @@ impl<'a> Driver<'a> {
 
     /// Looks at what waits, and tells the feed.
     fn settle(&mut self) -> Result<(), ChaseError> {
-        let mut source = Indexed::new(self.writer.index(), self.stops);
+        let mut source = Indexed::new(self.writer.index(), self.stops, self.hubs.of());
         if let Err(problem) = self.live.refresh(&mut source) {
             let problem = log::told(&problem);
             tracing::warn!(problem, "begins-anew");
@@ -233,16 +252,16 @@ impl<'a> Driver<'a> {
         self.live = Live::new(self.config.network, tip(self.writer.index()));
         self.known.clear();
         self.waiting.clear();
+        self.hubs = CaseHubs::default();
         let cases: Vec<CaseFile> = self.cases.all().cloned().collect();
-        cases.iter().for_each(|case| self.open(case));
+        self.open(&cases)?;
         self.live.attach(self.feed.standing());
         self.publish()
     }
 
     fn tick(&mut self) -> Result<(), ChaseError> {
-        for case in self.cases.look() {
-            self.open(&case);
-        }
+        let changed = self.cases.look();
+        self.open(&changed)?;
         let now = wall().ms();
         let old: Vec<Txid> = self
             .known
@@ -260,74 +279,110 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Follows a case, or no longer.
-    fn open(&mut self, case: &CaseFile) {
-        let id = &case.opened.case;
-        if let Some(reason) = &case.closed {
-            self.waiting.remove(id.as_str());
-            self.live.close(id, reason.clone());
-            return;
+    /// Whether blocks that a count of hubs rests on are not those that it was made from, after so many were appended.
+    fn hubs_are_old(&self, appended: u64) -> bool {
+        let index = self.writer.index();
+        let appended = u32::try_from(appended).unwrap_or(u32::MAX);
+        let fork = tip(index).height.blocks().saturating_sub(appended);
+        !self.hubs.holds_at(index, Height::new(fork))
+    }
+
+    /// Follows cases, or no longer.
+    fn open(&mut self, cases: &[CaseFile]) -> Result<(), Corrupted> {
+        let mut follow = Vec::new();
+        for case in cases {
+            let id = &case.opened.case;
+            if let Some(reason) = &case.closed {
+                self.waiting.remove(id.as_str());
+                self.live.close(id, reason.clone());
+                continue;
+            }
+            let told = self.feed.standing().case(id).map(|told| &told.opened);
+            match case.resolve(told, self.config) {
+                Ok(opened) => follow.push((opened, &*case.seeds)),
+                Err(problem) => tracing::warn!(case = %id, problem, "case-not-followed"),
+            }
         }
-        let problem = match self.trace(case) {
-            Ok(None) => self.live.open(case.opened.clone()).err().map(|problem| log::told(&problem)),
+        let mut count = Vec::new();
+        for (opened, seeds) in &follow {
+            let threshold = opened.rules.hub_outputs_min;
+            count.extend(threshold.map(|outputs_min| (opened.case.clone(), outputs_min, *seeds)));
+        }
+        self.hubs.count(self.writer.index(), &count)?;
+        follow.into_iter().try_for_each(|(opened, seeds)| self.follow(opened, seeds))
+    }
+
+    /// Follows a case.
+    fn follow(&mut self, opened: Opened, seeds: &[OutPoint]) -> Result<(), Corrupted> {
+        let case = opened.case.clone();
+        let problem = match self.trace(&opened, seeds) {
+            Ok(None) => self.live.open(opened).err().map(|problem| log::told(&problem)),
             Ok(Some(traces)) => {
-                let (index, stops) = (self.writer.index(), self.stops);
-                let place = |output: OutputNum| place(index, stops, output);
-                let opened = self.live.open_traced(case.opened.clone(), index, &traces, place);
+                let index = self.writer.index();
+                let source = Indexed::new(index, self.stops, self.hubs.of());
+                let spot = |output: OutputNum| spot(index, &source, &case, output);
+                let opened = self.live.open_traced(opened, index, &traces, spot);
                 opened.err().map(|problem| log::told(&problem))
             }
-            Err(problem) => {
-                self.waiting.insert(id.to_string());
+            Err(Untraced::Corrupted(corrupted)) => return Err(corrupted),
+            Err(Untraced::Waits(problem)) => {
+                self.waiting.insert(case.to_string());
                 Some(problem)
             }
         };
         match problem {
-            Some(problem) => tracing::warn!(case = %id, problem, "case-not-followed"),
-            None => tracing::info!(case = %id, "case-followed"),
+            Some(problem) => tracing::warn!(%case, problem, "case-not-followed"),
+            None => tracing::info!(%case, "case-followed"),
         }
+        Ok(())
     }
 
     /// Traces by every method to the last block; nothing if no seed is in the chain yet.
-    fn trace(&self, case: &CaseFile) -> Result<Option<Vec<Trace>>, String> {
+    fn trace(&self, opened: &Opened, outpoints: &[OutPoint]) -> Result<Option<Vec<Trace>>, Untraced> {
         let index = self.writer.index();
-        let known: Vec<Option<OutputNum>> =
-            case.seeds.iter().map(|outpoint| taint::seed(index, *outpoint).ok()).collect();
-        let missing = case.seeds.iter().zip(&known).find(|(_, known)| known.is_none());
+        let known = |outpoint: &OutPoint| match taint::seed(index, *outpoint) {
+            Err(TaintError::Corrupted(corrupted)) => Err(corrupted),
+            found => Ok(found.ok()),
+        };
+        let known: Vec<Option<OutputNum>> = outpoints.iter().map(known).collect::<Result<_, _>>()?;
+        let missing = outpoints.iter().zip(&known).find(|(_, known)| known.is_none());
         let seeds: Vec<OutputNum> = known.iter().copied().flatten().collect();
         match missing {
             Some((outpoint, _)) if !seeds.is_empty() => {
-                return Err(format!(
-                    "seed {outpoint} is not in the chain, others are: it waits until all are"
-                ));
+                let problem =
+                    format!("seed {outpoint} is not in the chain, others are: it waits until all are");
+                return Err(Untraced::Waits(problem));
             }
             Some(_) => return Ok(None),
             None => {}
         }
-        for (seed, output) in case.opened.seeds.iter().zip(&seeds) {
+        for (seed, output) in opened.seeds.iter().zip(&seeds) {
             let value = u128::from(index.value(*output));
             if seed.units != value {
-                return Err(format!(
-                    "seed {}: states {} units, the output has {value}",
-                    outpoint(index, *output),
-                    seed.units
-                ));
+                let (name, units) = (outpoint(index, *output), seed.units);
+                let problem = format!("seed {name}: states {units} units, the output has {value}");
+                return Err(Untraced::Waits(problem));
             }
         }
-        let stops = taint::Stops { addresses: self.stopping(index), ..taint::Stops::default() };
-        let rules = &case.opened.rules;
+        let stops = taint::Stops { addresses: self.stopping(index, &opened.case), ..taint::Stops::default() };
+        let rules = &opened.rules;
         let dust_sat = u64::try_from(rules.dust_units).unwrap_or(u64::MAX);
         let follow_fees = rules.follow_fees;
         let by = |method: &taint::Method| -> Result<Trace, TaintError> {
             let terms = Terms { method: *method, until: None, follow_fees, dust_sat, stops: stops.clone() };
             taint::trace(index, &[Case { seeds: seeds.clone() }], &terms)
         };
-        let traces = rules.methods.iter().map(by).collect::<Result<_, _>>();
-        traces.map(Some).map_err(|problem| log::told(&problem))
+        match rules.methods.iter().map(by).collect::<Result<_, _>>() {
+            Ok(traces) => Ok(Some(traces)),
+            Err(TaintError::Corrupted(corrupted)) => Err(corrupted.into()),
+            Err(problem) => Err(Untraced::Waits(log::told(&problem))),
+        }
     }
 
-    /// The addresses at which taint is held.
-    fn stopping(&self, index: &Index) -> BTreeSet<AddressNum> {
-        self.stops.scripts().filter_map(|script| index.find_script(&script)).collect()
+    /// The addresses at which a case's taint is held.
+    fn stopping(&self, index: &Index, case: &CaseId) -> BTreeSet<AddressNum> {
+        let named = self.stops.scripts().filter_map(|script| index.find_script(&script));
+        named.chain(self.hubs.addresses(case)).collect()
     }
 
     /// Shows how it stands.
@@ -379,12 +434,15 @@ fn tip(index: &Index) -> Tip {
     index.tip().unwrap_or(Tip { height: index.start().height, hash: index.start().before })
 }
 
-/// An output's script, and what is known of the place.
-fn place(index: &Index, stops: &Stops<'_>, output: OutputNum) -> (Script, Words) {
-    let script = index.address(output).map(|address| index.script(address)).unwrap_or_default();
-    // A trace holds units nowhere but at places that were asked for by their scripts.
-    let place = stops.place(&script).unwrap_or_else(Words::stop);
-    (script, place)
+/// Where an output lies.
+fn spot(index: &Index, source: &Indexed<'_>, case: &CaseId, output: OutputNum) -> Spot {
+    let address = index.address(output);
+    let script = address.map(|address| index.script(address)).unwrap_or_default();
+    // A trace holds units nowhere but at places that it was told of from the same source.
+    let place = source.place(&script, address, case).unwrap_or_else(Words::stop);
+    let height = index.height(index.creator(output));
+    let hash = index.header(height).map_or(BlockHash::ZERO, |header| header.hash());
+    Spot { script, block: Tip { height, hash }, place }
 }
 
 fn outpoint(index: &Index, output: OutputNum) -> OutPoint {
@@ -396,7 +454,7 @@ fn follow(
     live: &mut Live,
     block: &Prepared,
     index: &Index,
-    stops: &Stops<'_>,
+    mut source: Indexed<'_>,
     known: &mut BTreeMap<Txid, u64>,
     undone: &mut u64,
 ) -> Option<()> {
@@ -409,7 +467,7 @@ fn follow(
     let decoded = Block::decode(block.network(), block.bytes()).ok()?;
     let nodes: Vec<Node> = decoded.txs.iter().map(Node::from).collect();
     let connected = Connected { height, hash: block.hash(), prev, nodes: &nodes };
-    if let Err(problem) = live.block(&connected, &mut Indexed::new(index, stops)) {
+    if let Err(problem) = live.block(&connected, &mut source) {
         let problem = log::told(&problem);
         tracing::warn!(problem, "begins-anew");
         return None;

@@ -3,16 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use kuraban_chain::btc::{BlockHash, Header, Network};
-use kuraban_node::{
-    fetch::{Fetch, FetchError},
-    p2p::BLOCKS_MAX,
-};
-use kuraban_trace::{
-    graph::Graph as _,
-    index::{
-        Index, Prepared,
-        source::{Blocks, Entry, SourceError},
-    },
+use kuraban_node::{fetch::Fetch, p2p::BLOCKS_MAX};
+use kuraban_trace::index::{
+    Index, Prepared,
+    source::{Blocks, Entry, SourceError},
 };
 
 /// What the node has and the index has not.
@@ -36,23 +30,13 @@ impl<'a> NodeBlocks<'a> {
         fetch: &'a mut Fetch,
         index: Option<&Index>,
     ) -> Result<Self, SourceError> {
-        let headers = match index {
-            Some(index) if index.tip().is_some() => fetch.headers(&index.locator()),
-            Some(_) | None => whole(fetch, network),
-        };
+        let have = index.map(Index::locator).unwrap_or_default();
+        let headers = fetch.headers_beyond(network, &have);
         let headers = headers.map_err(|error| failed(name, error))?;
         let entry = |header: Header| Entry { header, hash: header.hash(), bytes: 0 };
         let entries = headers.into_iter().map(entry).collect();
         Ok(Self { network, name, entries, fetch: Mutex::new(fetch) })
     }
-}
-
-/// All headers; those that are told begin with the second.
-fn whole(fetch: &mut Fetch, network: Network) -> Result<Vec<Header>, FetchError> {
-    let genesis = network.genesis_hash();
-    let first = fetch.block(&[genesis])?.header;
-    let rest = fetch.headers(&[genesis])?;
-    Ok([first].into_iter().chain(rest).collect())
 }
 
 impl Blocks for NodeBlocks<'_> {

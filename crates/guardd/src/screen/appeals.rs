@@ -12,7 +12,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::{StatusCode, body::Incoming};
-use kuraban_api::{AppealList, AppealSubmit, AppealView, HitView};
+use kuraban_api::{APPEAL_TEXT_BYTES_MAX as TEXT_BYTES_MAX, AppealList, AppealSubmit, AppealView, HitView};
 use kuraban_chain::btc::{
     Address, Network,
     message::{SignedAs, verify_message},
@@ -34,8 +34,6 @@ use crate::clock;
 
 /// Longest body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Longest text, in bytes.
-const TEXT_BYTES_MAX: usize = 4_000;
 /// Most appeals that are kept.
 const APPEALS_MAX: usize = 100_000;
 /// Most appeals from one address within [`WINDOW_MS`].

@@ -1,9 +1,10 @@
 //! Follows a tag feed: asks its upstream for a checkpoint now and again, verifies what is new, keeps a copy for others,
 //! and publishes what it says.
 //!
-//! Only carries: what a feed may say, and whether two histories were signed, is decided by [`kuraban_trace::feed`]. A copy
-//! on disk is verified from its beginning whenever the service starts. Once the key has signed two histories nothing more is
-//! taken up until a person has looked.
+//! Only carries: what a feed may say, and whether two histories were signed, is decided by [`kuraban_trace::feed`]. What
+//! was verified is kept now and again, with the signed head that it was verified against; a start goes on from there,
+//! and verifies the copy on disk from its beginning where that does not hold. Once the key has signed two histories nothing
+//! more is taken up until a person has looked.
 
 mod fetch;
 mod live;
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use kuraban_base::Instant;
 use kuraban_proof::{
     EntryBundle, Resource, TreeHead, VerifierKey,
     tile::{TILE_WIDTH, encode_bundle},
@@ -36,6 +38,9 @@ use self::{
 use super::desk::Desk;
 use crate::{clock, log};
 
+/// So many new entries, or a quarter of the tags that stand if that is more, before what was verified is kept again: it is
+/// written as a whole.
+const KEPT_ENTRIES_MIN: u64 = 1_000;
 /// The longest pause between two questions while the upstream does not answer.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -151,33 +156,39 @@ pub(super) struct Follower {
     forked: bool,
     /// What the copy on disk has.
     kept: TreeHead,
+    /// The size of the feed when what was verified was kept last.
+    snapshot_size: u64,
     /// Whether the tags lack what an update brought whose copy could not be kept.
     stale: bool,
 }
 
 impl Follower {
-    /// Goes on from the copy on disk, which is read and verified from its beginning.
+    /// Goes on from what was verified before, or else from the copy on disk, which is verified from its beginning.
     ///
     /// # Errors
     /// It cannot be read, or does not hold.
     pub(super) fn open(settings: Settings) -> Result<Self, FeedError> {
         let shelf = Arc::new(Shelf::open(&settings.folder)?);
-        let mut replica = Replica::new(settings.key.clone());
-        let mut at_ms = None;
-        if let Some(checkpoint) = shelf.checkpoint()? {
-            let read = |resource| shelf.read(resource);
-            replica.update(&checkpoint, read, |_, entry| at_ms = Some(entry.at.ms())).map_err(|source| {
-                FeedError::Copy { folder: settings.folder.display().to_string(), source: Box::new(source) }
-            })?;
-        }
+        let (replica, snapshot_size) = taken_up(&settings, &shelf)?;
         let status = Arc::new(Status::default());
         let forked = shelf.forked()?;
         if forked {
             status.set(State::Forked);
         }
-        let tags = Tags::of(replica.standing(), at_ms);
+        let tags = Tags::of(replica.standing(), replica.last().map(Instant::ms));
         let (upstream, kept) = (Upstream::new(&settings.url), replica.head());
-        Ok(Self { settings, upstream, shelf, replica, tags, status, forked, kept, stale: false })
+        Ok(Self {
+            settings,
+            upstream,
+            shelf,
+            replica,
+            tags,
+            status,
+            forked,
+            kept,
+            snapshot_size,
+            stale: false,
+        })
     }
 
     /// What it says now.
@@ -265,10 +276,11 @@ impl Follower {
         self.stale |= kept.is_err();
         kept?;
         self.kept = head;
+        let at_ms = self.replica.last().map(Instant::ms);
         if core::mem::take(&mut self.stale) {
-            self.tags = Tags::of(self.replica.standing(), touched.at_ms);
+            self.tags = Tags::of(self.replica.standing(), at_ms);
         } else {
-            self.tags.change(self.replica.standing(), &touched.numbers, touched.closed, touched.at_ms);
+            self.tags.change(self.replica.standing(), &touched.numbers, touched.closed, at_ms);
         }
         let live = Arc::new(self.live());
         let (size, tags) = (head.size, live.tags);
@@ -276,7 +288,24 @@ impl Follower {
         self.confirmed();
         desk.change(|now| now.with_live(live));
         tracing::info!(size, tags, from = before.size, "feed-taken-up");
+        self.keep_snapshot(tags);
         Ok(())
+    }
+
+    /// Keeps what was verified, if there is much more than was kept. Without it a start takes longer, and nothing else.
+    fn keep_snapshot(&mut self, tags: usize) {
+        let size = self.kept.size;
+        let due = KEPT_ENTRIES_MIN.max(u64::try_from(tags).unwrap_or(u64::MAX) / 4);
+        if size.saturating_sub(self.snapshot_size) < due {
+            return;
+        }
+        match self.shelf.put_snapshot(&self.replica) {
+            Ok(()) => {
+                self.snapshot_size = size;
+                tracing::info!(size, "snapshot-kept");
+            }
+            Err(problem) => tracing::warn!(problem = log::told(&problem), "snapshot-not-kept"),
+        }
     }
 
     fn refused(&mut self, problem: UpdateError<FetchError>) -> FeedError {
@@ -331,6 +360,35 @@ impl Follower {
     }
 }
 
+/// What the copy on disk says, and the size from which on it was verified now.
+fn taken_up(settings: &Settings, shelf: &Shelf) -> Result<(Replica, u64), FeedError> {
+    let fresh = || Replica::new(settings.key.clone());
+    let Some(checkpoint) = shelf.checkpoint()? else { return Ok((fresh(), 0)) };
+    let read = |resource| shelf.read(resource);
+    if let Some(mut replica) = shelf.snapshot(&settings.key) {
+        let from = replica.head().size;
+        match replica.update(&checkpoint, read, |_, _| {}) {
+            Ok(updated) => {
+                tracing::info!(size = updated.to, from, "feed-resumed");
+                return Ok((replica, from));
+            }
+            Err(UpdateError::Fork(fork)) => {
+                tracing::error!(ours = fork.ours, theirs = fork.theirs, "feed-forked");
+                shelf.fork(&fork.ours, &fork.theirs)?;
+            }
+            // What the copy lacks or has otherwise shows when all of it is verified.
+            Err(problem) => tracing::warn!(problem = log::told(&problem), "snapshot-not-used"),
+        }
+    }
+    let mut replica = fresh();
+    let updated = replica.update(&checkpoint, read, |_, _| {}).map_err(|source| FeedError::Copy {
+        folder: settings.folder.display().to_string(),
+        source: Box::new(source),
+    })?;
+    tracing::info!(size = updated.to, from = 0, "feed-resumed");
+    Ok((replica, 0))
+}
+
 /// What an upstream's mistake means.
 fn state_after(problem: &FeedError) -> State {
     match problem {
@@ -354,12 +412,10 @@ fn state_after(problem: &FeedError) -> State {
 struct Touched {
     numbers: Vec<u64>,
     closed: bool,
-    at_ms: Option<u64>,
 }
 
 impl Touched {
     fn see(&mut self, number: u64, entry: &Entry) {
-        self.at_ms = Some(entry.at.ms());
         match &entry.body {
             Body::Tag(_) => self.numbers.push(number),
             Body::Confirmed { tags, .. } | Body::Revoked { tags, .. } => self.numbers.extend(tags),

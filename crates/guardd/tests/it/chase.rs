@@ -1,7 +1,9 @@
 //! The role that follows thefts, on a real node: tags within moments of a transaction, through blocks, a reorganisation and
 //! `kill -9`, in a feed that a reader verifies for itself.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet, fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, time::Duration,
+};
 
 use kuraban_base::{Height, hex};
 use kuraban_chain::btc::{OutPoint, TxOut};
@@ -26,6 +28,10 @@ struct Place {
 
 impl Place {
     fn new(node: &Node, more: &str) -> Self {
+        Self::with(node, "", more)
+    }
+
+    fn with(node: &Node, first: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listen = free();
         let secret = folder.path().join("feed.seed");
@@ -33,7 +39,7 @@ impl Place {
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
         fs::create_dir(folder.path().join("cases")).unwrap();
         let config = format!(
-            "listen = \"{listen}\"\nnetwork = \"{}\"\nnode = \"{}\"\nindex = \"index\"\ncases = \"cases\"\n\
+            "{first}listen = \"{listen}\"\nnetwork = \"{}\"\nnode = \"{}\"\nindex = \"index\"\ncases = \"cases\"\n\
              [feed]\nfolder = \"feed\"\nname = \"exchange.example/tags\"\nsecret = \"feed.seed\"\n{more}",
             node.network, node.p2p
         );
@@ -128,6 +134,25 @@ impl Reader {
             std::thread::park_timeout(Duration::from_millis(10));
         }
     }
+
+    /// Waits until each of these cases has tags on exactly these outputs in blocks.
+    #[track_caller]
+    fn until_in_blocks(&mut self, what: &str, want: &[(&str, &[OutPoint])]) -> Vec<Tag> {
+        let start = std::time::Instant::now();
+        loop {
+            let tags = self.read();
+            let of = |id: &str| -> BTreeSet<String> {
+                let own = tags.iter().filter(|tag| tag.case.as_str() == id && tag.since != Since::Mempool);
+                own.map(|tag| tag.subject.outpoint().unwrap()).collect()
+            };
+            if want.iter().all(|(id, outputs)| of(id) == outputs.iter().map(ToString::to_string).collect()) {
+                return tags;
+            }
+            let counts: Vec<_> = want.iter().map(|(id, _)| (id, of(id).len())).collect();
+            assert!(start.elapsed() < LONG, "{what}: {counts:?}");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
 }
 
 fn outpoint(tx: &kuraban_chain::btc::Tx, vout: u32) -> OutPoint {
@@ -207,6 +232,89 @@ fn a_theft_is_followed_on_bitcoind() {
     a_theft_is_followed(Kind::Bitcoind);
 }
 
+/// Three hundred payments.
+fn people(value_sat: u64) -> Vec<TxOut> {
+    let pays = |person: u32| {
+        let mut hash = [1; 20];
+        hash[..4].copy_from_slice(&person.to_le_bytes());
+        TxOut { value_sat: value_sat / 300, script: kuraban_chain::btc::Script::p2pkh(&hash) }
+    };
+    (0..300).map(pays).collect()
+}
+
+/// A payment hub that had 200 outputs before the theft takes stolen coins in and pays 300 people from them.
+fn a_hub_is_told_and_the_people_it_pays_are_not_tagged(kind: Kind) {
+    let Some(daemon) = Daemon::start(kind, &[]) else {
+        println!("skipped: {} is not installed", kind.name());
+        return;
+    };
+    let node = daemon.node();
+    let vault = Vault::new(node.network);
+    let (stolen, clean) = (vault.funded(&node), vault.funded(&node));
+    let place = Place::with(&node, "hub_outputs = 200\n", "");
+    let mined = |tx: &kuraban_chain::btc::Tx| {
+        assert_eq!(node.rpc.send(tx).unwrap(), Sent::Pooled);
+        node.mine(1, &vault.script(3))[0]
+    };
+    let hub = |value_sat| TxOut { value_sat, script: vault.script(7) };
+    let customers = vault.spend(std::slice::from_ref(&clean), vec![hub(clean.1.value_sat / 201); 200], 0);
+    let before = mined(&customers);
+    let value = stolen.1.value_sat - 100_000;
+    let theft = TxOut { value_sat: value, script: vault.script(8) };
+    let theft = vault.spend(std::slice::from_ref(&stolen), vec![theft], 0);
+    mined(&theft);
+    let seeds = [(outpoint(&theft, 0), value)];
+    place.case("at-hubs", &seeds, "methods = [\"haircut\"]\n");
+    place.case("through-hubs", &seeds, "methods = [\"haircut\"]\nhub_outputs = 0\n");
+    place.case("greater-hubs", &seeds, "methods = [\"haircut\"]\nhub_outputs = 201\n");
+    let mut chase = place.start();
+    place.is_up();
+    let mut reader = Reader::of(&place);
+
+    let deposit =
+        vault.spend(&[(outpoint(&theft, 0), theft.outputs[0].clone(), 8)], vec![hub(value - 100_000)], 0);
+    mined(&deposit);
+    let paid =
+        vault.spend(&[(outpoint(&deposit, 0), deposit.outputs[0].clone(), 7)], people(value - 300_000), 0);
+    mined(&paid);
+
+    let all: Vec<OutPoint> = (0..300).map(|vout| outpoint(&paid, vout)).collect();
+    let told = [outpoint(&deposit, 0)];
+    let want: [(&str, &[OutPoint]); 3] = [("at-hubs", &told), ("through-hubs", &all), ("greater-hubs", &all)];
+    let tags = reader.until_in_blocks("live", &want);
+    let tag = tags.iter().find(|tag| tag.case.as_str() == "at-hubs").unwrap();
+    assert_eq!(tag.taint.most(), u128::from(value - 100_000));
+    assert!(
+        matches!(&tag.reach, Reach::HandedOver { to } if to.as_str() == "a hub of 200 outputs"),
+        "{tag:?}"
+    );
+
+    // A batch trace finds the same: nothing is told again after a restart, also when a new case follows it.
+    let numbers = |reader: &Reader| -> Vec<u64> {
+        reader.replica.standing().tags().map(|(number, _)| number).collect()
+    };
+    let before_restart = numbers(&reader);
+    chase.kill();
+    place.case("after-restart", &seeds, "methods = [\"fifo\"]\n");
+    let chase = place.start();
+    place.is_up();
+    let four = [want[0], want[1], want[2], ("after-restart", &told)];
+    reader.until_in_blocks("after a restart", &four);
+    assert_eq!(numbers(&reader)[..before_restart.len()], before_restart);
+
+    // The hub's customers come into the block of the theft: then it was none before.
+    node.rpc.invalidate(before).unwrap();
+    node.mine(6, &vault.script(5));
+    let want: [(&str, &[OutPoint]); 3] = [("at-hubs", &all), ("through-hubs", &all), ("greater-hubs", &all)];
+    reader.until_in_blocks("after a reorganisation", &want);
+    drop(chase);
+}
+
+#[test]
+fn a_hub_is_told_and_the_people_it_pays_are_not_tagged_on_litecoind() {
+    a_hub_is_told_and_the_people_it_pays_are_not_tagged(Kind::Litecoind);
+}
+
 #[test]
 fn bad_cases_are_named_and_the_others_followed() {
     let Some(daemon) = Daemon::start(Kind::Litecoind, &[]) else {
@@ -250,6 +358,37 @@ fn bad_cases_are_named_and_the_others_followed() {
     let states: Vec<Value> =
         ["good", "other-value", "mixed", "later"].iter().map(|id| place.row(id)["state"].clone()).collect();
     assert_eq!(states, [json!("followed"), json!("waiting"), json!("waiting"), json!("followed")]);
+}
+
+#[test]
+fn a_corrupted_index_ends_the_chase_and_is_named() {
+    let Some(daemon) = Daemon::start(Kind::Litecoind, &[]) else {
+        println!("skipped: litecoind is not installed");
+        return;
+    };
+    let node = daemon.node();
+    let vault = Vault::new(node.network);
+    let coin = vault.funded(&node);
+    let place = Place::new(&node, "");
+    place.case("theft", &[(coin.0, coin.1.value_sat)], "");
+    let mut chase = place.start();
+    place.is_up();
+    chase.event("case-followed");
+    chase.kill();
+    let config = place.folder.path().join("chase.toml");
+    for file in ["values", "headers", "txids"] {
+        let path = place.folder.path().join("index").join(file);
+        let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[70] ^= 1;
+        fs::write(&path, flipped).unwrap();
+        let (status, said) = crate::process::ended(&["chase", "run"], &config);
+        assert_eq!(status, Some(2), "{file}: {said}");
+        assert!(said.contains(&format!("{file}: is corrupted: piece 0 sums to")), "{file}: {said}");
+        assert!(said.contains("build the index again") && !said.contains("panicked"), "{file}: {said}");
+        fs::write(&path, whole).unwrap();
+    }
+    drop(place.start());
 }
 
 #[test]

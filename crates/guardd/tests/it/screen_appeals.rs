@@ -5,6 +5,7 @@ use std::{
     io::Write as _,
     net::SocketAddr,
     path::PathBuf,
+    process::Command,
 };
 
 use bitcoin::{Address, CompressedPublicKey, KnownHrp, NetworkKind, PrivateKey, secp256k1::Secp256k1};
@@ -16,7 +17,7 @@ use kuraban_trace::tags::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Process, ask, ended, free, request};
+use crate::process::{Process, ask, ended, free, kuraban, request};
 
 /// A key and the addresses that it owns.
 struct Owner {
@@ -56,9 +57,9 @@ impl Owner {
     }
 }
 
-fn tag(address: &str) -> Tag {
+fn tag(address: &str, case: &str) -> Tag {
     let taint = Taint {
-        case: "case-1".to_owned(),
+        case: case.to_owned(),
         method: "fifo".to_owned(),
         amount: 5,
         most: None,
@@ -76,7 +77,7 @@ fn tag(address: &str) -> Tag {
         verified: true,
         currency: "BTC".to_owned(),
         network: "BTC".to_owned(),
-        label: "Stolen".to_owned(),
+        label: format!("Stolen, {case}"),
         source: "https://example.org".to_owned(),
         confidence: Confidence::UNKNOWN,
         concepts: vec!["hacking"],
@@ -98,10 +99,15 @@ struct Place {
 
 impl Place {
     fn new(owners: &[&Owner]) -> Self {
+        let addresses = owners.iter().flat_map(|owner| owner.addresses());
+        Self::of(addresses.map(|address| tag(address, "case-1")))
+    }
+
+    fn of(tags: impl Iterator<Item = Tag>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut builder = Builder::new();
-        for address in owners.iter().flat_map(|owner| owner.addresses()) {
-            builder.add(&tag(address), "Pack", "Maker").unwrap();
+        for tag in tags {
+            builder.add(&tag, "Pack", "Maker").unwrap();
         }
         let store = folder.path().join("tags");
         builder.save(&store).unwrap();
@@ -232,4 +238,130 @@ fn a_file_of_appeals_that_was_changed_is_not_used() {
     let (status, said) = ended(&["screen", "run"], &place.config());
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("line 1 is no appeal"), "{said}");
+}
+
+/// `kuraban tags appeal …`: the exit status, the JSON document and what is said beside it.
+fn tool(args: &[&str]) -> (Option<i32>, Value, String) {
+    let ran =
+        Command::new(kuraban()).args(["--json", "tags", "appeal"]).args(args).env("LC_ALL", "C").output();
+    let ran = ran.unwrap();
+    let json = serde_json::from_slice(&ran.stdout).unwrap_or(Value::Null);
+    (ran.status.code(), json, String::from_utf8(ran.stderr).unwrap())
+}
+
+/// An owner at a terminal, with files.
+struct Desk<'a> {
+    place: &'a Place,
+    url: String,
+}
+
+impl<'a> Desk<'a> {
+    fn new(place: &'a Place) -> Self {
+        let desk = Self { place, url: format!("http://{}", place.address) };
+        fs::write(desk.at("why.txt"), "I bought these coins\r\nfrom a shop.\n\n").unwrap();
+        desk
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.place.folder.path().join(name).display().to_string()
+    }
+
+    fn write(&self, address: &str, more: &[&str]) -> (Option<i32>, Value, String) {
+        let (text, out, message) = (self.at("why.txt"), self.at("appeal.json"), self.at("message.txt"));
+        let args = ["write", address, "--text", &text, "--out", &out, "--message-file", &message];
+        let usual = ["--chain", "btc", "--service", &self.url];
+        let usual = if more.contains(&"--chain") { &[][..] } else { &usual };
+        tool(&[&args[..], usual, more].concat())
+    }
+}
+
+#[test]
+fn a_person_appeals_with_the_tool_and_a_wallet() {
+    let (owner, other) = (Owner::new(1), Owner::new(2));
+    let place = Place::new(&[&owner]);
+    let _process = place.start();
+    let desk = Desk::new(&place);
+    for (number, address) in (1..).zip(owner.addresses()) {
+        let (status, draft, said) = desk.write(address, &[]);
+        assert_eq!(status, Some(0), "{draft}{said}");
+        let message = fs::read_to_string(desk.at("message.txt")).unwrap();
+        let want = place.appeal(&owner, address, "I bought these coins\nfrom a shop.").message(&place.origin);
+        assert_eq!((&message, &draft["message"]), (&want, &json!(want)));
+        // What was asked for is what an owner without a network writes.
+        let offline = ["--chain", "btc", "--origin", &place.origin, "--from", "s", "--case", "case-1"];
+        assert_eq!(desk.write(address, &offline).1, draft);
+        let (file, signed) = (desk.at("appeal.json"), owner.sign(address, &message));
+        let (status, checked, _) = tool(&["check", &file, "--signature", &signed]);
+        let form = if number <= 2 { "simple" } else { "full" };
+        assert_eq!((status, &checked["signed_as"]), (Some(0), &json!(form)), "{checked}");
+        let by_other = other.sign(&other.segwit, &message);
+        let (status, refused, _) = tool(&["check", &file, "--signature", &by_other]);
+        assert_eq!((status, &refused["ok"], &refused["message"]), (Some(1), &json!(false), &json!(want)));
+        let (status, refused, _) = tool(&["send", &file, "--signature", &by_other, "--service", &desk.url]);
+        assert_eq!((status, &refused["ok"]), (Some(1), &json!(false)));
+        let lines = desk.at("signature.txt");
+        let (one, two) = signed.split_at(40);
+        fs::write(&lines, format!("{one}\n{two}\n")).unwrap();
+        let (status, taken, said) =
+            tool(&["send", &file, "--signature-file", &lines, "--service", &desk.url]);
+        assert_eq!((status, &taken["number"]), (Some(0), &json!(number)), "{taken}{said}");
+    }
+    assert_eq!(place.list(0)["appeals"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn the_tool_says_what_keeps_an_appeal_from_being_written_or_taken() {
+    let owner = Owner::new(1);
+    let (mine, clean) = (&owner.segwit, Owner::new(3).segwit);
+    let place = Place::of(["case-1", "case-2"].iter().map(|case| tag(&owner.segwit, case)));
+    let desk = Desk::new(&place);
+    let (status, _, said) = desk.write(mine, &[]);
+    assert_eq!((status, said.contains("v1/screen/btc/")), (Some(3), true), "nobody listens yet: {said}");
+    let _process = place.start();
+    let check = |address: &str, more: &[&str], want: i32, words: &str| {
+        let (status, answer, said) = desk.write(address, more);
+        assert_eq!(status, Some(want), "{answer}{said}");
+        assert!(format!("{answer}{said}").contains(words), "{answer}{said} lacks {words}");
+    };
+    check(mine, &[], 1, "--from s  --case case-2");
+    check(mine, &["--case", "case-3"], 1, "no tag of a case that fits stands on");
+    check(&clean, &[], 1, "0 tags were found there");
+    check(mine, &["--case", "case-2"], 0, "case: case-2");
+    check(&mine.replace("bc1q", "bc1p"), &[], 2, "bc1p");
+    check(mine, &["--chain", "eth", "--service", &desk.url], 2, "want btc, ltc or a network");
+    check(mine, &["--chain", "btc", "--origin", "o", "--from", "s"], 2, "--case");
+    check(
+        mine,
+        &["--chain", "btc", "--origin", "o\np", "--from", "s", "--case", "c"],
+        2,
+        "want one line of text",
+    );
+    fs::write(desk.at("why.txt"), "x".repeat(4_001)).unwrap();
+    check(mine, &["--case", "case-2"], 2, "the text has 4001 bytes, want 1 to 4000");
+    fs::write(desk.at("why.txt"), " \n").unwrap();
+    check(mine, &["--case", "case-2"], 2, "the text has 0 bytes");
+    fs::write(desk.at("why.txt"), "x".repeat(4_000)).unwrap();
+    check(mine, &["--case", "case-2"], 0, "xxxx");
+
+    let file = desk.at("appeal.json");
+    let check = |signature: &str, words: &str| {
+        let (status, answer, _) = tool(&["check", &file, "--signature", signature]);
+        assert_eq!(status, Some(1), "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains(words), "{answer} lacks {words}");
+    };
+    check("*", "no base64");
+    check("", "neither a witness");
+    // 66 bytes, and 65: what wallets call a signed message.
+    check(&"A".repeat(88), "neither a witness");
+    check(&format!("{}=", "A".repeat(87)), "the older form, which is not read");
+    assert_eq!(tool(&["check", &file]).0, Some(2));
+    // Of another origin the signature holds, and the service has no such tag.
+    let offline = ["--chain", "btc", "--origin", "elsewhere", "--from", "t", "--case", "case-1"];
+    assert_eq!(desk.write(mine, &offline).0, Some(0));
+    let signed = owner.sign(mine, &fs::read_to_string(desk.at("message.txt")).unwrap());
+    let (status, answer, _) = tool(&["send", &file, "--signature", &signed, "--service", &desk.url]);
+    assert_eq!((status, &answer["code"]), (Some(1), &json!("nothing-to-appeal")), "{answer}");
+    fs::write(&file, "{}").unwrap();
+    let (status, _, said) = tool(&["check", &file, "--signature", &signed]);
+    assert_eq!((status, said.contains("missing field `chain`")), (Some(2), true), "{said}");
 }

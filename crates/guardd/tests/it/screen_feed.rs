@@ -311,6 +311,73 @@ fn a_replica_that_is_killed_goes_on_from_its_copy() {
     );
 }
 
+/// What was verified is kept with its signed head, through kills; where it does not hold the copy is verified again.
+#[test]
+fn a_restart_goes_on_from_what_was_verified_unless_that_does_not_hold() {
+    let upstream = Upstream::new();
+    upstream.say(vec![opened("c"), tag("c", 1, 9), tag("c", 2, 8)]);
+    let follower = Follower::of(&upstream);
+    let mut process = follower.start();
+    let resumed = |process: &Process| {
+        let line = process.event("feed-resumed");
+        (line["from"].as_u64().unwrap(), line["size"].as_u64().unwrap())
+    };
+    // Below the bound nothing is kept, at it all is.
+    upstream.say(beats(996));
+    follower.at_size(999);
+    let snapshot = follower.folder.path().join("copy/snapshot");
+    assert!(!snapshot.exists());
+    upstream.say(vec![Body::Revoked { tags: vec![2], reason: Reason::Error }]);
+    assert_eq!(process.event("snapshot-kept")["size"], 1_000);
+    let says = |process: &Process, from: u64| {
+        assert_eq!(resumed(process).0, from, "{:?}", process.lines());
+        assert_eq!((follower.hits(1).len(), follower.hits(2).len()), (1, 0));
+        assert_eq!(follower.feed()["entry_ms"], 1_000);
+    };
+    process.kill();
+    process = follower.start();
+    says(&process, 1_000);
+    // Killed wherever it is in taking up, keeping a copy and keeping what was verified.
+    for round in 0..6_u8 {
+        upstream.say(beats(1_200));
+        upstream.say(vec![tag("c", 10 + round, 5)]);
+        if round % 2 == 1 {
+            process.event("feed-taken-up");
+        }
+        process.kill();
+        process = follower.start();
+        let (from, size) = resumed(&process);
+        assert!((1_000..=size).contains(&from), "{from} of {size}");
+    }
+    let size = 1_000 + 6 * 1_201;
+    follower.at_size(size);
+    assert!((10..16).all(|number| follower.hits(number).len() == 1));
+    process.kill();
+    // Damaged, of another key, or of a later feed than the copy: verified from the beginning, with the same answers.
+    let kept = fs::read(&snapshot).unwrap();
+    let mut changed = kept.clone();
+    changed[kept.len() / 2] ^= 1;
+    for bytes in [&changed[..], &kept[..40], &[]] {
+        fs::write(&snapshot, bytes).unwrap();
+        let mut process = follower.start();
+        process.event("snapshot-not-used");
+        says(&process, 0);
+        process.kill();
+    }
+    fs::write(&snapshot, &kept).unwrap();
+    let stranger = Upstream::new();
+    stranger.say(vec![opened("d"), tag("d", 1, 9), tag("d", 3, 9)]);
+    let copy = |name: &str| follower.folder.path().join("copy").join(name);
+    for (name, bytes) in stranger.files.lock().unwrap().iter() {
+        fs::create_dir_all(copy(name).parent().unwrap()).unwrap();
+        fs::write(copy(name), bytes).unwrap();
+    }
+    let process = follower.start();
+    process.event("snapshot-not-used");
+    assert_eq!(resumed(&process).0, 0);
+    assert_eq!((follower.hits(1).len(), follower.hits(3).len()), (1, 1));
+}
+
 #[test]
 fn a_copy_that_was_changed_is_not_used() {
     let upstream = Upstream::new();

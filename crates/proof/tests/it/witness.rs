@@ -5,7 +5,7 @@ use kuraban_proof::{
     AddCheckpoint, Checkpoint, Cosigner, Fold, Frontier, NoteSigner, Refusal, SignedCheckpoint, TreeHead,
     Witness, prove,
     tree::ProofError,
-    witness::{AdvanceError, FoldError, PROOF_LINES_MAX, monitoring_path},
+    witness::{AdvanceError, FoldError, PROOF_LINES_MAX, RequestError, monitoring_path},
 };
 use proptest::prelude::*;
 
@@ -304,4 +304,12 @@ proptest! {
         let request = AddCheckpoint::new(wide(earlier), proof, &signed(head(&all)));
         prop_assert_eq!(request.to_string().parse(), Ok(request));
     }
+}
+
+/// A note has at most 1,000,000 bytes, and 63 hashes with their lines have fewer than 4,096.
+#[test]
+fn a_request_is_read_up_to_its_longest() {
+    let long = |length: usize| AddCheckpoint::parse(&vec![b'x'; length]).unwrap_err();
+    assert!(!matches!(long(1_004_096), RequestError::Long { .. }));
+    assert_eq!(long(1_004_097), RequestError::Long { got: 1_004_097 });
 }

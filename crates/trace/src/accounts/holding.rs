@@ -45,21 +45,28 @@ pub struct Lowest {
     pub height: u64,
 }
 
-/// One account's units of one asset.
+/// What tracks keep of one account's units of one asset, where some of them are tainted. The balance is the ledger's.
 ///
 /// Under fifo and lifo `parts` are all units, the oldest first. Under the methods of amounts they are the tainted ones
-/// alone, one part a case in the order of cases. Under poison there are none.
-#[derive(Clone, Debug, Default)]
+/// alone, one part a case in the order of cases. Under poison nothing is kept.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Holding {
-    pub(super) balance: Units,
     pub(super) parts: VecDeque<Part>,
     pub(super) lowest: Option<Lowest>,
+    /// The last block in which tainted units came or left.
+    pub(super) changed: u64,
 }
 
 impl Holding {
-    /// Adds clean units that were there before all others.
+    /// An account whose units are all clean.
+    pub(super) fn clean(rule: Rule, balance: Units) -> Self {
+        let knows_units = matches!(rule, Rule::Of(Method::Fifo | Method::Lifo)) && !balance.is_zero();
+        let parts = knows_units.then_some(Part { case: None, amount: balance });
+        Self { parts: parts.into_iter().collect(), lowest: None, changed: 0 }
+    }
+
+    /// Adds clean units that were there before all others. `None` where there would be more than 2²⁵⁶ − 1.
     pub(super) fn surface(&mut self, rule: Rule, amount: Units) -> Option<()> {
-        self.balance = self.balance.plus(amount)?;
         match rule {
             Rule::Of(Method::Fifo | Method::Lifo) => match self.parts.front_mut() {
                 Some(first) if first.case.is_none() => first.amount = first.amount.plus(amount)?,
@@ -76,7 +83,6 @@ impl Holding {
 
     /// Puts units in. `None` where there would be more than 2²⁵⁶ − 1.
     pub(super) fn put(&mut self, rule: Rule, parcel: &[Part]) -> Option<()> {
-        self.balance = parcel.iter().try_fold(self.balance, |sum, part| sum.plus(part.amount))?;
         for part in parcel.iter().filter(|part| !part.amount.is_zero()) {
             match rule {
                 Rule::Of(Method::Fifo | Method::Lifo) => match self.parts.back_mut() {
@@ -106,16 +112,14 @@ impl Holding {
         Some(())
     }
 
-    /// Takes units out. The caller has seen that there are enough.
-    pub(super) fn take(&mut self, rule: Rule, amount: Units) -> Parcel {
-        let parcel = match rule {
+    /// Takes units out of a balance. The caller has seen that there are enough.
+    pub(super) fn take(&mut self, rule: Rule, amount: Units, balance: Units) -> Parcel {
+        match rule {
             Rule::Of(Method::Fifo | Method::Lifo) => self.take_units(rule, amount),
             Rule::Of(Method::Haircut | Method::Tiho | Method::DirtyFirst | Method::CleanFirst)
-            | Rule::Libr => self.take_amounts(rule, amount),
+            | Rule::Libr => self.take_amounts(rule, amount, balance),
             Rule::Of(Method::Poison) => vec![Part { case: None, amount }],
-        };
-        self.balance = self.balance.beyond(amount);
-        parcel
+        }
     }
 
     /// From the oldest end or from the newest, in the order in which they are taken.
@@ -142,9 +146,9 @@ impl Holding {
     }
 
     /// The earliest theft first, each by the same rule over what the earlier ones left.
-    fn take_amounts(&mut self, rule: Rule, amount: Units) -> Parcel {
+    fn take_amounts(&mut self, rule: Rule, amount: Units, mut balance: Units) -> Parcel {
         let mut parcel = Parcel::new();
-        let (mut leaves, mut balance) = (amount, self.balance);
+        let mut leaves = amount;
         for part in &mut self.parts {
             let taken = tainted_that_leaves(rule, leaves, balance, part.amount);
             leaves = leaves.beyond(taken);
@@ -165,8 +169,7 @@ impl Holding {
     }
 
     /// Keeps the lowest balance since there have been tainted units.
-    pub(super) fn keep_lowest(&mut self, height: u64) {
-        let balance = self.balance;
+    pub(super) fn keep_lowest(&mut self, balance: Units, height: u64) {
         let before = if self.tainted().is_zero() { return self.lowest = None } else { self.lowest };
         self.lowest = before.filter(|lowest| lowest.balance <= balance).or(Some(Lowest { balance, height }));
     }

@@ -7,6 +7,7 @@ mod etl;
 mod evm;
 mod nis;
 mod nis_binary;
+mod nis_mosaic;
 mod node;
 mod rippled;
 
@@ -15,8 +16,12 @@ pub use nis::nis;
 pub use node::evm;
 pub use rippled::rippled;
 
+use kuraban_base::Digest;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use super::{
-    transfer::{Kind, Transfer},
+    transfer::{Kind, Mark, Transfer},
     units::Units,
 };
 
@@ -44,8 +49,13 @@ pub struct ImportError {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportProblem {
     /// Not JSON of the form that it must have.
-    #[error("is not the JSON that it must be")]
-    Json(#[source] serde_json::Error),
+    #[error("{place}is not the JSON that it must be: {problem}")]
+    Json {
+        /// The field with a colon after it; empty for all of it.
+        place: String,
+        /// What is wrong there, at most 200 characters of it.
+        problem: String,
+    },
     /// Not bytes of the form that they must have.
     #[error("{what} at byte {at}: found {found}, want {want}")]
     Binary {
@@ -97,9 +107,40 @@ impl ImportProblem {
         Self::Contradiction { what: what.into(), one: one.to_string(), other: other.to_string() }
     }
 
+    fn json(path: &str, problem: &serde_json::Error) -> Self {
+        let place = if matches!(path, "" | "." | "?") { String::new() } else { format!("{path}: ") };
+        let problem: String = problem.to_string().chars().take(200).collect();
+        Self::Json { place: place.chars().take(200).collect(), problem }
+    }
+
+    /// Names what a field belongs to.
+    fn under(self, above: &str) -> Self {
+        match self {
+            Self::Json { place, problem } if place.is_empty() => {
+                Self::Json { place: format!("{above}: "), problem }
+            }
+            Self::Json { place, problem } => Self::Json { place: format!("{above}.{place}"), problem },
+            kept @ (Self::Binary { .. }
+            | Self::Field { .. }
+            | Self::Missing { .. }
+            | Self::Contradiction { .. }) => kept,
+        }
+    }
+
     fn at(self, name: impl Into<String>) -> ImportError {
         ImportError { name: name.into(), problem: self }
     }
+}
+
+/// All of a file as JSON.
+fn whole(bytes: &[u8]) -> Result<Value, ImportProblem> {
+    serde_json::from_slice(bytes).map_err(|problem| ImportProblem::json("", &problem))
+}
+
+/// A value as what it must be; what is wrong is named with its field.
+fn typed<T: DeserializeOwned>(value: Value) -> Result<T, ImportProblem> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|problem| ImportProblem::json(&problem.path().to_string(), problem.inner()))
 }
 
 /// Writes one transaction's transfers, numbered from 0; what carries nothing is left out.
@@ -134,6 +175,20 @@ impl<'a> Writer<'a> {
         });
         self.index = self.index.saturating_add(1);
     }
+}
+
+/// The lines of blocks whose hash and predecessor are all stated; else none, since one that lacks them cannot be followed.
+fn marks(blocks: impl IntoIterator<Item = Option<Mark>>) -> Vec<Mark> {
+    blocks.into_iter().collect::<Option<Vec<Mark>>>().unwrap_or_default()
+}
+
+/// A block's line from hashes in hexadecimal, in whatever case and with or without 0x.
+fn mark(height: u64, hash: &str, prev: &str) -> Option<Mark> {
+    let digest = |text: &str| {
+        let digits = text.strip_prefix("0x").unwrap_or(text).to_ascii_lowercase();
+        kuraban_base::hex::decode_array(&digits).ok().map(Digest::from_bytes)
+    };
+    Some(Mark { height, hash: digest(hash)?, prev: digest(prev)? })
 }
 
 /// The place of something in a list.

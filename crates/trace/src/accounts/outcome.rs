@@ -2,12 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    holding::Lowest,
-    method::Rule,
-    transfer::{Header, ListError},
-    units::Units,
-};
+use super::{holding::Lowest, list::ListError, method::Rule, transfer::Header, units::Units};
 
 /// A transfer whose arrival is stolen.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -42,13 +37,22 @@ pub struct Terms {
     pub dust: BTreeMap<String, Units>,
     /// Accounts of services: units that arrive there are held, and their deposits handed over.
     pub stops: BTreeSet<String>,
+    /// An account that was paid this often before, in the same asset, is a hub: units that arrive there are held too.
+    pub hub_payments_min: Option<u32>,
 }
 
 impl Terms {
-    /// The defaults: to the end, fees counted, no dust threshold, no stops.
+    /// The defaults: to the end, fees counted, no dust threshold, no stops, no hubs.
     #[must_use]
     pub fn new(rule: Rule) -> Self {
-        Self { rule, until: None, fees: Fees::Count, dust: BTreeMap::new(), stops: BTreeSet::new() }
+        Self {
+            rule,
+            until: None,
+            fees: Fees::Count,
+            dust: BTreeMap::new(),
+            stops: BTreeSet::new(),
+            hub_payments_min: None,
+        }
     }
 }
 
@@ -129,6 +133,20 @@ pub struct Held {
     pub lowest: Option<Lowest>,
 }
 
+/// Why units are not followed further than to an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// It is one of the [`Terms::stops`].
+    Named,
+    /// It is a hub.
+    Hub {
+        /// How often it was paid before.
+        payments: u32,
+    },
+    /// It is an exchange of assets within one transaction, and taint does not cross from one asset into another.
+    Exchange,
+}
+
 /// Tainted units that arrived at a service: what its owner must look for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Deposit {
@@ -144,6 +162,8 @@ pub struct Deposit {
     pub from: Option<String>,
     /// The service's account.
     pub service: String,
+    /// Why it is one.
+    pub stop: Stop,
     /// All units of the transfer.
     pub amount: Units,
     /// The theft.

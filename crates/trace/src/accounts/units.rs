@@ -30,6 +30,12 @@ impl Units {
         U256::try_from_be_slice(bytes).map(Self)
     }
 
+    /// This many.
+    #[must_use]
+    pub fn from_u128(units: u128) -> Self {
+        Self(U256::from(units))
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_zero(self) -> bool {
@@ -90,6 +96,14 @@ impl Units {
 impl From<u64> for Units {
     fn from(units: u64) -> Self {
         Self(U256::from(units))
+    }
+}
+
+impl TryFrom<Units> for u128 {
+    type Error = UnitsError;
+
+    fn try_from(units: Units) -> Result<Self, UnitsError> {
+        Self::try_from(units.0).map_err(|_| UnitsError)
     }
 }
 

@@ -51,99 +51,156 @@ impl Forest {
         }
     }
 
-    fn parent(&self, number: u64) -> u64 {
-        match self {
-            Self::Narrow(parents) => slot(parents, number).load(Ordering::Acquire).into(),
-            Self::Wide(parents) => slot(parents, number).load(Ordering::Acquire),
-        }
-    }
-
-    /// Makes `to` the parent of `number` if it is still `from`.
-    fn point(&self, number: u64, from: u64, to: u64) -> bool {
-        let (released, acquired) = (Ordering::AcqRel, Ordering::Acquire);
-        match self {
-            Self::Narrow(parents) => {
-                slot(parents, number).compare_exchange(narrow(from), narrow(to), released, acquired).is_ok()
-            }
-            Self::Wide(parents) => {
-                slot(parents, number).compare_exchange(from, to, released, acquired).is_ok()
-            }
-        }
-    }
-
-    /// Points a member that is no root further up. Of several threads that do so the last stays; each of them writes an
-    /// ancestor, and an ancestor stays one.
-    fn shorten(&self, number: u64, ancestor: u64) {
-        match self {
-            Self::Narrow(parents) => slot(parents, number).store(narrow(ancestor), Ordering::Release),
-            Self::Wide(parents) => slot(parents, number).store(ancestor, Ordering::Release),
-        }
-    }
-
     /// The smallest member of the set that `number` is in. Shortens the way for the next who asks.
-    pub(super) fn root(&self, mut number: u64) -> u64 {
-        loop {
-            let parent = self.parent(number);
-            if parent == number {
-                return number;
-            }
-            let grandparent = self.parent(parent);
-            if grandparent == parent {
-                return parent;
-            }
-            self.shorten(number, grandparent);
-            number = grandparent;
+    pub(super) fn root(&self, number: u64) -> u64 {
+        match self {
+            Self::Narrow(parents) => root(parents, number),
+            Self::Wide(parents) => root(parents, number),
         }
     }
 
-    /// Makes one set of all sets that these are in.
-    pub(super) fn unite_all(&self, members: &[u64]) {
-        let Some((first, others)) = members.split_first() else { return };
-        // The root so far, from which nothing has to be looked for again.
-        let (mut root, mut last) = (*first, *first);
-        for other in others {
-            if *other != last {
-                root = self.merge(root, *other);
-                last = *other;
-            }
-        }
-    }
-
-    /// Makes two sets one; its root, as far as nobody else joins it.
-    fn merge(&self, one: u64, other: u64) -> u64 {
-        loop {
-            let (one, other) = (self.root(one), self.root(other));
-            let (smaller, greater) = (one.min(other), one.max(other));
-            if one == other || self.point(greater, greater, smaller) {
-                return smaller;
-            }
+    /// Makes one set of all sets that the members of a group are in, for each of many groups: `ends` says where each ends.
+    /// Members are changed into others of their sets.
+    pub(super) fn unite_groups(&self, members: &mut [Option<u64>], ends: &[usize]) {
+        match self {
+            Self::Narrow(parents) => unite_groups(parents, members, ends),
+            Self::Wide(parents) => unite_groups(parents, members, ends),
         }
     }
 
     /// Makes two sets one. Returns whether they were two.
     pub(super) fn unite(&self, one: u64, other: u64) -> bool {
-        loop {
-            let (one, other) = (self.root(one), self.root(other));
-            if one == other {
-                return false;
-            }
-            let (smaller, greater) = (one.min(other), one.max(other));
-            if self.point(greater, greater, smaller) {
-                return true;
-            }
+        match self {
+            Self::Narrow(parents) => unite(parents, one, other),
+            Self::Wide(parents) => unite(parents, one, other),
         }
     }
 }
 
+/// Where a parent is kept.
+trait Slot {
+    fn parent(&self) -> u64;
+
+    /// Makes `to` the parent if it is still `from`.
+    fn point(&self, from: u64, to: u64) -> bool;
+
+    /// Points a member that is no root further up. Of several threads that do so the last stays; each of them writes an
+    /// ancestor, and an ancestor stays one.
+    fn shorten(&self, ancestor: u64);
+}
+
+impl Slot for AtomicU32 {
+    #[inline]
+    fn parent(&self) -> u64 {
+        self.load(Ordering::Acquire).into()
+    }
+
+    #[inline]
+    fn point(&self, from: u64, to: u64) -> bool {
+        self.compare_exchange(narrow(from), narrow(to), Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    #[inline]
+    fn shorten(&self, ancestor: u64) {
+        self.store(narrow(ancestor), Ordering::Release);
+    }
+}
+
+impl Slot for AtomicU64 {
+    #[inline]
+    fn parent(&self) -> u64 {
+        self.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn point(&self, from: u64, to: u64) -> bool {
+        self.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    #[inline]
+    fn shorten(&self, ancestor: u64) {
+        self.store(ancestor, Ordering::Release);
+    }
+}
+
+#[inline]
 fn narrow(number: u64) -> u32 {
     #[expect(clippy::expect_used, reason = "a forest is narrow only while its numbers fit")]
     u32::try_from(number).expect("a forest is narrow only while its numbers fit")
 }
 
-fn slot<T>(parents: &[T], number: u64) -> &T {
+#[inline]
+fn slot<S: Slot>(parents: &[S], number: u64) -> &S {
     let slot = usize::try_from(number).ok().and_then(|number| parents.get(number));
     #[expect(clippy::expect_used, reason = "a graph's address numbers are below its count")]
     slot.expect("a graph's address numbers are below its count")
+}
+
+/// The grandparent of a member, which becomes its parent; a root's is the root.
+#[inline]
+fn step<S: Slot>(parents: &[S], number: u64) -> u64 {
+    let own = slot(parents, number);
+    let parent = own.parent();
+    let grandparent = slot(parents, parent).parent();
+    // Not where the parent is the root: such a member may be a root itself, and be joined to another one meanwhile.
+    if grandparent != parent {
+        own.shorten(grandparent);
+    }
+    grandparent
+}
+
+#[inline]
+fn root<S: Slot>(parents: &[S], mut number: u64) -> u64 {
+    loop {
+        let next = step(parents, number);
+        if next == number || slot(parents, next).parent() == next {
+            return next;
+        }
+        number = next;
+    }
+}
+
+/// The members' parents lie far apart. A step up from each comes before all unions: the steps do not depend on each other,
+/// so that the processor waits for many parents at a time, and unions find them at hand.
+fn unite_groups<S: Slot>(parents: &[S], members: &mut [Option<u64>], ends: &[usize]) {
+    for member in members.iter_mut().flatten() {
+        *member = step(parents, *member);
+    }
+    let mut begin = 0;
+    for end in ends {
+        let mut group = members.get(begin..*end).unwrap_or_default().iter().flatten();
+        begin = *end;
+        let Some(first) = group.next() else { continue };
+        // The root so far, from which nothing has to be looked for again.
+        group.fold(*first, |root, other| merge(parents, root, *other));
+    }
+}
+
+/// Makes two sets one; its root, as far as nobody else joins it.
+#[inline]
+fn merge<S: Slot>(parents: &[S], one: u64, other: u64) -> u64 {
+    if one == other {
+        return one;
+    }
+    loop {
+        let (one, other) = (root(parents, one), root(parents, other));
+        let (smaller, greater) = (one.min(other), one.max(other));
+        if one == other || slot(parents, greater).point(greater, smaller) {
+            return smaller;
+        }
+    }
+}
+
+fn unite<S: Slot>(parents: &[S], one: u64, other: u64) -> bool {
+    loop {
+        let (one, other) = (root(parents, one), root(parents, other));
+        if one == other {
+            return false;
+        }
+        if slot(parents, one.max(other)).point(one.max(other), one.min(other)) {
+            return true;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -198,6 +255,34 @@ mod tests {
             want.extend(50..80);
             let got: Vec<u64> = (0..80).map(|number| forest.root(number)).collect();
             prop_assert_eq!(got, want);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn groups_join_as_their_members_do_by_one_thread_or_four(
+            groups in prop::collection::vec(prop::collection::vec(prop::option::of(0_u64..200), 0..6), 0..120)
+        ) {
+            let mut unions = Vec::new();
+            for group in &groups {
+                let members: Vec<u64> = group.iter().flatten().copied().collect();
+                unions.extend(members.windows(2).map(|pair| (pair[0], pair[1])));
+            }
+            let want = relabelled(200, &unions);
+            for forest in [Forest::new(200), wide(200)] {
+                thread::scope(|scope| {
+                    for part in groups.chunks(groups.len().div_ceil(4).max(1)) {
+                        let forest = &forest;
+                        scope.spawn(move || {
+                            let mut members = part.concat();
+                            let ends = part.iter().scan(0, |end, group| { *end += group.len(); Some(*end) });
+                            forest.unite_groups(&mut members, &ends.collect::<Vec<_>>());
+                        });
+                    }
+                });
+                let got: Vec<u64> = (0..200).map(|number| forest.root(number)).collect();
+                prop_assert_eq!(&got, &want);
+            }
         }
     }
 

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Clusters, co_spent};
-use crate::graph::{AddressNum, Graph, TxNum};
+use crate::{
+    graph::{AddressNum, Graph, TxNum},
+    index::Corrupted,
+};
 
 /// One transaction that spends from two addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,8 +22,19 @@ pub struct Joint {
 /// The shortest chain of transactions that join `from` to `to` by co-spending; empty where both are the same address,
 /// nothing where no such chain is. Of several the one with the lowest transaction numbers first. `clusters` has to be the
 /// graph's, by co-spending alone: it bounds what is searched.
-#[must_use]
-pub fn why<G: Graph>(graph: &G, clusters: &Clusters, from: AddressNum, to: AddressNum) -> Option<Vec<Joint>> {
+///
+/// # Errors
+/// A file of the graph is corrupted.
+pub fn why<G: Graph>(
+    graph: &G,
+    clusters: &Clusters,
+    from: AddressNum,
+    to: AddressNum,
+) -> Result<Option<Vec<Joint>>, Corrupted> {
+    graph.reading(|| path(graph, clusters, from, to))
+}
+
+fn path<G: Graph>(graph: &G, clusters: &Clusters, from: AddressNum, to: AddressNum) -> Option<Vec<Joint>> {
     if from == to {
         return Some(Vec::new());
     }

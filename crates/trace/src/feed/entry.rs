@@ -208,7 +208,7 @@ pub struct Rules {
     pub dust_units: u128,
     /// Taint of fewer base units is followed and gets no tag.
     pub tag_units_min: u128,
-    /// An address with this many outputs or more is a hub: taint is held there.
+    /// An address that had this many outputs or more before the theft is a hub: taint is held there.
     pub hub_outputs_min: Option<u32>,
     /// How long a tag holds if it is not given again.
     pub lasts_ms: Option<u64>,
@@ -238,13 +238,13 @@ pub struct Opened {
 /// What a tag is on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Subject {
-    /// An output.
+    /// An output; on a chain of accounts a transfer that was handed over.
     Output {
         /// The transaction, as it is shown.
         tx: Digest,
-        /// The output's place in it.
+        /// The output's or the transfer's place in it.
         index: u32,
-        /// Whose it is, where the script has an address.
+        /// Whose it is, where the script has an address; to whom the transfer went, where that is one.
         address: Option<String>,
     },
     /// An account.
@@ -297,6 +297,21 @@ pub enum Taint {
 }
 
 impl Taint {
+    /// What methods say together of one place, each with what it finds; nothing where none finds any. Poison finds more than
+    /// was stolen and counts only where it is asked alone.
+    pub(crate) fn over(found: impl IntoIterator<Item = (Method, u128)>) -> Option<Self> {
+        let found: Vec<(Method, u128)> = found.into_iter().collect();
+        if let [(method, units)] = found.as_slice() {
+            return (*units > 0).then_some(Self::By { method: *method, units: *units });
+        }
+        let (mut least, mut most) = (u128::MAX, 0);
+        for (_, units) in found.into_iter().filter(|(method, _)| method.conserves()) {
+            least = least.min(units);
+            most = most.max(units);
+        }
+        (most > 0).then_some(Self::Span { least, most })
+    }
+
     /// What every method of the case grants.
     #[must_use]
     pub const fn least(self) -> u128 {

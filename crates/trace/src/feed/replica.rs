@@ -3,7 +3,7 @@
 //! Decides whether what is served is what the feed's key signed and extends what was read before. Fetches nothing itself,
 //! and believes no file that does not hash to a signed root.
 
-use kuraban_base::cbor::CborError;
+use kuraban_base::{Instant, cbor::CborError};
 use kuraban_proof::{
     CheckpointError, EntryBundle, Frontier, Resource, SignedCheckpoint, TreeHead, VerifierKey,
     tile::{TILE_WIDTH, TileError},
@@ -19,7 +19,7 @@ use super::{
 };
 
 /// What a snapshot begins with; the last byte is the version.
-const MAGIC: [u8; 8] = *b"KBRNFED\x01";
+const MAGIC: [u8; 8] = *b"KBRNFED\x02";
 const DIGEST: usize = 32;
 
 /// Two checkpoints by one key, neither of which extends the other: whoever keeps the feed shows different people different
@@ -123,13 +123,15 @@ pub struct Replica {
     checkpoint: Option<String>,
     frontier: Frontier,
     standing: Standing,
+    /// When the last entry was made, as it says.
+    last: Option<Instant>,
 }
 
 impl Replica {
     /// A replica that has read nothing; the feed's name is the key's.
     #[must_use]
     pub fn new(key: VerifierKey) -> Self {
-        Self { key, checkpoint: None, frontier: Frontier::new(), standing: Standing::default() }
+        Self { key, checkpoint: None, frontier: Frontier::new(), standing: Standing::default(), last: None }
     }
 
     /// Size and root of what was read.
@@ -156,6 +158,12 @@ impl Replica {
         &self.standing
     }
 
+    /// When the last entry that was read was made, as it says.
+    #[must_use]
+    pub const fn last(&self) -> Option<Instant> {
+        self.last
+    }
+
     pub(super) fn into_standing(self) -> Standing {
         self.standing
     }
@@ -170,7 +178,7 @@ impl Replica {
         &mut self,
         checkpoint: &[u8],
         mut read: impl FnMut(Resource) -> Result<Vec<u8>, E>,
-        on_entry: impl FnMut(u64, &Entry),
+        mut on_entry: impl FnMut(u64, &Entry),
     ) -> Result<Updated, UpdateError<E>> {
         let signed = SignedCheckpoint::open(checkpoint, core::slice::from_ref(&self.key), &[])?;
         let (ours, theirs) = (self.head(), signed.head());
@@ -183,7 +191,12 @@ impl Replica {
         }
         let mut frontier = self.frontier.clone();
         let mut changes = Vec::new();
-        let taken = self.take(theirs.size, &mut frontier, &mut changes, &mut read, on_entry);
+        let mut last = self.last;
+        let seen = |number, entry: &Entry| {
+            last = Some(entry.at);
+            on_entry(number, entry);
+        };
+        let taken = self.take(theirs.size, &mut frontier, &mut changes, &mut read, seen);
         let judged = match taken {
             Ok(()) if frontier.head() == theirs => Ok(()),
             Ok(()) => self.judge(theirs, &text, &mut read).and(Err(UpdateError::Root { size: theirs.size })),
@@ -198,7 +211,7 @@ impl Replica {
             }
             return Err(error);
         }
-        self.frontier = frontier;
+        (self.frontier, self.last) = (frontier, last);
         self.checkpoint = Some(text);
         Ok(Updated { from: ours.size, to: theirs.size })
     }
@@ -270,6 +283,7 @@ impl Replica {
         };
         put(self.checkpoint.as_deref().unwrap_or_default().as_bytes());
         put(&self.frontier.encode());
+        put(&self.last.map(|last| last.ms().to_le_bytes()).unwrap_or_default());
         for (number, entry) in self.standing.entries() {
             // What stands was read from entries, and so can be written as one.
             let bytes = entry.encode().unwrap_or_default();
@@ -294,6 +308,9 @@ impl Replica {
         let checkpoint = part(&mut rest)?.ok_or_else(|| damaged("has no checkpoint"))?;
         let frontier = part(&mut rest)?.ok_or_else(|| damaged("has no frontier"))?;
         replica.frontier = Frontier::decode(frontier).map_err(|error: CborError| damaged(error))?;
+        let last = part(&mut rest)?.ok_or_else(|| damaged("has no time"))?;
+        let last = u64::from_le_bytes(last.try_into().map_err(damaged)?);
+        replica.last = (replica.frontier.size() > 0).then(|| Instant::from_ms(last));
         if !checkpoint.is_empty() {
             let signed = SignedCheckpoint::open(checkpoint, core::slice::from_ref(&replica.key), &[])?;
             replica.checkpoint = Some(signed.note().to_string());

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use kuraban_base::{CaseId, Instant};
 
-use super::entry::{Block, Body, Chain, Entry, Opened, Since, Subject, Tag, Words};
+use super::entry::{Block, Body, Chain, Entry, Opened, Reach, Since, Subject, Tag, Words};
 use crate::tags::{SubjectKind, address::SubjectError};
 
 /// Most tags that stand at a time: about 4 GiB of memory.
@@ -74,8 +74,11 @@ pub enum Misfit {
         /// Why.
         source: SubjectError,
     },
-    /// A tag on an output of a chain of accounts, or on an account of a chain of outputs.
-    #[error("{} has no such subjects: outputs are of the BTC family, accounts of other chains", .chain.name())]
+    /// A tag on an output of a chain of accounts that is followed, or on an account of a chain of outputs.
+    #[error(
+        "{} has no such subjects: outputs are of the BTC family, accounts and what was handed over to them of other chains",
+        .chain.name()
+    )]
     Subject {
         /// The chain.
         chain: Chain,
@@ -220,10 +223,13 @@ impl Standing {
 
     fn give(&mut self, number: u64, tag: Tag) -> Result<Change, Misfit> {
         let chain = self.chain_of(&tag.case)?;
-        let fits = matches!(
-            (chain, &tag.subject),
-            (Chain::Family(_), Subject::Output { .. }) | (Chain::Accounts(_), Subject::Account(_))
-        );
+        let fits = match (chain, &tag.subject, &tag.reach) {
+            (Chain::Family(_), Subject::Output { .. }, Reach::Followed | Reach::HandedOver { .. })
+            | (Chain::Accounts(_), Subject::Account(_), Reach::Followed | Reach::HandedOver { .. })
+            | (Chain::Accounts(_), Subject::Output { .. }, Reach::HandedOver { .. }) => true,
+            (Chain::Accounts(_), Subject::Output { .. }, Reach::Followed)
+            | (Chain::Family(_), Subject::Account(_), Reach::Followed | Reach::HandedOver { .. }) => false,
+        };
         if !fits {
             return Err(Misfit::Subject { chain });
         }

@@ -2,8 +2,9 @@
 //!
 //! Decides the layout of a file and whether one is what it should be. Never knows what its numbers mean.
 
+use core::panic::AssertUnwindSafe;
 use std::{
-    io,
+    io, panic,
     path::{Path, PathBuf},
 };
 
@@ -12,10 +13,9 @@ use kuraban_chain::btc::Network;
 use super::{
     map::Map,
     pieces::{Pieces, count, items_of, piece_of},
+    sequence::RUN,
 };
 
-/// What the text of [`FileError::Sum`] says of a file.
-pub(super) const CORRUPTED: &str = "is corrupted: piece ";
 /// Version of the layout of every file of an index.
 pub(super) const VERSION: u32 = 2;
 /// Bytes of a column file before its items.
@@ -28,6 +28,41 @@ const GROWTH_BYTES_MIN: u64 = 1 << 16;
 const GROWTH_BYTES_MAX: u64 = 1 << 30;
 const MAGIC: [u8; 8] = *b"kbncolmn";
 const NAME_BYTES: usize = 24;
+
+/// Why what an index says cannot be relied on: found when a piece of one of its files is first read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Corrupted {
+    /// Items are not those that were written.
+    #[error(
+        "{}: is corrupted: piece {piece} sums to {found:016x}, expected {want:016x}; \
+         `kuraban index verify` looks at the rest; build the index again",
+        path.display()
+    )]
+    Sum {
+        /// The file.
+        path: PathBuf,
+        /// Which piece of its items.
+        piece: u64,
+        /// Its sum.
+        found: u64,
+        /// The sum that was noted when they were written.
+        want: u64,
+    },
+    /// One file names an item that another does not have.
+    #[error(
+        "{}: is asked for item {item}, and has {items}: it or a file that names the item is corrupted; \
+         build the index again",
+        path.display()
+    )]
+    Beyond {
+        /// The file.
+        path: PathBuf,
+        /// The item.
+        item: u64,
+        /// How many there are.
+        items: u64,
+    },
+}
 
 /// Why a file of an index cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +91,7 @@ pub enum FileError {
         want: String,
     },
     /// It ends too early.
-    #[error("{}: has {found} bytes, expected at least {want}: it was cut short", path.display())]
+    #[error("{}: has {found} bytes, expected at least {want}: it was cut short; build the index again", path.display())]
     Short {
         /// The file.
         path: PathBuf,
@@ -65,21 +100,17 @@ pub enum FileError {
         /// What its items need.
         want: u64,
     },
-    /// Its items are not those that were written.
-    #[error(
-        "{}: {CORRUPTED}{piece} sums to {found:016x}, expected {want:016x}; build the index again",
-        path.display()
-    )]
-    Sum {
+    /// It is not there.
+    #[error("{}: is missing, expected a file of the index with {want} bytes or more; build the index again", path.display())]
+    Missing {
         /// The file.
         path: PathBuf,
-        /// Which piece of its items.
-        piece: u64,
-        /// Its sum.
-        found: u64,
-        /// The sum that was noted when they were written.
+        /// What its items need.
         want: u64,
     },
+    /// Its items are not those that were written.
+    #[error(transparent)]
+    Corrupted(#[from] Corrupted),
     /// A write failed before.
     #[error("{}: an earlier write failed; what was appended since the last commit is dropped", folder.display())]
     Abandoned {
@@ -166,8 +197,16 @@ pub(super) fn open(
     writes: bool,
 ) -> Result<(Map, PathBuf), FileError> {
     let path = place.folder.join(place.name);
+    let want = bytes_of(width, items);
     let map = if writes { Map::open_to_write(&path) } else { Map::open(&path) };
-    let mut map = map.map_err(FileError::io(&path, "opened"))?;
+    let mut map = map.map_err(|source| {
+        let missing = source.kind() == io::ErrorKind::NotFound;
+        if missing {
+            FileError::Missing { path: path.clone(), want }
+        } else {
+            FileError::io(&path, "opened")(source)
+        }
+    })?;
     let header = header(place, width);
     if map.bytes().is_empty() && writes && items == 0 {
         map.resize(bytes_of(width, 0)).map_err(FileError::io(&path, "made"))?;
@@ -175,7 +214,6 @@ pub(super) fn open(
             *start = header;
         }
     }
-    let want = bytes_of(width, items);
     let found = wide(map.bytes().len());
     let Some(start) = map.bytes().first_chunk::<HEADER_BYTES>().filter(|_| found >= want) else {
         return Err(FileError::Short { path, found, want });
@@ -228,7 +266,8 @@ fn judge_header(path: &Path, found: &[u8; HEADER_BYTES], want: &[u8; HEADER_BYTE
 
 /// Length of a file with so many items.
 fn bytes_of(width: usize, items: u64) -> u64 {
-    wide(HEADER_BYTES) + items * wide(width) + SLACK_BYTES
+    // A head can say any number; no file is so long.
+    items.saturating_mul(wide(width)).saturating_add(wide(HEADER_BYTES) + SLACK_BYTES)
 }
 
 pub(super) fn wide(number: usize) -> u64 {
@@ -306,7 +345,9 @@ impl<const W: usize> Column<W> {
     /// The item at a place, which must be below the length.
     #[inline]
     pub(super) fn at(&self, item: u64) -> u64 {
-        assert!(item < self.filled.items, "an index gives out only numbers below its counts");
+        if item >= self.filled.items {
+            beyond(&self.path, item, self.filled.items);
+        }
         if !self.pieces.is_known(item) {
             require(self.prove(piece_of(item)));
         }
@@ -314,8 +355,14 @@ impl<const W: usize> Column<W> {
     }
 
     /// Compares the piece that an item is in, unless that was done before.
-    pub(super) fn proven(&self, item: u64) -> Result<(), FileError> {
+    pub(super) fn proven(&self, item: u64) -> Result<(), Corrupted> {
         if self.pieces.is_known(item) { Ok(()) } else { self.prove(piece_of(item)) }
+    }
+
+    /// Compares the pieces from the one of an item on.
+    pub(super) fn proven_from(&self, item: u64) -> Result<(), Corrupted> {
+        let mut pieces = piece_of(item)..count(self.filled.items);
+        pieces.try_for_each(|piece| self.prove(piece))
     }
 
     /// The item at a place as it stands there.
@@ -331,9 +378,34 @@ impl<const W: usize> Column<W> {
         eight.map_or(0, |eight| u64::from_le_bytes(*eight) & Self::MASK)
     }
 
+    /// The items from a place on that [`RUN`] divides and that is below the length; for those beyond the length anything.
+    pub(super) fn run(&self, first: u64, to: &mut [u64; RUN]) {
+        if !self.pieces.is_known(first) {
+            require(self.prove(piece_of(first)));
+        }
+        let start = offset(W, first);
+        // So many items of `W` bytes are eight times `W` words; one more, because each is read as eight bytes.
+        let mut words = [[0; 8]; RUN + 1];
+        // Beyond the length somebody may be writing.
+        let end = offset(W, self.filled.items.min(first + wide(RUN))) + 8 - W;
+        let bytes = if self.hidden.is_some() {
+            let words = words.split_at_mut(W * RUN / 8 + 1).0;
+            self.map.load_words(start, words);
+            words.as_flattened()
+        } else {
+            self.map.bytes().get(start..end).unwrap_or_default()
+        };
+        for (to, eight) in to.iter_mut().zip(bytes.windows(8).step_by(W)) {
+            *to = eight.first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight) & Self::MASK);
+        }
+        if let Some(Hidden { mask, most }) = self.hidden {
+            to.iter_mut().filter(|value| **value & mask > most).for_each(|value| *value = 0);
+        }
+    }
+
     /// Compares a piece with what was noted.
     #[cold]
-    fn prove(&self, piece: u64) -> Result<(), FileError> {
+    fn prove(&self, piece: u64) -> Result<(), Corrupted> {
         compare(&self.path, &self.pieces, piece, self.sum(piece))
     }
 
@@ -419,7 +491,7 @@ impl<const W: usize> Column<W> {
     }
 
     /// Compares all that stands there with what was noted.
-    pub(super) fn check(&self) -> Result<(), FileError> {
+    pub(super) fn check(&self) -> Result<(), Corrupted> {
         (0..count(self.filled.items)).try_for_each(|piece| self.prove(piece))
     }
 
@@ -456,22 +528,41 @@ pub(super) fn noted(path: &Path, mut sums: Vec<u64>, items: u64) -> Result<Piece
 }
 
 /// Compares a piece's sum with what was noted.
-pub(super) fn compare(path: &Path, pieces: &Pieces, piece: u64, found: u64) -> Result<(), FileError> {
+pub(super) fn compare(path: &Path, pieces: &Pieces, piece: u64, found: u64) -> Result<(), Corrupted> {
     let want = pieces.sum(piece);
     if found != want {
-        return Err(FileError::Sum { path: path.to_owned(), piece, found, want });
+        return Err(Corrupted::Sum { path: path.to_owned(), piece, found, want });
     }
     pieces.know(piece);
     Ok(())
 }
 
-/// Ends the process's answer where it would rest on a corrupted piece. Reads cannot fail otherwise: they are too many, and
-/// a caller that forgets to look would answer wrongly.
-pub(super) fn require(proven: Result<(), FileError>) {
-    #[expect(clippy::panic, reason = "no answer may rest on a corrupted file; `Index::open` says so")]
-    if let Err(error) = proven {
-        panic!("{error}");
+/// Ends a read that would rest on a corrupted piece: unwinds to [`reading`]. Reads cannot fail otherwise: they are too many,
+/// and a caller that forgets to look would answer wrongly.
+pub(super) fn require(proven: Result<(), Corrupted>) {
+    if let Err(corrupted) = proven {
+        // Not a panic: no hook is run, and nothing is printed.
+        panic::resume_unwind(Box::new(corrupted));
     }
+}
+
+/// Ends a read of an item that is not there.
+#[cold]
+#[inline(never)]
+pub(super) fn beyond(path: &Path, item: u64, items: u64) {
+    require(Err(Corrupted::Beyond { path: path.to_owned(), item, items }));
+}
+
+/// Runs what reads an index. Where it meets a corrupted piece there is no answer but that.
+///
+/// # Errors
+/// The first such piece.
+pub fn reading<T>(read: impl FnOnce() -> T) -> Result<T, Corrupted> {
+    // What the closure was changing is not used any more, or is told of the failure by its owner.
+    panic::catch_unwind(AssertUnwindSafe(read)).map_err(|payload| match payload.downcast::<Corrupted>() {
+        Ok(corrupted) => *corrupted,
+        Err(payload) => panic::resume_unwind(payload),
+    })
 }
 
 /// What a row adds to its column's sum.

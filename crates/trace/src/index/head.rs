@@ -30,7 +30,7 @@ const FIRST_WORD: &str = "kuraban-index";
 #[derive(Debug, thiserror::Error)]
 pub enum HeadError {
     /// There is none.
-    #[error("{} holds no index", folder.display())]
+    #[error("{} holds no index, want a folder that `kuraban index build` has made", folder.display())]
     Missing {
         /// The folder.
         folder: PathBuf,

@@ -28,8 +28,8 @@ static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
 ///    number read, each what was committed when it opened ([`crate::index`]). The writer appends beyond what they read, and
 ///    cuts nothing of it: before it does, it locks the file `readers` against all of them.
 /// 2. In what they read it changes two things: spenders of outputs, and slots of tables. It does so by [`Map::publish`], and
-///    readers read these by [`Map::load`], never through a slice. Every state between the old number and the new one is one
-///    that readers take for zero.
+///    readers read these by [`Map::load`] and [`Map::load_words`], never through a slice. Every state between the old number
+///    and the new one is one that readers take for zero.
 /// 3. Within a process a mapping has one owner. Slices borrow from it, so none outlives a write ([`Map::bytes_mut`]
 ///    takes `&mut self`) or a change of length ([`Map::resize`] takes `&mut self`, and unmaps before it cuts).
 /// 4. The bytes are plain numbers: every pattern of bits is valid, and no reference into a mapping is kept.
@@ -119,6 +119,30 @@ impl Map {
                 return low >> taken | high << (64 - taken);
             }
             (high, low) = again;
+        }
+    }
+
+    /// As [`load`](Self::load), for numbers that stand side by side: all bytes from a place that eight divides on, as many
+    /// words as asked. A number over two words is whole for the same reason: both words, the later first, stood still.
+    pub(super) fn load_words(&self, at: usize, words: &mut [[u8; 8]]) {
+        let end = at + 8 * words.len();
+        loop {
+            let mut place = end;
+            for word in words.iter_mut().rev() {
+                place -= 8;
+                *word = self.word(place).to_le_bytes();
+                fence(Ordering::Acquire);
+            }
+            let mut stands = true;
+            place = end;
+            for word in words.iter().rev() {
+                place -= 8;
+                stands &= *word == self.word(place).to_le_bytes();
+                fence(Ordering::Acquire);
+            }
+            if stands {
+                return;
+            }
         }
     }
 
@@ -220,6 +244,40 @@ mod tests {
         assert_eq!(reader.bytes_mut(), b"");
         map.resize(0).unwrap();
         assert_eq!(map.bytes(), b"");
+    }
+
+    #[test]
+    fn numbers_that_are_being_written_are_read_whole_side_by_side_too() {
+        const WORDS: usize = 40;
+        const COUNT: usize = 64 * 2_000;
+        const NUMBER: u64 = 0x0011_2233_4455;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let mut writer = Map::open_to_write(&path).unwrap();
+        writer.resize(u64::try_from(COUNT * 5 + 8).unwrap()).unwrap();
+        let reader = Map::open(&path).unwrap();
+        let next = core::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for place in 0..COUNT {
+                    next.store(place, Ordering::Relaxed);
+                    writer.publish(place * 5, &NUMBER.to_le_bytes()[..5]);
+                }
+            });
+            loop {
+                let place = next.load(Ordering::Relaxed);
+                let mut words = [[0; 8]; WORDS];
+                reader.load_words(place / 64 * 320, &mut words);
+                for number in words.as_flattened().as_chunks::<5>().0 {
+                    let number = number.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+                    let whole = number == 0 || number == NUMBER || number >> 32 == 0xff;
+                    assert!(whole, "{number:x} at {place}");
+                }
+                if place + 1 == COUNT {
+                    break;
+                }
+            }
+        });
     }
 
     /// One mapping writes while another reads: a number is the old one, the new one, or one that is too large.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use super::{
     column::{
-        FileError, Filled, Place, compare, noted, offset, open, require, reserve, settle, share_of_row, wide,
+        Corrupted, FileError, Filled, Place, beyond, compare, noted, offset, open, require, reserve, settle,
+        share_of_row, wide,
     },
     map::Map,
     pieces::{Pieces, count, items_of, piece_of},
@@ -52,11 +53,19 @@ impl<const N: usize> Rows<N> {
     /// The row at a place, which must be below the length.
     #[inline]
     pub(super) fn at(&self, item: u64) -> [u8; N] {
-        assert!(item < self.filled.items, "an index gives out only numbers below its counts");
+        if item >= self.filled.items {
+            beyond(&self.path, item, self.filled.items);
+        }
         if !self.pieces.is_known(item) {
             require(self.prove(piece_of(item)));
         }
         self.read(item)
+    }
+
+    /// Compares the pieces from the one of an item on.
+    pub(super) fn proven_from(&self, item: u64) -> Result<(), Corrupted> {
+        let mut pieces = piece_of(item)..count(self.filled.items);
+        pieces.try_for_each(|piece| self.prove(piece))
     }
 
     #[inline]
@@ -95,7 +104,7 @@ impl<const N: usize> Rows<N> {
 
     /// Compares a piece with what was noted.
     #[cold]
-    fn prove(&self, piece: u64) -> Result<(), FileError> {
+    fn prove(&self, piece: u64) -> Result<(), Corrupted> {
         compare(&self.path, &self.pieces, piece, self.sum(piece))
     }
 
@@ -114,7 +123,7 @@ impl<const N: usize> Rows<N> {
     }
 
     /// Compares all that stands there with what was noted.
-    pub(super) fn check(&self) -> Result<(), FileError> {
+    pub(super) fn check(&self) -> Result<(), Corrupted> {
         (0..count(self.filled.items)).try_for_each(|piece| self.prove(piece))
     }
 
@@ -192,7 +201,7 @@ impl Blob {
     }
 
     /// Compares a piece, whose sum the caller computed, with what was noted.
-    pub(super) fn compare(&self, piece: u64, found: u64) -> Result<(), FileError> {
+    pub(super) fn compare(&self, piece: u64, found: u64) -> Result<(), Corrupted> {
         compare(&self.path, &self.pieces, piece, found)
     }
 

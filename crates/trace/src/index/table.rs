@@ -10,7 +10,7 @@
 use std::{fs, path::PathBuf};
 
 use super::{
-    column::{Column, FileError, Filled, Hidden, Place},
+    column::{Column, Corrupted, FileError, Filled, Hidden, Place},
     pieces::count,
 };
 
@@ -219,7 +219,7 @@ impl Table {
         self.slots.sum_again();
     }
 
-    pub(super) fn check(&self) -> Result<(), FileError> {
+    pub(super) fn check(&self) -> Result<(), Corrupted> {
         self.slots.check()
     }
 

@@ -18,7 +18,7 @@ use kuraban_chain::btc::{BlockHash, Network, OutPoint};
 
 use super::{
     ANCHOR_EVERY, COLUMNS, Columns, Counts, Index, LOCK, OpenError, READERS, Use,
-    column::{FileError, Place, wide},
+    column::{Corrupted, FileError, Place, reading, wide},
     hash_of_txid,
     head::{HEAD, Head, Marks, Start, State, TABLES},
     lock,
@@ -182,7 +182,7 @@ impl Writer {
         // Again, now that nobody replaces it.
         let head = Head::read(folder)?;
         let mut index = Index::of(folder, lock, &head, true)?;
-        index.recover(head.state)?;
+        reading(|| index.recover(head.state)).map_err(FileError::from)??;
         index.fits()?;
         if head.state != State::Settled {
             index.columns.settle()?;
@@ -208,10 +208,11 @@ impl Writer {
             self.open = true;
         }
         let before = self.index.counts();
-        let appended = self.index.extend(block);
+        let appended = reading(|| self.index.extend(block))
+            .unwrap_or_else(|corrupted| Err(AppendError::File(corrupted.into())));
         match &appended {
             Ok(()) => {}
-            // What the columns hold is not known; the head still says what was committed.
+            // What the columns hold is not known, or rests on what is corrupted; the head still says what was committed.
             Err(AppendError::File(_)) => self.abandoned = true,
             Err(
                 AppendError::Network { .. }
@@ -261,13 +262,15 @@ impl Writer {
     /// There is no block at that height, or a file cannot be written.
     pub fn rollback(&mut self, height: Height) -> Result<(), RollbackError> {
         let kept = self.index.block_at(height).ok_or(RollbackError::Height { height })? + 1;
-        let counts = self.index.counts_at(kept);
+        let counts = reading(|| self.index.counts_at(kept)).map_err(FileError::from)?;
         let Ok(_alone) = lock(&self.index.folder, Use::Cut) else {
             return Err(RollbackError::Read { folder: self.index.folder.clone() });
         };
         self.open = true;
         self.commit()?;
-        let undoing = self.index.head_at(counts);
+        // Sums are taken again of what a process leaves behind that is ended from here on: what is corrupted is met before.
+        let undoing = reading(|| self.index.meet(counts).map(|()| self.index.head_at(counts)));
+        let undoing = undoing.flatten().map_err(FileError::from)?;
         undoing.write(&self.index.folder)?;
         self.index.cut(counts);
         self.commit()?;
@@ -619,6 +622,35 @@ impl Index {
         columns.spenders.truncate(outputs);
         columns.anchors.truncate(outputs.div_ceil(ANCHOR_EVERY));
         self.note_repeats();
+    }
+
+    /// Reads all that [`cut`](Self::cut) will read.
+    fn meet(&self, counts: Counts) -> Result<(), Corrupted> {
+        let columns = &self.columns;
+        let Counts { blocks, transactions, inputs, outputs, addresses } = counts;
+        for address in addresses..columns.script_starts.len() {
+            columns.script_table.find(columns.script_hash(address), |found| found == address);
+        }
+        for input in inputs..columns.inputs.len() {
+            let output = columns.inputs.at(input).checked_sub(1).filter(|output| *output < outputs);
+            output.map_or(Ok(()), |output| columns.spenders.proven(output))?;
+        }
+        for tx in transactions..columns.txids.len() {
+            columns.txid_table.find(hash_of_txid(&columns.txids.at(tx)), |found| found == tx);
+        }
+        columns.repeats.proven_from(self.repeats_before(transactions))?;
+        columns.headers.proven_from(blocks)?;
+        columns.block_txs.proven_from(blocks)?;
+        columns.block_addresses.proven_from(blocks)?;
+        columns.txids.proven_from(transactions)?;
+        columns.tx_outputs.proven_from(transactions)?;
+        columns.tx_inputs.proven_from(transactions)?;
+        columns.lock_times.proven_from(transactions)?;
+        columns.values.proven_from(outputs)?;
+        columns.owners.proven_from(outputs)?;
+        columns.spenders.proven_from(outputs)?;
+        columns.anchors.proven_from(outputs.div_ceil(ANCHOR_EVERY))?;
+        columns.script_starts.proven_from(addresses)
     }
 
     /// Clears what a process left behind that was ended.

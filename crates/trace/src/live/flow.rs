@@ -8,11 +8,11 @@ use kuraban_base::Txid;
 use kuraban_chain::btc::{Network, TxOut};
 
 use super::{
-    held::{CasePlace, Held, Of, sum},
+    held::{CasePlace, Of, sum},
     source::Source,
 };
 use crate::{
-    feed::Rules,
+    feed::{Opened, Rules},
     graph::Fate,
     taint::{CaseNum, Landed, Part, Parts, Shares, Spend, Totals, claim, land, lengthen},
 };
@@ -24,7 +24,7 @@ const ONLY: CaseNum = CaseNum::new(0);
 pub(super) struct Entering<'a> {
     pub value_sat: u64,
     /// What it has of the case, for each method; nothing if it is clean.
-    pub taints: Option<&'a [Vec<Part>]>,
+    pub taints: Option<&'a [Parts]>,
 }
 
 /// Values that do not fit: the source of clean values, or the transaction, is wrong.
@@ -138,7 +138,7 @@ pub(super) fn output(outputs: &[TxOut], vout: u32) -> Option<&TxOut> {
 pub(super) struct Settling<'a> {
     pub network: Network,
     pub case: CasePlace,
-    pub rules: &'a Rules,
+    pub opened: &'a Opened,
     /// Whether the chain's rules let nobody spend the outputs, whatever their scripts say.
     pub void: bool,
 }
@@ -168,7 +168,7 @@ impl Settling<'_> {
             }
         }
         let kept = |taints: Vec<Vec<Part>>| taints.iter().map(|parts| Parts::from(&**parts)).collect();
-        if let Some(to) = source.stop(&output.script, self.rules)? {
+        if let Some(to) = source.stop(&output.script, self.opened)? {
             add(totals, &taints, |totals| Some(&mut totals.stopped_sat));
             return Ok(Some(Of { case: self.case, taints: kept(taints), stop: Some(Box::new(to)) }));
         }
@@ -185,7 +185,7 @@ impl Settling<'_> {
     fn without_dust(&self, mut taints: Vec<Vec<Part>>, totals: &mut [Totals]) -> Vec<Vec<Part>> {
         for (place, parts) in taints.iter_mut().enumerate() {
             let held = sum(parts);
-            if u128::from(held) < self.rules.dust_units {
+            if u128::from(held) < self.opened.rules.dust_units {
                 if let Some(totals) = totals.get_mut(place) {
                     totals.dust_sat = totals.dust_sat.saturating_add(u128::from(held));
                 }
@@ -207,11 +207,4 @@ pub(super) fn add(
             *units = units.saturating_add(u128::from(sum(parts)));
         }
     }
-}
-
-/// What each method has of a case in an output, as flows take it in.
-pub(super) fn taints_of(held: &Held, case: CasePlace, rules: &Rules) -> Option<Vec<Vec<Part>>> {
-    let taints: Vec<Vec<Part>> =
-        (0..rules.methods.len()).map(|method| held.followed(case, method).to_vec()).collect();
-    taints.iter().any(|parts| !parts.is_empty()).then_some(taints)
 }

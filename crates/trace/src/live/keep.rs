@@ -162,7 +162,7 @@ impl Out {
         self.u64(held.value_sat);
         self.bytes(&held.script);
         self.u32(held.height.unwrap_or(0));
-        self.list(&held.of, |out, of| {
+        self.list(held.of.iter(), |out, of| {
             out.u32(of.case);
             out.bytes(of.stop.as_deref().map_or("", Words::as_str).as_bytes());
             out.list(&of.taints, |out, parts| {
@@ -291,7 +291,7 @@ impl<'a> In<'a> {
             })?;
             Ok(Of { case, taints: taints.into(), stop })
         })?;
-        Ok((at, Held { value_sat, script, height, of }))
+        Ok((at, Held { value_sat, script, height, of: of.into_iter().collect() }))
     }
 
     fn undo(&mut self) -> Result<Undo, KeptError> {

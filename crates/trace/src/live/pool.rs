@@ -94,14 +94,14 @@ pub enum Pooled {
 #[derive(Default, Debug)]
 pub(super) struct Pool {
     pub txs: Map<Txid, Waiting>,
-    /// Which of them spends an output.
-    pub spends: Map<OutPoint, Txid>,
+    /// Which of them spends an output; also of some that are gone, see [`Pool::spender`].
+    spends: Map<OutPoint, Txid>,
     /// Their tainted outputs.
     pub made: Map<OutPoint, Held>,
     /// Those whose taint must be looked at (again).
     pub stale: BTreeSet<Txid>,
-    /// Those that were taken away and are still in memory: a block takes thousands at once, and giving back their memory
-    /// takes longer than everything else. It is given back while new ones come.
+    /// Those that were taken away and still have memory and what they spend noted: a block takes thousands at once, and
+    /// clearing up after them takes longer than everything else. It is done while new ones come.
     gone: Vec<Waiting>,
 }
 
@@ -113,26 +113,43 @@ impl Pool {
         }
         self.stale.insert(waiting.txid);
         self.txs.insert(waiting.txid, waiting);
-        self.gone.truncate(self.gone.len().saturating_sub(2));
+        self.clear_up(2);
+    }
+
+    /// Clears up after some of those that are gone.
+    fn clear_up(&mut self, most: usize) {
+        let kept = self.gone.len().saturating_sub(most);
+        for waiting in self.gone.drain(kept..) {
+            // It may have come again, and then wait still.
+            if self.txs.contains_key(&waiting.txid) {
+                continue;
+            }
+            for input in &waiting.inputs {
+                if self.spends.get(input) == Some(&waiting.txid) {
+                    self.spends.remove(input);
+                }
+            }
+        }
+    }
+
+    /// The one that spends an output.
+    fn spender(&self, output: &OutPoint) -> Option<Txid> {
+        self.spends.get(output).filter(|txid| self.txs.contains_key(*txid)).copied()
     }
 
     /// Those that spend one of these outputs.
     pub(super) fn spenders<'a>(&self, inputs: impl IntoIterator<Item = &'a OutPoint>) -> BTreeSet<Txid> {
-        if self.spends.is_empty() {
+        if self.txs.is_empty() {
             return BTreeSet::new();
         }
-        inputs.into_iter().filter_map(|input| self.spends.get(input).copied()).collect()
+        inputs.into_iter().filter_map(|input| self.spender(input)).collect()
     }
 
-    /// Takes one away and leaves those that descend from it; gives its tainted outputs. Each output is spent by one of them at
-    /// most, so that what it spends is spent by none then.
-    pub(super) fn take(&mut self, txid: &Txid) -> Vec<(OutPoint, Held)> {
-        let Some(waiting) = self.txs.remove(txid) else { return Vec::new() };
+    /// Takes one away and leaves those that descend from it; gives its tainted outputs, or nothing if it does not wait.
+    pub(super) fn take(&mut self, txid: &Txid) -> Option<Vec<(OutPoint, Held)>> {
+        let waiting = self.txs.remove(txid)?;
         if !self.stale.is_empty() {
             self.stale.remove(txid);
-        }
-        for input in &waiting.inputs {
-            self.spends.remove(input);
         }
         let made = if waiting.tainted {
             waiting.outpoints().filter_map(|output| self.made.remove_entry(&output)).collect()
@@ -140,13 +157,7 @@ impl Pool {
             Vec::new()
         };
         self.gone.push(waiting);
-        made
-    }
-
-    /// Takes a block's transaction away if it waited and nothing else spends what it spends; gives its tainted outputs.
-    pub(super) fn take_confirmed(&mut self, node: &Node) -> Option<Vec<(OutPoint, Held)>> {
-        let first = node.inputs.first()?;
-        (self.spends.get(first) == Some(&node.txid)).then(|| self.take(&node.txid))
+        Some(made)
     }
 
     /// Takes one away with everything that descends from it; gives their tainted outputs.
@@ -155,18 +166,18 @@ impl Pool {
         let mut next = vec![*txid];
         while let Some(txid) = next.pop() {
             if let Some(waiting) = self.txs.get(&txid).filter(|_| gone.insert(txid)) {
-                next.extend(waiting.outpoints().filter_map(|output| self.spends.get(&output).copied()));
+                next.extend(waiting.outpoints().filter_map(|output| self.spender(&output)));
             }
         }
-        gone.iter().flat_map(|txid| self.take(txid)).collect()
+        gone.iter().filter_map(|txid| self.take(txid)).flatten().collect()
     }
 
     /// Notes that what these outputs have has changed.
     pub(super) fn stir<'a>(&mut self, outputs: impl IntoIterator<Item = &'a OutPoint>) {
-        if self.spends.is_empty() {
+        if self.txs.is_empty() {
             return;
         }
-        let children = outputs.into_iter().filter_map(|output| self.spends.get(output).copied());
+        let children: Vec<Txid> = outputs.into_iter().filter_map(|output| self.spender(output)).collect();
         self.stale.extend(children);
     }
 

@@ -2,13 +2,15 @@
 //!
 //! Asked for tainted transactions alone. The drivers' answers decide nothing else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use kuraban_base::CaseId;
 use kuraban_chain::btc::{Address, Network, OutPoint, Script};
 
+use super::Hubs;
 use crate::{
-    feed::{Rules, Words},
-    graph::{AddressNum, Graph, OutputNum, TxNum},
+    feed::{Opened, Words},
+    graph::{AddressNum, Graph as _, OutputNum},
     index::Index,
     tags::{Hit, Store, SubjectKind, taxonomy},
 };
@@ -25,15 +27,15 @@ pub trait Source {
     /// The node does not answer, or knows no such output.
     fn value_sat(&mut self, outpoint: &OutPoint) -> Result<u64, Self::Error>;
 
-    /// Whether taint that comes to this script is held there, by the rules of a case: what is known of the place. Asked
-    /// once for each tainted output.
+    /// Whether a case's taint that comes to this script is held there: what is known of the place. Asked once for each
+    /// tainted output.
     ///
     /// # Errors
     /// Where the answer should come from, there is none.
-    fn stop(&mut self, script: &Script, rules: &Rules) -> Result<Option<Words>, Self::Error>;
+    fn stop(&mut self, script: &Script, case: &Opened) -> Result<Option<Words>, Self::Error>;
 }
 
-/// Where taint is held: scripts that are named, addresses with a tag of a service, and hubs.
+/// Where taint is held beside hubs: scripts that are named, and addresses with a tag of a service.
 #[derive(Debug, Default)]
 pub struct Stops<'a> {
     named: HashMap<Script, Words>,
@@ -79,17 +81,6 @@ impl<'a> Stops<'a> {
         self.named.keys().cloned().chain(tagged)
     }
 
-    /// What is known of the place; `outputs` says how many outputs the script has had, and is asked only where a case's
-    /// rules have a threshold for hubs.
-    pub fn at(&self, script: &Script, rules: &Rules, outputs: impl FnOnce() -> Option<u64>) -> Option<Words> {
-        if let Some(place) = self.place(script) {
-            return Some(place);
-        }
-        let least = u64::from(rules.hub_outputs_min?);
-        let count = outputs().filter(|count| *count >= least)?;
-        format!("a hub of {count} outputs").parse().ok()
-    }
-
     fn service(&self, script: &Script) -> Option<Words> {
         let (store, network) = self.tags?;
         let address = Address::from_script(network, script)?.to_string();
@@ -101,7 +92,7 @@ impl<'a> Stops<'a> {
 }
 
 /// Whether a tag is on a service or on something below it.
-fn is_service(hit: &Hit) -> bool {
+pub(crate) fn is_service(hit: &Hit) -> bool {
     let above = |concept: &&'static str| {
         let above = core::iter::successors(Some(*concept), |concept| taxonomy::broader(concept));
         above.take(8).any(|concept| concept == "service")
@@ -109,39 +100,33 @@ fn is_service(hit: &Hit) -> bool {
     hit.tag.concepts.iter().any(above)
 }
 
-/// An index of the chain as a source: values from its columns, degrees by its addresses. For an engine that follows an
+/// What is said of a hub with so many outputs before the theft.
+#[must_use]
+pub fn hub(outputs: u64) -> Words {
+    format!("a hub of {outputs} outputs").parse().unwrap_or_else(|_| Words::stop())
+}
+
+/// An index of the chain as a source: values from its columns, hubs by its addresses. For an engine that follows an
 /// index, and for comparing the two.
 #[derive(Debug)]
 pub struct Indexed<'a> {
     index: &'a Index,
     stops: &'a Stops<'a>,
-    hubs: HashMap<AddressNum, u64>,
+    hubs: &'a BTreeMap<CaseId, Hubs>,
 }
 
 impl<'a> Indexed<'a> {
-    /// Answers from an index that holds every block up to the engine's last, without hubs.
+    /// Answers from an index that holds every block up to the engine's last, with the hubs of each case that has any.
     #[must_use]
-    pub fn new(index: &'a Index, stops: &'a Stops<'a>) -> Self {
-        Self { index, stops, hubs: HashMap::new() }
+    pub const fn new(index: &'a Index, stops: &'a Stops<'a>, hubs: &'a BTreeMap<CaseId, Hubs>) -> Self {
+        Self { index, stops, hubs }
     }
 
-    /// Counts every address's outputs once, and remembers those with `outputs_min` or more. Takes 4 bytes of memory for each
-    /// address while it counts.
+    /// What is known of an address at which a case's taint is held.
     #[must_use]
-    pub fn with_hubs(mut self, outputs_min: u32) -> Self {
-        let addresses = usize::try_from(self.index.address_count()).unwrap_or(usize::MAX);
-        let mut counts = vec![0_u32; addresses];
-        for tx in (0..self.index.tx_count()).map(TxNum::new) {
-            for output in self.index.outputs(tx).map(OutputNum::new) {
-                let own = self.index.address(output).and_then(|own| usize::try_from(own.number()).ok());
-                if let Some(count) = own.and_then(|own| counts.get_mut(own)) {
-                    *count = count.saturating_add(1);
-                }
-            }
-        }
-        let busy = (0..).zip(&counts).filter(|(_, count)| **count >= outputs_min);
-        self.hubs = busy.map(|(number, count)| (AddressNum::new(number), u64::from(*count))).collect();
-        self
+    pub fn place(&self, script: &Script, address: Option<AddressNum>, case: &CaseId) -> Option<Words> {
+        let outputs = || self.hubs.get(case)?.outputs(address?);
+        self.stops.place(script).or_else(|| outputs().map(hub))
     }
 }
 
@@ -162,8 +147,9 @@ impl Source for Indexed<'_> {
         Ok(self.index.value(found))
     }
 
-    fn stop(&mut self, script: &Script, rules: &Rules) -> Result<Option<Words>, NotIndexed> {
-        let outputs = || self.hubs.get(&self.index.find_script(script)?).copied();
-        Ok(self.stops.at(script, rules, outputs))
+    fn stop(&mut self, script: &Script, case: &Opened) -> Result<Option<Words>, NotIndexed> {
+        // Few cases have hubs, and few scripts are asked for.
+        let address = if self.hubs.is_empty() { None } else { self.index.find_script(script) };
+        Ok(self.place(script, address, &case.case))
     }
 }

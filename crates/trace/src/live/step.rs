@@ -9,16 +9,15 @@ use kuraban_chain::btc::{OutPoint, TxOut};
 
 use super::{
     Connected, Live, StepError,
-    flow::{Entering, Flow, Making, Overspent, Settling, add, output, taints_of},
-    held::{CasePlace, Held, Of, outpoint},
+    flow::{Entering, Flow, Making, Overspent, Settling, add, output},
+    held::{CasePlace, Held, Ofs, outpoint},
     keyed::{Map, Set},
     pool::Waiting,
     source::Source,
 };
 use crate::{
-    feed::Rules,
     graph::Node,
-    taint::{Part, Totals},
+    taint::{Part, Parts, Totals},
 };
 
 /// What each method of a case has of some units.
@@ -29,7 +28,7 @@ pub(super) type AllTotals = BTreeMap<CasePlace, Vec<Totals>>;
 /// What a transaction makes of what comes into it.
 pub(super) struct Outcome {
     /// By output.
-    pub made: BTreeMap<u32, Vec<Of>>,
+    pub made: BTreeMap<u32, Ofs>,
     /// What each case leaves over.
     pub rest: Vec<(CasePlace, Taints)>,
 }
@@ -67,17 +66,17 @@ impl Live {
         txid: &Txid,
         held: impl IntoIterator<Item = &'a Held>,
     ) -> BTreeSet<CasePlace> {
-        let followed = held.into_iter().flat_map(|held| &held.of).filter(|of| of.stop.is_none());
+        let followed = held.into_iter().flat_map(|held| held.of.iter()).filter(|of| of.stop.is_none());
         let seeds = self.seeds_of(txid).iter().map(|(case, _)| *case);
         followed.map(|of| of.case).chain(seeds).collect()
     }
 
     /// Lets what comes into a transaction land, case by case; `entering` gives a case's inputs.
-    pub(super) fn work<S: Source>(
+    pub(super) fn work<'e, S: Source>(
         &self,
         looked: Looked<'_>,
         cases: BTreeSet<CasePlace>,
-        entering: impl Fn(CasePlace, &Rules) -> Vec<(u64, Option<Taints>)>,
+        entering: impl Fn(CasePlace) -> Vec<Entering<'e>>,
         (flow, totals): (&mut Flow, &mut AllTotals),
         source: &mut S,
     ) -> Result<Outcome, StepError<S::Error>> {
@@ -85,11 +84,7 @@ impl Live {
         for case in cases {
             let Some(followed) = self.open_case(case) else { continue };
             let rules = &followed.opened.rules;
-            let entering = entering(case, rules);
-            let entering: Vec<Entering<'_>> = entering
-                .iter()
-                .map(|(value_sat, taints)| Entering { value_sat: *value_sat, taints: taints.as_deref() })
-                .collect();
+            let entering = entering(case);
             let seeds = self.seeds_of(&looked.txid).iter().filter(|(of, _)| *of == case);
             let seeds: Vec<u32> = seeds.map(|(_, vout)| *vout).collect();
             let making = Making { txid: looked.txid, outputs: looked.outputs, seeds: &seeds };
@@ -98,7 +93,8 @@ impl Live {
             for (totals, stolen) in totals.iter_mut().zip(&went.stolen) {
                 totals.stolen_sat = totals.stolen_sat.saturating_add(u128::from(*stolen));
             }
-            let settling = Settling { network: self.network, case, rules, void: looked.void };
+            let settling =
+                Settling { network: self.network, case, opened: &followed.opened, void: looked.void };
             for (vout, taints) in went.outputs {
                 let Some(output) = output(looked.outputs, vout) else { continue };
                 let of = settling.settle(output, taints, totals, source).map_err(StepError::Source)?;
@@ -110,6 +106,12 @@ impl Live {
         }
         Ok(outcome)
     }
+}
+
+/// What comes into a transaction of a case, from inputs of which some are held.
+pub(super) fn entering<'a>(values: &[u64], held: &[Option<&'a Held>], case: CasePlace) -> Vec<Entering<'a>> {
+    let taints = held.iter().map(|held| held.and_then(|held| held.followed(case)));
+    values.iter().zip(taints).map(|(value_sat, taints)| Entering { value_sat: *value_sat, taints }).collect()
 }
 
 /// What a block changes.
@@ -132,7 +134,7 @@ pub(super) struct Step<'a, S> {
     source: &'a mut S,
     flow: &'a mut Flow,
     /// Tainted fees of cases that follow them, by the transaction's place in the block.
-    fees: BTreeMap<CasePlace, BTreeMap<usize, Taints>>,
+    fees: BTreeMap<CasePlace, BTreeMap<usize, Box<[Parts]>>>,
     /// The block's transactions by id, once somebody had to ask.
     places: Option<Map<Txid, usize>>,
     pub done: Worked,
@@ -151,13 +153,25 @@ impl<'a, S: Source> Step<'a, S> {
 
     pub(super) fn run(&mut self) -> Result<(), StepError<S::Error>> {
         let nodes = self.block.nodes;
-        for (place, node) in nodes.iter().enumerate().filter(|(_, node)| !node.inputs.is_empty()) {
-            if self.live.concerns(&node.txid, &node.inputs, &self.done.made) {
+        // Look-ups among all that is held come first: what they wait for does not wait for each other.
+        let none = Map::default();
+        let concerns = |node: &Node| self.live.concerns(&node.txid, &node.inputs, &none);
+        let concerned: Vec<bool> = nodes.iter().map(concerns).collect();
+        let spending =
+            nodes.iter().zip(concerned).enumerate().filter(|(_, (node, _))| !node.inputs.is_empty());
+        for (place, (node, concerned)) in spending {
+            let made = |input| self.done.made.get(input).is_some_and(Held::goes_on);
+            if concerned || (!self.done.made.is_empty() && node.inputs.iter().any(made)) {
                 self.spend(place, node)?;
             }
         }
         // A coinbase is worked out last: fees come into it, and nothing in its block can spend it.
         nodes.iter().filter(|node| node.inputs.is_empty()).try_for_each(|node| self.coinbase(node))
+    }
+
+    /// A tainted output as the block's transactions so far leave it, whether spent or not.
+    fn near(&self, output: &OutPoint) -> Option<&Held> {
+        self.done.made.get(output).or_else(|| self.live.held.get(output))
     }
 
     fn looked<'n>(&self, node: &'n Node) -> Looked<'n> {
@@ -166,27 +180,24 @@ impl<'a, S: Source> Step<'a, S> {
     }
 
     fn spend(&mut self, place: usize, node: &Node) -> Result<(), StepError<S::Error>> {
-        let near = |input| self.done.made.get(input).or_else(|| self.live.held.get(input));
-        let held: Vec<Option<Held>> = node.inputs.iter().map(|input| near(input).cloned()).collect();
-        let cases = self.live.cases_in(&node.txid, held.iter().flatten());
-        // Seeds alone need no values.
-        let tainted = held.iter().flatten().any(Held::goes_on);
-        let values = if tainted { self.values(node)? } else { Vec::new() };
-        let entering = |case, rules: &Rules| {
-            let taints = held.iter().map(|held| taints_of(held.as_ref()?, case, rules));
-            values.iter().copied().zip(taints).collect()
-        };
         let looked = self.looked(node);
-        let scratch = (&mut *self.flow, &mut self.done.totals);
-        let outcome = self.live.work(looked, cases, entering, scratch, self.source)?;
-        for (input, held) in node.inputs.iter().zip(held) {
-            let Some(held) = held.filter(Held::goes_on) else { continue };
-            if self.done.made.remove(input).is_none() {
-                self.done.gone.insert(*input);
+        // Seeds alone need no values.
+        let tainted = node.inputs.iter().any(|input| self.near(input).is_some_and(Held::goes_on));
+        let values = if tainted { self.values(node)? } else { Vec::new() };
+        let Self { live, source, flow, done: Worked { made, gone, totals, .. }, .. } = self;
+        let near = |input| made.get(input).or_else(|| live.held.get(input));
+        let held: Vec<Option<&Held>> = node.inputs.iter().map(near).collect();
+        let cases = live.cases_in(&node.txid, held.iter().copied().flatten());
+        let entering = |case| entering(&values, &held, case);
+        let outcome = live.work(looked, cases, entering, (&mut **flow, totals), *source)?;
+        let going = held.iter().map(|held| held.filter(|held| held.goes_on()).map(Held::stays));
+        let going: Vec<Option<Option<Held>>> = going.collect();
+        for (input, stays) in node.inputs.iter().zip(going) {
+            let Some(stays) = stays else { continue };
+            if made.remove(input).is_none() {
+                gone.insert(*input);
             }
-            if let Some(stays) = held.stays() {
-                self.done.made.insert(*input, stays);
-            }
+            made.extend(stays.map(|stays| (*input, stays)));
         }
         for (case, rest) in outcome.rest {
             self.leave(place, case, rest);
@@ -204,13 +215,14 @@ impl<'a, S: Source> Step<'a, S> {
             return;
         }
         if followed.opened.rules.follow_fees {
+            let rest = rest.iter().map(|parts| Parts::from(&**parts)).collect();
             self.fees.entry(case).or_default().insert(place, rest);
         } else if let Some(totals) = self.done.totals.get_mut(&case) {
             add(totals, &rest, |totals| totals.fees_sat.as_mut());
         }
     }
 
-    fn take_up(&mut self, node: &Node, made: BTreeMap<u32, Vec<Of>>) {
+    fn take_up(&mut self, node: &Node, made: BTreeMap<u32, Ofs>) {
         for (vout, of) in made {
             let Some(TxOut { value_sat, script }) = output(&node.outputs, vout) else { continue };
             let (script, height) = (script.as_bytes().into(), Some(self.block.height.blocks()));
@@ -230,10 +242,13 @@ impl<'a, S: Source> Step<'a, S> {
         // The implicit inputs are the subsidy, then the fees of the block's transactions in their order.
         let fees = if tainted.is_empty() { Vec::new() } else { self.every_fee()? };
         let subsidy_sat = self.live.network.subsidy_sat(self.block.height);
-        let entering = |case, _: &Rules| {
+        let entering = |case| {
             let Some(tainted) = tainted.get(&case) else { return Vec::new() };
-            let fees = fees.iter().map(|(place, fee_sat)| (*fee_sat, tainted.get(place).cloned()));
-            core::iter::once((subsidy_sat, None)).chain(fees).collect()
+            let fees = fees.iter().map(|(place, fee_sat)| Entering {
+                value_sat: *fee_sat,
+                taints: tainted.get(place).map(|taints| &**taints),
+            });
+            core::iter::once(Entering { value_sat: subsidy_sat, taints: None }).chain(fees).collect()
         };
         let looked = self.looked(node);
         let scratch = (&mut *self.flow, &mut self.done.totals);
@@ -255,7 +270,7 @@ impl<'a, S: Source> Step<'a, S> {
                 continue;
             };
             self.done.gone.insert(output);
-            for of in &held.of {
+            for of in held.of.iter() {
                 let Some(followed) = self.live.open_case(of.case) else { continue };
                 let totals = self.done.totals.entry(of.case).or_insert_with(|| followed.totals.clone());
                 let taints: Taints = of.taints.iter().map(|parts| parts.to_vec()).collect();
@@ -293,8 +308,7 @@ impl<'a, S: Source> Step<'a, S> {
     }
 
     fn value(&mut self, input: &OutPoint) -> Result<u64, StepError<S::Error>> {
-        let held = self.done.made.get(input).or_else(|| self.live.held.get(input));
-        if let Some(held) = held {
+        if let Some(held) = self.near(input) {
             return Ok(held.value_sat);
         }
         let nodes = self.block.nodes;

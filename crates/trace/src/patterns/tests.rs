@@ -182,17 +182,6 @@ fn amounts_are_those_of_a_transaction() {
     assert_eq!(of(&[], &[u64::MAX, u64::MAX]), Err(ViewError::Sum { side: "outputs", max }));
 }
 
-#[test]
-fn the_quick_test_lets_no_mix_through_as_common_spending() {
-    let check =
-        |inputs: &[u64], outputs: &[u64], want: bool| assert_eq!(may_mix(&view(inputs, outputs)), want);
-    check(&[20, 20], &[5, 5, 10], true);
-    check(&[20, 20], &[5, 5, 5], false);
-    check(&[20], &[5, 5, 10], false);
-    check(&[600, 600], &[546, 546, 10], false);
-    check(&[600, 600], &[547, 547, 10], true);
-}
-
 proptest::proptest! {
     #[test]
     fn a_made_up_mix_is_never_called_unbalanced(

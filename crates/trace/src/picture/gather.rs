@@ -3,36 +3,43 @@
 //! Decides what a picture has room for: the outputs that weigh most.
 
 use core::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Amounts, Flow, LeftOut, Node, Picture, order, weight};
 use crate::{
+    accounts::Rule,
     graph::{Graph, OutputNum, TxNum},
     taint::{Case, End, Method, Part, Step, TaintError, Terms, Trace, trace_steps},
 };
 
-/// Traces a case by each of the methods, on terms that are the same but for it, and lays out what they found. At most
-/// `flows_max` outputs are kept, [`super::FLOWS_MAX`] for a report.
+/// Traces cases by each of the methods, on terms that are the same but for it, and lays out what they found. At most
+/// `flows_max` outputs are kept, [`super::FLOWS_MAX`] for a report. `seen` is told of the method's place and each transaction
+/// that stolen units come into, in the order of processing.
 ///
 /// # Errors
 /// There is no trace.
 pub fn trace_picture<G: Graph>(
     graph: &G,
-    case: &Case,
+    cases: &[Case],
     terms: &Terms,
     methods: &[Method],
     flows_max: usize,
+    mut seen: impl FnMut(usize, TxNum),
 ) -> Result<(Vec<Trace>, Picture), TaintError> {
     let mut gathered = Gathered::default();
     let mut traces = Vec::with_capacity(methods.len());
     for (place, method) in methods.iter().enumerate() {
         let terms = Terms { method: *method, ..terms.clone() };
-        let found = trace_steps(graph, core::slice::from_ref(case), &terms, |step| {
+        let found = trace_steps(graph, cases, &terms, |step| {
+            if let Step::Into { tx, .. } = step {
+                seen(place, tx);
+            }
             gathered.take(place, step);
         })?;
         traces.push(found);
     }
-    Ok((traces, gathered.lay_out(graph, case, methods, flows_max)))
+    let methods: Vec<Rule> = methods.iter().map(|method| Rule::Of(*method)).collect();
+    Ok((traces, gathered.lay_out(graph, cases, &methods, flows_max)))
 }
 
 /// What is known of a transaction.
@@ -98,7 +105,8 @@ impl Gathered {
         }
     }
 
-    fn lay_out<G: Graph>(self, graph: &G, case: &Case, methods: &[Method], flows_max: usize) -> Picture {
+    fn lay_out<G: Graph>(self, graph: &G, cases: &[Case], methods: &[Rule], flows_max: usize) -> Picture {
+        let seeds: BTreeSet<OutputNum> = cases.iter().flat_map(|case| &case.seeds).copied().collect();
         let (kept, mut left_out) = room(self.carried, methods, flows_max);
         let mut txs: Vec<(TxNum, Seen)> = self.txs.into_iter().collect();
         let is_there = used(graph, &kept);
@@ -117,11 +125,13 @@ impl Gathered {
             .map(|(carrier, carried)| {
                 let Carried { amounts, dust, end } = carried;
                 let (output, creator, value_sat) = match carrier {
-                    Carrier::Output(output) => (Some(output), graph.creator(output), graph.value(output)),
-                    Carrier::Fee { from, .. } => (None, from, 0),
+                    Carrier::Output(output) => {
+                        (Some(output), graph.creator(output), u128::from(graph.value(output)))
+                    }
+                    Carrier::Fee { from, .. } => (None, from, 0_u128),
                 };
                 let to = spender(end).and_then(|tx| places.get(&tx).copied());
-                let seed = output.is_some_and(|output| case.seeds.contains(&output));
+                let seed = output.is_some_and(|output| seeds.contains(&output));
                 let from = places.get(&creator).copied().unwrap_or(0);
                 Flow { output, from, to, end, seed, value_sat, amounts, dust }
             })
@@ -153,7 +163,7 @@ pub(super) const fn spender(end: End) -> Option<TxNum> {
 /// Keeps what weighs most, in chain order, and counts the rest.
 fn room(
     carried: BTreeMap<Carrier, Carried>,
-    methods: &[Method],
+    methods: &[Rule],
     flows_max: usize,
 ) -> (Vec<(Carrier, Carried)>, LeftOut) {
     let mut all: Vec<(Carrier, Carried)> = carried.into_iter().collect();
@@ -173,7 +183,7 @@ fn room(
 }
 
 /// Transactions that something kept leaves or feeds.
-fn used<G: Graph>(graph: &G, kept: &[(Carrier, Carried)]) -> std::collections::BTreeSet<TxNum> {
+fn used<G: Graph>(graph: &G, kept: &[(Carrier, Carried)]) -> BTreeSet<TxNum> {
     let ends = kept.iter().flat_map(|(carrier, carried)| {
         let from = match carrier {
             Carrier::Output(output) => graph.creator(*output),
@@ -184,6 +194,6 @@ fn used<G: Graph>(graph: &G, kept: &[(Carrier, Carried)]) -> std::collections::B
     ends.flatten().collect()
 }
 
-fn sum(parts: &[Part]) -> u64 {
-    parts.iter().fold(0, |sum, part| sum.saturating_add(part.amount_sat))
+fn sum(parts: &[Part]) -> u128 {
+    parts.iter().fold(0, |sum, part| sum.saturating_add(part.amount_sat.into()))
 }

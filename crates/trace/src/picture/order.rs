@@ -28,7 +28,8 @@ fn links(picture: &Picture) -> Vec<(usize, usize)> {
 
 /// The node that gives a transaction most is its parent, the earlier of two that give the same.
 fn parents(picture: &mut Picture) {
-    let mut given: std::collections::BTreeMap<(usize, usize), (u64, u64)> = std::collections::BTreeMap::new();
+    let mut given: std::collections::BTreeMap<(usize, usize), (u128, u128)> =
+        std::collections::BTreeMap::new();
     for flow in &picture.flows {
         let (conserved, any) = picture.weight(flow);
         if let Some(to) = flow.to {
@@ -36,7 +37,7 @@ fn parents(picture: &mut Picture) {
             *sum = (sum.0.saturating_add(conserved), sum.1.saturating_add(any));
         }
     }
-    let mut best: Vec<Option<(u64, u64)>> = vec![None; picture.nodes.len()];
+    let mut best: Vec<Option<(u128, u128)>> = vec![None; picture.nodes.len()];
     for ((to, from), weight) in given {
         let (Some(best), Some(node)) = (best.get_mut(to), picture.nodes.get_mut(to)) else { continue };
         if best.is_none_or(|best| best < weight) {

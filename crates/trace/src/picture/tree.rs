@@ -13,7 +13,7 @@ const FIRST_NODES: usize = 36;
 /// Of what leaves one node, as much is shown at first; the rest is one "+N".
 const FIRST_ITEMS: usize = 5;
 /// An output where the trace ends is shown at first if it holds at least this part of what leaves its node.
-const FIRST_PART: u64 = 20;
+const FIRST_PART: u128 = 20;
 
 /// Something that leaves a node in the tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,8 +52,8 @@ impl Tree {
     /// The tree of a picture.
     #[must_use]
     pub fn of(picture: &Picture) -> Self {
-        let mut weights = vec![(0_u64, 0_u64); picture.nodes.len()];
-        let mut items: Vec<Vec<((u64, u64), Item)>> = vec![Vec::new(); picture.nodes.len()];
+        let mut weights = vec![(0_u128, 0_u128); picture.nodes.len()];
+        let mut items: Vec<Vec<((u128, u128), Item)>> = vec![Vec::new(); picture.nodes.len()];
         for (place, flow) in picture.flows.iter().enumerate() {
             let weight = picture.weight(flow);
             let own = flow.to.and_then(|to| Some((weights.get_mut(to)?, picture.nodes.get(to)?)));
@@ -74,7 +74,7 @@ impl Tree {
         }
         let large = items.iter().map(|items| large(items)).collect();
         // Equal weights: outputs before transactions, each in chain order.
-        let sorted = |mut items: Vec<((u64, u64), Item)>| {
+        let sorted = |mut items: Vec<((u128, u128), Item)>| {
             items.sort_by_key(|(weight, item)| {
                 let (kind, place) = match item {
                     Item::End(place) => (0, *place),
@@ -136,8 +136,8 @@ impl Tree {
 }
 
 /// How many of a node's items hold their part of all.
-fn large(items: &[((u64, u64), Item)]) -> usize {
-    let whole = items.iter().fold(0_u64, |sum, ((conserved, _), _)| sum.saturating_add(*conserved));
+fn large(items: &[((u128, u128), Item)]) -> usize {
+    let whole = items.iter().fold(0_u128, |sum, ((conserved, _), _)| sum.saturating_add(*conserved));
     let part = whole.checked_div(FIRST_PART).unwrap_or(0);
     items.iter().filter(|((conserved, _), _)| *conserved > 0 && *conserved >= part).count()
 }
@@ -153,14 +153,14 @@ impl View {
     #[must_use]
     pub fn first(picture: &Picture, tree: &Tree) -> Self {
         let mut view = Self { shown: vec![0; picture.nodes.len()] };
-        let mut weights = vec![(0_u64, 0_u64); picture.nodes.len()];
+        let mut weights = vec![(0_u128, 0_u128); picture.nodes.len()];
         for flow in &picture.flows {
             let weight = picture.weight(flow);
             if let Some(sum) = flow.to.and_then(|to| weights.get_mut(to)) {
                 *sum = (sum.0.saturating_add(weight.0), sum.1.saturating_add(weight.1));
             }
         }
-        let mut next = BinaryHeap::from([((u64::MAX, u64::MAX), Reverse(0))]);
+        let mut next = BinaryHeap::from([((u128::MAX, u128::MAX), Reverse(0))]);
         let mut seen = 0;
         while let Some((_, Reverse(node))) = next.pop() {
             if seen > FIRST_NODES {

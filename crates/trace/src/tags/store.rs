@@ -39,7 +39,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     File {
         /// Which.
         path: String,

@@ -80,12 +80,14 @@ pub fn origins<G: Graph>(graph: &G, output: OutputNum, terms: &BackTerms) -> Res
         queue: Queue::default(),
         found: Origins { minted: Vec::new(), sources: Vec::new(), transactions_touched: 0 },
     };
-    let amount_sat = graph.value(output);
-    if amount_sat > 0 {
-        let part = Part { case: CaseNum::new(0), start_sat: 0, amount_sat };
-        walk.hand_on(output, 0, &[part]);
-    }
-    walk.run()?;
+    graph.reading(|| {
+        let amount_sat = graph.value(output);
+        if amount_sat > 0 {
+            let part = Part { case: CaseNum::new(0), start_sat: 0, amount_sat };
+            walk.hand_on(output, 0, &[part]);
+        }
+        walk.run()
+    })??;
     Ok(walk.found)
 }
 

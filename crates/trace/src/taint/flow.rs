@@ -107,6 +107,15 @@ pub fn trace_steps<G: Graph>(
     terms: &Terms,
     tell: impl FnMut(Step<'_>),
 ) -> Result<Trace, TaintError> {
+    graph.reading(|| walked(graph, cases, terms, tell))?
+}
+
+fn walked<G: Graph>(
+    graph: &G,
+    cases: &[Case],
+    terms: &Terms,
+    tell: impl FnMut(Step<'_>),
+) -> Result<Trace, TaintError> {
     let tip = graph.tip().ok_or(TaintError::Empty)?;
     let limit = limit(graph, tip, terms.until)?;
     let (cases, seeds) = plan(graph, cases, terms, tip, limit)?;

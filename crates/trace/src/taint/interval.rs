@@ -71,6 +71,15 @@ pub fn intervals<G: Graph>(
     until: Option<Height>,
     stops: &Stops,
 ) -> Result<Intervals, TaintError> {
+    graph.reading(|| walked(graph, case, until, stops))?
+}
+
+fn walked<G: Graph>(
+    graph: &G,
+    case: &Case,
+    until: Option<Height>,
+    stops: &Stops,
+) -> Result<Intervals, TaintError> {
     let tip = graph.tip().ok_or(TaintError::Empty)?;
     let limit = limit(graph, tip, until)?;
     let seeds: BTreeSet<OutputNum> = case.seeds.iter().copied().collect();

@@ -9,7 +9,10 @@ use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::OutPoint;
 
 use super::part::{CaseNum, Parts};
-use crate::graph::{AddressNum, Graph, OutputNum, Tip};
+use crate::{
+    graph::{AddressNum, Graph, OutputNum, Tip},
+    index::Corrupted,
+};
 
 /// How tainted units are told from clean ones where they meet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -138,8 +141,8 @@ pub struct Case {
 /// A transaction that the graph does not have, an output that the transaction does not have.
 pub fn seed<G: Graph>(graph: &G, outpoint: OutPoint) -> Result<OutputNum, TaintError> {
     let OutPoint { txid, vout } = outpoint;
-    let tx = graph.find(&txid).ok_or(TaintError::UnknownTx { txid })?;
-    let outputs = graph.outputs(tx);
+    let tx = graph.reading(|| graph.find(&txid))?.ok_or(TaintError::UnknownTx { txid })?;
+    let outputs = graph.reading(|| graph.outputs(tx))?;
     let number = outputs.start.checked_add(u64::from(vout)).filter(|number| *number < outputs.end);
     let count = outputs.end.saturating_sub(outputs.start);
     number.map(OutputNum::new).ok_or(TaintError::NoOutput { outpoint, count })
@@ -364,6 +367,9 @@ pub enum TaintError {
         /// The transaction.
         txid: Txid,
     },
+    /// A file of the graph is corrupted.
+    #[error(transparent)]
+    Corrupted(#[from] Corrupted),
     /// Totals that do not add up.
     #[error("case {case} does not balance")]
     Unbalanced {

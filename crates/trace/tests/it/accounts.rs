@@ -1,8 +1,10 @@
 //! Taint on account chains: against an oracle that moves numbered units one by one, and on lists written out.
 
+mod bad_input;
 mod dust;
 mod import;
 mod list;
+mod live;
 mod oracle;
 mod property;
 

@@ -16,6 +16,8 @@ use kuraban_trace::{
 };
 use proptest::prelude::*;
 
+use crate::feed_bytes;
+
 const BTC: Chain = Chain::Family(Network::BtcMain);
 const ADDRESS: &str = "1FmwHh6pgkf4meCMoqo8fHH3GNRF571f9w";
 
@@ -134,6 +136,25 @@ fn every_kind_of_entry_is_read_as_it_was_written_and_no_part_of_one_is() {
     }
 }
 
+/// The inputs of the fuzz target, whole, cut anywhere, and with any byte changed.
+#[test]
+fn what_a_feed_serves_is_taken_up_as_it_was_signed_or_not_at_all() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/feed");
+    let mut taken = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(bytes.len() < 4_096);
+        taken += feed_bytes::check(&bytes);
+        for at in (0..bytes.len()).step_by(5) {
+            feed_bytes::check(&bytes[..at]);
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            feed_bytes::check(&changed);
+        }
+    }
+    assert!(taken > 9, "{taken} entries were taken up");
+}
+
 #[test]
 fn what_an_entry_may_not_say_is_not_written() {
     let check = |body: Body, want: &str| {
@@ -171,6 +192,25 @@ fn what_an_entry_may_not_say_is_not_written() {
     };
     assert!(at(0, seeds(1_000)).encode().is_ok());
     check(seeds(1_001), "seeds: want 1 to 1000");
+}
+
+#[test]
+fn on_accounts_a_transfer_has_a_tag_only_where_it_was_handed_over() {
+    let mut feed = Feed::new();
+    feed.append(vec![at(0, opened("a", Chain::Accounts(accounts::Chain::Xem)))]).unwrap();
+    let subject = Subject::Output {
+        tx: Digest::from_bytes([1; 32]),
+        index: 0,
+        address: Some("NDZZJBH6JZPYSWRPRYHALLWMITWHOYTQGXR53HAW".to_owned()),
+    };
+    let followed = Tag { subject, since: Since::Block(block(5)), ..tag("a", 1) };
+    let error = feed.append(vec![at(1, Body::Tag(followed.clone()))]).unwrap_err();
+    let said = std::error::Error::source(&error).unwrap_or(&error).to_string();
+    assert!(said.contains("no such subjects"), "{said}");
+    let reach = Reach::HandedOver { to: "an exchange".parse().unwrap() };
+    feed.append(vec![at(1, Body::Tag(Tag { reach, ..followed }))]).unwrap();
+    let exported: Vec<_> = feed.standing().export(Instant::from_ms(2)).collect();
+    assert!(exported[0].label.contains(":0, handed over to an exchange"), "{}", exported[0].label);
 }
 
 #[test]

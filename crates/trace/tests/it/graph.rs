@@ -5,10 +5,10 @@ use core::ops::Range;
 use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::Network;
 use kuraban_trace::{
+    cluster::looks_like_coinjoin,
     graph::{AddressNum, Fate, Graph, OutputNum, Tip, TxNum},
     patterns::{
-        Chain, Deposit, Form, Kind, Known, View, classify, deposit_address, may_mix, peel_chain,
-        tx0_confirmed,
+        Chain, Deposit, Form, Kind, Known, View, classify, deposit_address, peel_chain, tx0_confirmed,
     },
 };
 
@@ -113,7 +113,7 @@ fn a_view_of_a_graph_knows_no_forms_and_is_classified_all_the_same() {
     assert!(view.outputs().iter().all(|coin| coin.form == Form::Unknown));
     let known = Known { chain: Chain::Bitcoin, exchange_spends: false };
     assert_eq!(classify(&view, known)[0].kind, Kind::Whirlpool);
-    assert!(!may_mix(&view));
+    assert!(looks_like_coinjoin(&graph, TxNum::new(1)));
     assert!(View::of_graph(&graph, TxNum::new(0)).unwrap().is_coinbase());
 }
 

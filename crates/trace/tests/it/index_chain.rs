@@ -15,7 +15,7 @@ use kuraban_sim::{
 };
 use kuraban_trace::{
     graph::{AddressNum, Fate, Graph as _, OutputNum, TxNum},
-    index::{Index, Prepared, Start, Writer},
+    index::{Coin, Index, Prepared, Start, Writer},
 };
 
 pub(crate) const SMALL: Shape = Shape { regtest: Regtest::Btc, block_txs: 30, ..Shape::BTC };
@@ -126,6 +126,7 @@ pub(crate) fn unspent_of(blocks: &[Block]) -> Unspent {
 
 /// What an index says is unspent.
 pub(crate) fn unspent_in(index: &Index) -> Unspent {
+    compare_scans(index);
     let mut unspent = Unspent::new();
     for tx in 0..index.tx_count() {
         let txid = index.txid(TxNum::new(tx));
@@ -138,6 +139,18 @@ pub(crate) fn unspent_in(index: &Index) -> Unspent {
         }
     }
     unspent
+}
+
+/// Compares what an index gives in one go with what it answers one by one.
+pub(crate) fn compare_scans(index: &Index) {
+    let outputs = (0..index.counts().outputs).map(OutputNum::new).map(|output| Coin {
+        value_sat: index.value(output),
+        address: index.address(output),
+        spender: index.spender(output),
+    });
+    assert!(index.all_outputs().eq(outputs), "outputs differ");
+    let inputs = (0..index.tx_count()).map(TxNum::new).flat_map(|tx| index.inputs(tx));
+    assert!(index.all_inputs().eq(inputs), "inputs differ");
 }
 
 /// Compares everything that an index answers with the blocks themselves.
@@ -187,6 +200,7 @@ pub(crate) fn compare(index: &Index, blocks: &[Block]) {
         let spender = index.spender(OutputNum::new(*output)).map(TxNum::number);
         assert_eq!(spender, spenders.get(output).copied());
     }
+    compare_scans(index);
     let counts = index.counts();
     assert_eq!(counts.blocks, u64::try_from(blocks.len()).unwrap());
     assert_eq!(counts.inputs, u64::try_from(spenders.len()).unwrap());

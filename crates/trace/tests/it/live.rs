@@ -11,7 +11,7 @@ use kuraban_trace::{
         shown_txid,
     },
     graph::{Graph, Memory, Node, Tip},
-    live::{Connected, KeptError, Live, Output, Pooled, Source, StepError, Stops, UNDO_BLOCKS_MAX},
+    live::{Connected, KeptError, Live, Output, Pooled, Source, Spot, StepError, Stops, UNDO_BLOCKS_MAX},
     taint::{Case, Method, Part, Terms, Trace, outpoint, seed, trace},
 };
 use proptest::prelude::*;
@@ -83,9 +83,9 @@ impl Source for World {
         self.outputs.get(outpoint).map(|output| output.value_sat).ok_or_else(|| outpoint.to_string())
     }
 
-    fn stop(&mut self, script: &Script, rules: &Rules) -> Result<Option<Words>, String> {
+    fn stop(&mut self, script: &Script, case: &Opened) -> Result<Option<Words>, String> {
         // Cases differ in where they stop: some know no hubs.
-        Ok(self.stops.at(script, rules, || None).filter(|_| rules.hub_outputs_min.is_some()))
+        Ok(self.stops.place(script).filter(|_| case.rules.hub_outputs_min.is_some()))
     }
 }
 
@@ -262,8 +262,7 @@ impl World {
         let mut terms = Terms::new(method);
         terms.follow_fees = opened.rules.follow_fees;
         terms.dust_sat = u64::try_from(opened.rules.dust_units).unwrap();
-        let stops = self.stops.at(&stop(), &opened.rules, || None).is_some();
-        if stops && opened.rules.hub_outputs_min.is_some() {
+        if self.stops.place(&stop()).is_some() && opened.rules.hub_outputs_min.is_some() {
             terms.stops.addresses.extend(graph.address_of(&stop()));
         }
         Some(trace(graph, &[Case { seeds }], &terms).unwrap())
@@ -523,7 +522,10 @@ fn open(world: &mut World, live: &mut Live, step: usize) {
         Method::ALL.iter().map(|method| world.batch(&graph, &opened, *method).unwrap()).collect();
     let of = |output| {
         let script = graph.script(graph.address(output).unwrap()).unwrap().clone();
-        (script, "an exchange".parse().unwrap())
+        let height = graph.height(graph.creator(output));
+        let block = world.blocks.iter().find(|block| block.height == height).unwrap();
+        let block = Tip { height, hash: block.hash };
+        Spot { script, block, place: "an exchange".parse().unwrap() }
     };
     live.open_traced(opened, &graph, &traces, of).unwrap();
 }
@@ -565,7 +567,7 @@ impl Source for Values {
         Ok(self.clean_sat)
     }
 
-    fn stop(&mut self, script: &Script, _: &Rules) -> Result<Option<Words>, Self::Error> {
+    fn stop(&mut self, script: &Script, _: &Opened) -> Result<Option<Words>, Self::Error> {
         Ok((self.service.as_ref() == Some(script)).then(|| "Example Exchange".parse().unwrap()))
     }
 }

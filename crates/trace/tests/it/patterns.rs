@@ -1,8 +1,14 @@
 //! What the detectors find among labelled mixes and in real blocks. The bounds were measured; they may only get better.
 
-use kuraban_trace::patterns::{
-    Chain, FIRM, Kind, Known, classify,
-    esplora::{DOCUMENT_BYTES_MAX, EsploraError, Transaction},
+use kuraban_base::{Height, Txid};
+use kuraban_chain::btc::{BlockHash, Network, OutPoint, Script, TxOut};
+use kuraban_trace::{
+    cluster::looks_like_coinjoin,
+    graph::{Memory, Node, TxNum},
+    patterns::{
+        Chain, Coin, FIRM, Kind, Known, View, classify,
+        esplora::{DOCUMENT_BYTES_MAX, EsploraError, Transaction},
+    },
 };
 
 use crate::corpus::{self, Set};
@@ -52,6 +58,62 @@ fn mixes_are_found_and_ordinary_transactions_are_not() {
     check("single_others", 155, 0);
     check("token_marks", 278, 0);
     check("one_paid_twice", 112, 0);
+}
+
+/// A graph of what a transaction spends and of the transaction, which is its second.
+fn graph(view: &View) -> Memory {
+    let owner = |owner: u64| {
+        let mut hash = [0; 20];
+        hash[..8].copy_from_slice(&owner.to_le_bytes());
+        Script::p2pkh(&hash)
+    };
+    let outputs = |coins: &[Coin]| -> Vec<TxOut> {
+        coins.iter().map(|coin| TxOut { value_sat: coin.value, script: owner(coin.owner) }).collect()
+    };
+    let before =
+        Node { txid: Txid::from_bytes([1; 32]), inputs: Vec::new(), outputs: outputs(view.inputs()) };
+    let spent = (0..).zip(view.inputs()).map(|(vout, _)| OutPoint { txid: before.txid, vout });
+    let mut made = outputs(view.outputs());
+    let data = TxOut { value_sat: 0, script: Script::new(vec![0x6a]) };
+    made.extend(vec![data; view.unspendable()]);
+    let tx = Node { txid: Txid::from_bytes([2; 32]), inputs: spent.collect(), outputs: made };
+    let mut graph = Memory::new(Network::BtcRegtest);
+    graph.push_nodes(Height::new(1), BlockHash::ZERO, &[before, tx]).unwrap();
+    graph
+}
+
+#[test]
+fn every_mix_joins_nothing_in_clusters_and_few_others_do() {
+    let Some(data) = corpus::shared() else {
+        println!("skipped: there is no shared data");
+        return;
+    };
+    let sets = corpus::sets(&data);
+    // Name, how many spend from several addresses, how many of them are kept out of clusters.
+    let check = |name: &str, count: usize, want: usize| {
+        let set = sets.iter().find(|set| set.name == name).unwrap();
+        let several: Vec<_> = set.views.iter().filter(|view| view.input_owners() >= 2).collect();
+        let out = several.iter().filter(|view| looks_like_coinjoin(&graph(view), TxNum::new(1))).count();
+        assert_eq!((several.len(), out), (count, want), "{name}");
+    };
+    check("whirlpool", 1403, 1403);
+    check("whirlpool_beside_tx0", 151, 151);
+    check("wasabi1", 196, 196);
+    check("joinmarket", 29, 29);
+    check("equal_pairs", 58, 58);
+    check("single_whirlpool", 1, 1);
+    check("single_joinmarket", 1, 1);
+    check("single_wasabi2", 1, 1);
+    // A tx0 is one holder's.
+    check("whirlpool_tx0", 273, 33);
+    check("token_marks", 278, 157);
+    check("one_paid_twice", 112, 112);
+    check("single_others", 2, 0);
+    check("block_300025", 158, 3);
+    // 710 transactions of one shape, ten equal outputs and one other from ten owners: no count tells them from a mix.
+    check("testnet_928816", 782, 343);
+    check("testnet_928831", 907, 367);
+    check("testnet_1087400", 44, 0);
 }
 
 const TXID: &str = "323df21f0b0756f98336437aa3d2fb87e02b59f1946b714a7b09df04d429dec2";

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kuraban_trace::{
+    accounts::Rule,
     graph::{Graph, Memory, OutputNum, Payment},
     picture::{FLOWS_MAX, Face, Flow, Item, Picture, Placed, Scene, Tree, View, trace_picture},
     taint::{Case, End, Method, Terms, Totals, Trace},
@@ -20,11 +21,10 @@ fn is_dust(flow: &Flow, place: usize) -> bool {
 fn totals(picture: &Picture, place: usize) -> Totals {
     let sum = |is: &dyn Fn(&Flow) -> bool| -> u128 {
         let own = picture.flows.iter().filter(|flow| is(flow));
-        own.map(|flow| u128::from(flow.amounts.of(place))).sum()
+        own.map(|flow| flow.amounts.of(place)).sum()
     };
     let ends = |end: End| sum(&|flow| flow.end == end && !is_dust(flow, place));
-    let nodes =
-        |of: &dyn Fn(usize) -> u64| (0..picture.nodes.len()).map(|node| u128::from(of(node))).sum::<u128>();
+    let nodes = |of: &dyn Fn(usize) -> u128| (0..picture.nodes.len()).map(of).sum::<u128>();
     let unclaimed = nodes(&|node| picture.nodes[node].unclaimed.of(place));
     let conserves = picture.methods[place].conserves();
     Totals {
@@ -39,12 +39,13 @@ fn totals(picture: &Picture, place: usize) -> Totals {
 }
 
 fn check_whole(graph: &Memory, case: &Case, terms: &Terms) -> (Vec<Trace>, Picture) {
-    let (traces, picture) = trace_picture(graph, case, terms, &Method::ALL, FLOWS_MAX).unwrap();
+    let (traces, picture) =
+        trace_picture(graph, core::slice::from_ref(case), terms, &Method::ALL, FLOWS_MAX, |_, _| {}).unwrap();
     for (place, found) in traces.iter().enumerate() {
         let want = Totals { stolen_sat: 0, ..found.totals() };
         assert_eq!(totals(&picture, place), want, "{} {terms:?}", found.terms.method);
-        let unspent: BTreeMap<OutputNum, u64> =
-            found.unspent.iter().map(|tainted| (tainted.output, tainted.tainted_sat())).collect();
+        let unspent: BTreeMap<OutputNum, u128> =
+            found.unspent.iter().map(|tainted| (tainted.output, tainted.tainted_sat().into())).collect();
         let ends = picture.flows.iter().filter(|flow| flow.end == End::Unspent && !is_dust(flow, place));
         let drawn = ends.filter_map(|flow| Some((flow.output?, flow.amounts.of(place))));
         assert_eq!(drawn.filter(|(_, sat)| *sat > 0).collect::<BTreeMap<_, _>>(), unspent);
@@ -56,7 +57,7 @@ fn check_whole(graph: &Memory, case: &Case, terms: &Terms) -> (Vec<Trace>, Pictu
 fn check_nodes(picture: &Picture) {
     for (place, method) in picture.methods.iter().enumerate().filter(|(_, method)| method.conserves()) {
         for (at, node) in picture.nodes.iter().enumerate().skip(1) {
-            let came: u64 = picture
+            let came: u128 = picture
                 .flows
                 .iter()
                 .filter(|flow| flow.to == Some(at) && !is_dust(flow, place))
@@ -67,7 +68,7 @@ fn check_nodes(picture: &Picture) {
             if left.clone().any(|flow| flow.seed) {
                 continue;
             }
-            let left: u64 = left.map(|flow| flow.amounts.of(place)).sum();
+            let left: u128 = left.map(|flow| flow.amounts.of(place)).sum();
             assert_eq!(came, left + node.fees.of(place) + node.unclaimed.of(place), "{method} at {at}");
         }
     }
@@ -174,11 +175,11 @@ fn a_wide_fan_is_folded_and_its_counts_and_amounts_are_kept() {
     let scene = check_scene(&picture);
     assert!(scene.boxes.len() < 300 && scene.links.len() < 300, "{}", scene.boxes.len());
     // All that flows out of the split is on its links, folded or not.
-    let place = picture.methods.iter().position(|method| *method == Method::Fifo).unwrap();
+    let place = picture.methods.iter().position(|method| *method == Rule::Of(Method::Fifo)).unwrap();
     let leaving = scene.links.iter().filter(|link| link.from == Face::Node(1));
-    let units: u64 =
+    let units: u128 =
         leaving.flat_map(|link| &link.flows).map(|flow| picture.flows[*flow].amounts.of(place)).sum();
-    assert_eq!(u128::from(units), traces[place].totals().stolen_sat);
+    assert_eq!(units, traces[place].totals().stolen_sat);
     let tree = Tree::of(&picture);
     assert_eq!(tree.items(1).len(), 5_000);
     assert_eq!(tree.size(0).ends, 10_000);
@@ -191,16 +192,20 @@ fn what_has_no_room_is_counted() {
     let graph = fan(500);
     let case = Case { seeds: vec![OutputNum::new(0)] };
     let terms = Terms::new(Method::Fifo);
-    let (traces, whole) = trace_picture(&graph, &case, &terms, &Method::ALL, FLOWS_MAX).unwrap();
+    let (traces, whole) =
+        trace_picture(&graph, core::slice::from_ref(&case), &terms, &Method::ALL, FLOWS_MAX, |_, _| {})
+            .unwrap();
     assert_eq!((whole.flows.len(), whole.left_out.flows), (1_501, 0));
     for room in [1_501, 1_500, 700, 1] {
-        let (_, picture) = trace_picture(&graph, &case, &terms, &Method::ALL, room).unwrap();
+        let (_, picture) =
+            trace_picture(&graph, core::slice::from_ref(&case), &terms, &Method::ALL, room, |_, _| {})
+                .unwrap();
         assert_eq!(picture.flows.len(), room);
         assert_eq!(picture.left_out.flows, u64::try_from(1_501 - room).unwrap());
         check_layers(&graph, &picture);
         check_scene(&picture);
         for (place, found) in traces.iter().enumerate() {
-            let drawn = totals(&picture, place).unspent_sat + u128::from(picture.left_out.amounts.of(place));
+            let drawn = totals(&picture, place).unspent_sat + picture.left_out.amounts.of(place);
             assert_eq!(drawn, found.totals().unspent_sat);
         }
     }
@@ -237,8 +242,15 @@ fn sweeps_untangle_what_chain_order_tangles() {
     payments.extend(first.iter().chain(&second).map(|inputs| (&inputs[..], &values[..1])));
     let graph = Memory::of_payments(&payments).unwrap();
     let case = Case { seeds: vec![OutputNum::new(0)] };
-    let (_, picture) =
-        trace_picture(&graph, &case, &Terms::new(Method::Fifo), &[Method::Fifo], FLOWS_MAX).unwrap();
+    let (_, picture) = trace_picture(
+        &graph,
+        core::slice::from_ref(&case),
+        &Terms::new(Method::Fifo),
+        &[Method::Fifo],
+        FLOWS_MAX,
+        |_, _| {},
+    )
+    .unwrap();
     let by_chain = crossings(&picture, |node| u64::try_from(node).unwrap());
     let by_rank = crossings(&picture, |node| picture.nodes[node].rank);
     assert!(by_chain > 10, "{by_chain}");

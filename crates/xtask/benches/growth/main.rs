@@ -29,7 +29,7 @@ use kuraban_trace::index::build::{Begin, COMMIT_BYTES, Pace, build};
 use kuraban_trace::index::source::Source;
 use kuraban_trace::tags::Store;
 use kuraban_trace::tags::store::{Builder, subject};
-use kuraban_trace::taint::{Case, Method, Terms, trace};
+use kuraban_trace::taint::{Case, Method, Step, Terms, trace_steps};
 use serde_json::{Map, Value};
 
 use crate::figures::{cpu_ms, ns, us};
@@ -56,6 +56,8 @@ pub(crate) struct Point {
     pub(crate) open_us: u64,
     pub(crate) fifo_us: u64,
     pub(crate) touched: u64,
+    /// Parts of tainted outputs, each counted where it comes into one.
+    pub(crate) parts: u64,
     pub(crate) clusters_us: u64,
     pub(crate) lookup_ns: u64,
     pub(crate) tag_bytes: u64,
@@ -104,12 +106,16 @@ fn measure(folder: &Path, wanted: u64) -> Result<Point> {
         .filter_map(|txs| graph.outputs(TxNum::new(txs.start)).next().map(OutputNum::new));
     let cases = [Case { seeds: seeds.collect() }];
     let began = Instant::now();
-    let found = trace(&graph, &cases, &Terms::new(Method::Fifo))?;
+    let mut moved = 0;
+    let found = trace_steps(&graph, &cases, &Terms::new(Method::Fifo), |step| match step {
+        Step::Output { parts, .. } => moved += parts.len(),
+        Step::Into { .. } | Step::Fee { .. } | Step::Unclaimed { .. } => {}
+    })?;
     let traced = began.elapsed();
     let own_kib = own_kib();
     let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let began = Instant::now();
-    let clusters = Clusters::of(&graph, &Rules::default(), threads, &|_| {});
+    let clusters = Clusters::of(&graph, &Rules::default(), threads, &|_| {})?;
     let clustered = began.elapsed();
     ensure!(clusters.addresses() == graph.counts().addresses, "not every address has a cluster");
     let (lookup_ns, tag_bytes) = screened(&folder.join("tags"), wanted)?;
@@ -122,6 +128,7 @@ fn measure(folder: &Path, wanted: u64) -> Result<Point> {
         open_us: us(opened),
         fifo_us: us(traced),
         touched: found.transactions_touched,
+        parts: u64::try_from(moved)?,
         clusters_us: us(clustered),
         lookup_ns,
         tag_bytes,

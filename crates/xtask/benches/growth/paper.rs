@@ -22,11 +22,18 @@ pub(crate) fn row(point: &Point) -> Value {
         "open us": point.open_us,
         "FIFO us": point.fifo_us,
         "FIFO touches": point.touched,
+        "FIFO parts": point.parts,
+        "FIFO ps for a part": ps_for_part(point),
         "clusters us": point.clusters_us,
         "lookup ns": point.lookup_ns,
         "tag bytes": point.tag_bytes,
         "own KiB": point.own_kib,
     })
+}
+
+/// Picoseconds for a part that comes into an output.
+fn ps_for_part(point: &Point) -> u64 {
+    point.fifo_us.saturating_mul(1_000_000).checked_div(point.parts).unwrap_or(0)
 }
 
 /// What is followed through all lengths.
@@ -36,12 +43,14 @@ struct Series {
     of: fn(&Point) -> u64,
 }
 
-const SERIES: [Series; 8] = [
+const SERIES: [Series; 10] = [
     Series { name: "index", unit: "bytes", of: |point| point.index_bytes },
     Series { name: "build, wall", unit: "µs", of: |point| point.build_us },
     Series { name: "build, processor", unit: "µs", of: |point| point.build_cpu_us },
     Series { name: "open", unit: "µs", of: |point| point.open_us },
     Series { name: "FIFO trace of nearly everything", unit: "µs", of: |point| point.fifo_us },
+    Series { name: "parts of outputs in that trace", unit: "parts", of: |point| point.parts },
+    Series { name: "time for one of them", unit: "ps", of: ps_for_part },
     Series { name: "clusters", unit: "µs", of: |point| point.clusters_us },
     Series { name: "lookup among as many tags", unit: "ns", of: |point| point.lookup_ns },
     Series { name: "memory beside mapped files", unit: "KiB", of: |point| point.own_kib },

@@ -135,10 +135,10 @@ impl Peers {
         let (gather, lists, arrow) = (their("gather us")?, their("lists us")?, their("arrow us")?);
         let percent = |their_us: u64| (their_us * 100).checked_div(us(took).max(1));
         Ok(json!({
-            "ours us": us(took),
-            "gather us": gather,
-            "lists us": lists,
-            "Arrow us": arrow,
+            "ours us, reading, filtering and joining": us(took),
+            "theirs us, gathering": gather,
+            "theirs us, joining lists": lists,
+            "theirs us, joining Arrow arrays": arrow,
             "percent of ours, lists": percent(lists),
             "percent of ours, gather and Arrow": percent(gather + arrow),
             "percent of ours, Arrow alone": percent(arrow),

@@ -28,11 +28,11 @@ pub(crate) fn queries(graph: &Index, rows: &mut Map<String, Value>) {
         count(txs(graph).filter(|tx| graph.lock_time(*tx) > 0))
     });
     row("largest output", counts.outputs, &|| {
-        outputs(graph).map(|output| graph.value(output)).max().unwrap_or(0)
+        graph.all_outputs().map(|output| output.value_sat).max().unwrap_or(0)
     });
     row("fees", coins, &|| txs(graph).map(|tx| fee(graph, tx)).sum());
     row("outputs of one address", counts.outputs, &|| {
-        count(outputs(graph).filter(|output| graph.address(*output) == Some(often)))
+        count(graph.all_outputs().filter(|output| output.address == Some(often)))
     });
     row("spent in the block that made them", counts.outputs, &|| spent_at_once(graph));
     row("change by lock time", coins, &|| count(txs(graph).filter(|tx| has_change(graph, *tx))));
@@ -46,10 +46,6 @@ fn timed(query: &dyn Fn() -> u64) -> (Duration, u64) {
 
 fn txs(graph: &Index) -> impl Iterator<Item = TxNum> {
     (0..graph.tx_count()).map(TxNum::new)
-}
-
-fn outputs(graph: &Index) -> impl Iterator<Item = OutputNum> {
-    (0..graph.counts().outputs).map(OutputNum::new)
 }
 
 fn count<T>(found: impl Iterator<Item = T>) -> u64 {
@@ -66,7 +62,7 @@ fn fee(graph: &Index, tx: TxNum) -> u64 {
 /// What is paid more often than others: here, of the first thousand addresses.
 fn most_paid(graph: &Index) -> AddressNum {
     let mut times = vec![0_u32; 1_000];
-    for address in outputs(graph).filter_map(|output| graph.address(output)) {
+    for address in graph.all_outputs().filter_map(|output| output.address) {
         let place = usize::try_from(address.number()).ok();
         if let Some(times) = place.and_then(|place| times.get_mut(place)) {
             *times += 1;

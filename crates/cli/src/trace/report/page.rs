@@ -9,10 +9,12 @@ use kuraban_trace::taint::Totals;
 use serde::{Serialize, Serializer};
 
 use super::{
-    Final, Owner, Sheet, Span, listed, svg,
+    Final, Kind, Owner, Sheet, Span,
+    beside::{Line, sections},
+    listed, svg,
     words::{both, coins, count, embedded, escaped, grouped, minute, short, whole},
 };
-use crate::say::Lang;
+use crate::say::{Lang, tame};
 
 const SCRIPT: &str = include_str!("report.js");
 const STYLE: &str = include_str!("report.css");
@@ -31,7 +33,7 @@ pub(super) fn page(sheet: &Sheet<'_>) -> Result<String, serde_json::Error> {
     let trace = embedded(&serde_json::to_string(&trace(sheet))?);
     let stolen = sheet.totals.get(sheet.shown).map_or(0, |totals| totals.stolen_sat);
     let title =
-        format!("{} · {}", whole(sheet.network, stolen), sheet.lang.pick("stolen coins", "盗難資産の追跡"));
+        format!("{} · {}", whole(sheet.coin(), stolen), sheet.lang.pick("stolen coins", "盗難資産の追跡"));
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"{lang}\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'sha256-{}'; \
@@ -48,8 +50,8 @@ pub(super) fn page(sheet: &Sheet<'_>) -> Result<String, serde_json::Error> {
          <label lang=\"ja\"><input type=\"radio\" name=\"lang\" id=\"lang-ja\"{ja}> 日本語</label></fieldset></header>\n<main>\n",
         both("Kuraban · report of a trace", "蔵番 · 追跡報告書"),
         both(
-            &format!("Where {} went", whole(sheet.network, stolen)),
-            &format!("{} の行方", whole(sheet.network, stolen))
+            &format!("Where {} went", whole(sheet.coin(), stolen)),
+            &format!("{} の行方", whole(sheet.coin(), stolen))
         ),
     );
     out += &summary(sheet);
@@ -58,6 +60,7 @@ pub(super) fn page(sheet: &Sheet<'_>) -> Result<String, serde_json::Error> {
     out += &addresses(sheet);
     out += &outputs(sheet);
     out += &transactions(sheet);
+    out += &beside(sheet);
     out += &terms(sheet);
     out += &format!(
         "<footer>{}</footer>\n</main>\n<script type=\"application/json\" id=\"trace\">{trace}</script>\n\
@@ -85,6 +88,16 @@ pub(super) const KINDS: [(&str, &str, &str); 7] = [
     ("shielded", "In a shielded pool", "秘匿プール内"),
 ];
 
+/// How a kind is called in a report of accounts, where it is called otherwise.
+pub(super) fn words(sheet: &Sheet<'_>, kind: usize) -> (&'static str, &'static str) {
+    let (class, en, ja) = KINDS.get(kind).copied().unwrap_or(("", "", ""));
+    match (sheet.kind, class) {
+        (Kind::Accounts, "unspent") => ("Held by accounts", "口座が保有"),
+        (Kind::Accounts, "stopped") => ("Arrived at services", "サービスに到達"),
+        (Kind::Accounts | Kind::Outputs, _) => (en, ja),
+    }
+}
+
 pub(super) fn amounts(totals: &Totals) -> [Option<u128>; 7] {
     let Totals { stolen_sat, unspent_sat, fees_sat, burned_sat, stopped_sat, dust_sat, shielded_sat } =
         *totals;
@@ -102,34 +115,50 @@ pub(super) fn amounts(totals: &Totals) -> [Option<u128>; 7] {
 /// An amount of the totals, which the script replaces when the method changes.
 fn total(sheet: &Sheet<'_>, place: usize) -> String {
     let sat = sheet.totals.get(sheet.shown).and_then(|totals| *amounts(totals).get(place)?);
-    let text = sat.map_or_else(|| "–".to_owned(), |sat| whole(sheet.network, sat));
+    let text = sat.map_or_else(|| "–".to_owned(), |sat| whole(sheet.coin(), sat));
     format!("<strong data-total=\"{place}\">{text}</strong>")
 }
 
 /// What was stolen, and where it is, in words.
 fn summary(sheet: &Sheet<'_>) -> String {
     let cell = |place| total(sheet, place);
-    let method = format!("<strong data-method>{}</strong>", sheet.answer.method);
+    let method = format!("<strong data-method>{}</strong>", sheet.told.method);
     let outputs = sheet.counts.get(sheet.shown).copied().unwrap_or(0);
     let outputs = format!("<strong data-count>{}</strong>", count(outputs));
-    let seeds = count(sheet.answer.seeds.len());
+    let seeds = count(sheet.told.seeds.len());
     let block = grouped(&sheet.until.blocks().to_string());
     let when = minute(sheet.until_time_s);
+    // A list of transfers has no times.
+    let when = if when.is_empty() { when } else { format!(" ({when})") };
+    let (places, places_ja) = match sheet.kind {
+        Kind::Outputs => ("output(s)", "件の出力"),
+        Kind::Accounts => ("transfer(s)", "件の送金"),
+    };
+    let (lies, lies_ja) = match sheet.kind {
+        Kind::Outputs => {
+            (format!("lies unspent in {outputs} output(s)"), format!("{outputs} 件の出力に未使用のまま残り"))
+        }
+        Kind::Accounts => (format!("is held by {outputs} account(s)"), format!("{outputs} 件の口座が保有し")),
+    };
+    let (held, held_ja) = match sheet.kind {
+        Kind::Outputs => ("is held at stops", "停止先で保留されています"),
+        Kind::Accounts => ("arrived at services", "サービスに到達しています"),
+    };
     let sentences = format!(
         "<section aria-labelledby=\"s-sum\"><h2 id=\"s-sum\">{}</h2><p class=\"lead\">{}</p><p>{}</p>\n",
         both("What was found", "結論"),
         both(
             &format!(
-                "{} was stolen in {seeds} output(s). By the method {method}, up to block {block} ({when}), {} of it lies \
-                 unspent in {outputs} output(s); {} was paid as fees and {} is held at stops.",
+                "{} was stolen in {seeds} {places}. By the method {method}, up to block {block}{when}, {} of it {lies}; {} was \
+                 paid as fees and {} {held}.",
                 cell(0),
                 cell(1),
                 cell(2),
                 cell(4)
             ),
             &format!(
-                "{seeds} 件の出力から {} が盗まれました。方式 {method} によれば、ブロック {block}（{when}）の時点で {} が \
-                 {outputs} 件の出力に未使用のまま残り、{} が手数料として支払われ、{} が停止先で保留されています。",
+                "{seeds} {places_ja}で {} が盗まれました。方式 {method} によれば、ブロック {block}{when}の時点で {} を{lies_ja}、\
+                 {} が手数料として支払われ、{} が{held_ja}。",
                 cell(0),
                 cell(1),
                 cell(2),
@@ -140,12 +169,12 @@ fn summary(sheet: &Sheet<'_>) -> String {
             &format!(
                 "On the place of <strong>{}</strong> every method but poison agrees. Which units are the stolen ones is a rule and no \
                  fact of the chain; a trace says nothing about who owns an address.",
-                whole(sheet.network, sheet.agreed_sat)
+                whole(sheet.coin(), sheet.agreed_sat)
             ),
             &format!(
                 "<strong>{}</strong> の所在については、poison を除くすべての方式が一致します。どの単位が盗まれたものかは規則の\
                  問題であり、チェーン上の事実ではありません。また、アドレスの所有者については何も示しません。",
-                whole(sheet.network, sheet.agreed_sat)
+                whole(sheet.coin(), sheet.agreed_sat)
             )
         ),
     );
@@ -155,7 +184,8 @@ fn summary(sheet: &Sheet<'_>) -> String {
 /// The totals, and whether they add up.
 fn balance(sheet: &Sheet<'_>) -> String {
     let mut out = "<dl class=\"balance\">".to_owned();
-    for (place, (class, en, ja)) in KINDS.iter().enumerate() {
+    for (place, (class, ..)) in KINDS.iter().enumerate() {
+        let (en, ja) = words(sheet, place);
         out += &format!(
             "<div class=\"k-{class}\"><dt>{}</dt><dd>{}</dd></div>",
             both(en, ja),
@@ -179,6 +209,22 @@ fn balance(sheet: &Sheet<'_>) -> String {
     out
 }
 
+/// What stands where in the picture.
+fn layered(sheet: &Sheet<'_>) -> String {
+    both(
+        sheet.kind.pick(
+            "From left to right in the order of blocks. Boxes on the left of a column are transactions, beside them stand the \
+             outputs where the trace ends; a line is as wide as the stolen units that it carries.",
+            "From left to right in the order in which stolen units came. Boxes on the left of a column are accounts, beside them \
+             stands what they still hold and what arrived at services; a line is as wide as the stolen units of its transfers."
+        ),
+        sheet.kind.pick(
+            "ブロックの順に左から右へ並びます。各列の左が取引、右が追跡の終点となる出力です。線の太さは運ばれる盗難分に比例します。",
+            "盗難分が届いた順に左から右へ並びます。各列の左が口座、右がその口座に残る分とサービスへの到達分です。線の太さは送金された盗難分に比例します。"
+        )
+    )
+}
+
 /// The picture with its tools.
 fn picture(sheet: &Sheet<'_>) -> String {
     let methods = sheet.picture.methods.iter().enumerate().map(|(place, method)| {
@@ -191,7 +237,7 @@ fn picture(sheet: &Sheet<'_>) -> String {
         String::new()
     } else {
         let (flows, ends) = (count(left_out.flows), count(left_out.ends));
-        let sat = whole(sheet.network, left_out.amounts.of(sheet.shown).into());
+        let sat = whole(sheet.coin(), left_out.amounts.of(sheet.shown));
         format!(
             "<p>{}</p>",
             both(
@@ -199,13 +245,13 @@ fn picture(sheet: &Sheet<'_>) -> String {
                     "The picture and the tables below hold the {} largest outputs. {flows} smaller ones are left out; {ends} of \
                      these end the trace, with {sat} together by {}. All totals count them.",
                     count(sheet.picture.flows.len()),
-                    sheet.answer.method
+                    sheet.told.method
                 ),
                 &format!(
                     "図と表には金額の大きい {} 件の出力を収めています。ほかの {flows} 件は省いており、そのうち終点の {ends} 件の合計は \
                      {}で {sat} です。総額にはすべて含まれます。",
                     count(sheet.picture.flows.len()),
-                    sheet.answer.method
+                    sheet.told.method
                 )
             )
         )
@@ -224,17 +270,16 @@ fn picture(sheet: &Sheet<'_>) -> String {
          <aside id=\"chosen\" aria-live=\"polite\" hidden></aside></div>\n<ul class=\"legend\"><li>● {}</li><li>■ {}</li>\
          <li>✕ {}</li><li>◆ {}</li><li>· {}</li><li>⚑ {}</li><li>+N {}</li></ul></section>\n",
         both("The flow, by time", "時間順の流れ"),
-        both(
-            "From left to right in the order of blocks. Boxes on the left of a column are transactions, beside them stand the outputs \
-             where the trace ends; a line is as wide as the stolen units that it carries.",
-            "ブロックの順に左から右へ並びます。各列の左が取引、右が追跡の終点となる出力です。線の太さは運ばれる盗難分に比例します。"
-        ),
+        layered(sheet),
         both("Method", "方式"),
         both("Fit", "全体"),
         both("First look", "最初の表示"),
         svg::svg(sheet),
-        both("unspent", "未使用"),
-        both("held at a stop", "停止先で保留"),
+        both(sheet.kind.pick("unspent", "held"), sheet.kind.pick("未使用", "保有")),
+        both(
+            sheet.kind.pick("held at a stop", "arrived at a service"),
+            sheet.kind.pick("停止先で保留", "サービスに到達")
+        ),
         both("burned", "消失"),
         both("in a shielded pool", "秘匿プール内"),
         both("dropped as dust", "少額のため除外"),
@@ -245,17 +290,18 @@ fn picture(sheet: &Sheet<'_>) -> String {
 
 /// The totals of every method, side by side.
 fn by_method(sheet: &Sheet<'_>) -> String {
-    let head = |(place, method): (usize, &kuraban_trace::taint::Method)| {
+    let head = |(place, method): (usize, &kuraban_trace::accounts::Rule)| {
         let now = if place == sheet.shown { " class=\"amount now\"" } else { " class=\"amount\"" };
         format!("<th scope=\"col\" data-m=\"{place}\"{now}>{method}</th>")
     };
     let heads: String = sheet.picture.methods.iter().enumerate().map(head).collect();
     let mut rows = String::new();
-    for (kind, (_, en, ja)) in KINDS.iter().enumerate() {
+    for kind in 0..KINDS.len() {
+        let (en, ja) = words(sheet, kind);
         rows += &format!("<tr><th scope=\"row\">{}</th>", both(en, ja));
         for (place, totals) in sheet.totals.iter().enumerate() {
             let sat = amounts(totals).get(kind).copied().flatten();
-            let text = sat.map_or_else(|| "–".to_owned(), |sat| coins(sheet.network, sat));
+            let text = sat.map_or_else(|| "–".to_owned(), |sat| coins(sheet.coin(), sat));
             let now = if place == sheet.shown { " now" } else { "" };
             rows += &format!("<td class=\"amount{now}\" data-m=\"{place}\">{text}</td>");
         }
@@ -266,10 +312,13 @@ fn by_method(sheet: &Sheet<'_>) -> String {
          <thead><tr><th scope=\"col\">{}</th>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div></section>\n",
         both("By every method", "方式ごとの結果"),
         both(
-            "What each method means is written in docs/taint.md. A bundle proves the answer of its own method.",
-            "各方式の定義は docs/taint.md にあります。"
+            sheet.kind.pick(
+                "What each method means is written in docs/taint.md. A bundle proves the answer of its own method.",
+                "What each method means on accounts is written in docs/taint-accounts.md."
+            ),
+            sheet.kind.pick("各方式の定義は docs/taint.md にあります。", "口座での各方式の定義は docs/taint-accounts.md にあります。")
         ),
-        sheet.network.asset(),
+        escaped(sheet.coin().ticker),
     )
 }
 
@@ -295,7 +344,7 @@ fn table(id: &str, title: &str, lead: &str, heads: &[(String, bool)], rows: &[St
 }
 
 fn span_cells(sheet: &Sheet<'_>, span: Span) -> String {
-    let cell = |sat| format!("<td class=\"amount\">{}</td>", coins(sheet.network, sat));
+    let cell = |sat| format!("<td class=\"amount\">{}</td>", coins(sheet.coin(), sat));
     cell(span.min_sat) + &cell(span.max_sat)
 }
 
@@ -324,13 +373,19 @@ fn addresses(sheet: &Sheet<'_>) -> String {
             "<tr>{}<td class=\"amount\">{}</td><td class=\"amount\">{}</td>{}</tr>\n",
             named(address, tags),
             owner.outputs,
-            coins(sheet.network, owner.held_sat),
+            coins(sheet.coin(), owner.held_sat),
             span_cells(sheet, owner.span)
         )
     };
     let rows: Vec<String> = sheet.owners().iter().map(row).collect();
     let [held, least, most] = span_heads();
-    let heads = [(both("Address", "アドレス"), false), (both("Outputs", "出力数"), true), held, least, most];
+    let heads = [
+        (both("Address", "アドレス"), false),
+        (both(sheet.kind.pick("Outputs", "Places"), sheet.kind.pick("出力数", "件数")), true),
+        held,
+        least,
+        most,
+    ];
     table(
         "addresses",
         &both("Who holds it now", "現在の保有アドレス"),
@@ -348,21 +403,21 @@ fn addresses(sheet: &Sheet<'_>) -> String {
 
 fn outputs(sheet: &Sheet<'_>) -> String {
     let row = |end: &Final| {
-        let at = sheet.outpoints.get(end.flow).copied().flatten();
+        let at = sheet.outpoints.get(end.flow).cloned().flatten();
         let at = at.map_or_else(String::new, |at| short(&at.to_string(), 10, 8));
         let height = sheet
             .maker(end.flow)
             .map_or_else(String::new, |maker| grouped(&maker.height.blocks().to_string()));
         let flow = sheet.picture.flows.get(end.flow);
         let kind = flow.map_or("", |flow| svg::sign(sheet.end(flow)).0);
-        let kind = KINDS
-            .iter()
-            .find(|(class, ..)| *class == kind)
-            .map_or_else(String::new, |(_, en, ja)| both(en, ja));
+        let kind = KINDS.iter().position(|(class, ..)| *class == kind).map_or_else(String::new, |kind| {
+            let (en, ja) = words(sheet, kind);
+            both(en, ja)
+        });
         format!(
             "<tr>{}<td class=\"mono\">{at}</td><td>{height}</td><td>{kind}</td><td class=\"amount\">{}</td>{}</tr>\n",
             named(sheet.address(end.flow), sheet.tags(end.flow)),
-            coins(sheet.network, sheet.amount(end.flow).into()),
+            coins(sheet.coin(), sheet.amount(end.flow)),
             span_cells(sheet, end.span)
         )
     };
@@ -370,7 +425,13 @@ fn outputs(sheet: &Sheet<'_>) -> String {
     let [held, least, most] = span_heads();
     let heads = [
         (both("Address", "アドレス"), false),
-        (both("Output", "出力"), false),
+        (
+            both(
+                sheet.kind.pick("Output", "Transfer, or where it is held"),
+                sheet.kind.pick("出力", "送金または保有口座"),
+            ),
+            false,
+        ),
         (both("Block", "ブロック"), false),
         (both("What became of it", "状態"), false),
         held,
@@ -379,8 +440,11 @@ fn outputs(sheet: &Sheet<'_>) -> String {
     ];
     table(
         "outputs",
-        &both("Outputs where the trace ends", "追跡の終点となる出力"),
-        &both("By any method; the largest first.", "いずれかの方式で終点となる出力です（大きい順）。"),
+        &both(
+            sheet.kind.pick("Outputs where the trace ends", "Where the trace ends"),
+            sheet.kind.pick("追跡の終点となる出力", "追跡の終点"),
+        ),
+        &both("By any method; the largest first.", "いずれかの方式で終点となるものです（大きい順）。"),
         &heads,
         &rows,
         true,
@@ -398,66 +462,100 @@ fn transactions(sheet: &Sheet<'_>) -> String {
                 grouped(&place.height.blocks().to_string()),
                 minute(place.time_s),
                 place.txid,
-                coins(sheet.network, *came_in),
-                coins(sheet.network, node.fees.of(sheet.shown).into()),
+                coins(sheet.coin(), *came_in),
+                coins(sheet.coin(), node.fees.of(sheet.shown)),
             ))
         })
         .collect();
     let heads = [
         (both("Block", "ブロック"), false),
-        (both("Transaction", "取引"), false),
+        (both(sheet.kind.pick("Transaction", "Account"), sheet.kind.pick("取引", "口座")), false),
         (both("Stolen units in", "入った盗難分"), true),
         (both("Paid as fee", "手数料"), true),
     ];
     table(
         "transactions",
-        &both("Transactions on the way", "経路上の取引"),
-        &both("In chain order.", "チェーン順です。"),
+        &both(
+            sheet.kind.pick("Transactions on the way", "Accounts on the way"),
+            sheet.kind.pick("経路上の取引", "経路上の口座"),
+        ),
+        &both(
+            sheet.kind.pick(
+                "In chain order.",
+                "In the order in which stolen units came to them. An account stands again where they come back to it.",
+            ),
+            sheet.kind.pick("チェーン順です。", "盗難分が届いた順です。盗難分が戻ってきた口座は再び現れます。"),
+        ),
         &heads,
         &rows,
         true,
     )
 }
 
+/// What was asked beside the trace. The script leaves these tables alone.
+fn beside(sheet: &Sheet<'_>) -> String {
+    let (en, ja) = (sections(sheet, Lang::En), sections(sheet, Lang::Ja));
+    let mut out = String::new();
+    for (en, ja) in en.iter().zip(&ja) {
+        let head = |((en, amount), (ja, _)): (&(&str, bool), &(&str, bool))| {
+            let class = if *amount { " class=\"amount\"" } else { "" };
+            format!("<th scope=\"col\"{class}>{}</th>", both(en, ja))
+        };
+        let heads: String = en.heads.iter().zip(&ja.heads).map(head).collect();
+        let row = |(en, ja): (&Line, &Line)| {
+            let place = if en.place == ja.place {
+                escaped(&en.place)
+            } else {
+                both(&escaped(&en.place), &escaped(&ja.place))
+            };
+            let address = en.address.as_deref().map(tame);
+            let amounts =
+                en.amounts.each_ref().map(|amount| format!("<td class=\"amount\">{amount}</td>")).concat();
+            format!(
+                "<tr>{}<td class=\"mono\">{place}</td>{amounts}</tr>\n",
+                named(address.as_deref(), &en.tags)
+            )
+        };
+        let rows: String = en.rows.iter().zip(&ja.rows).map(row).collect();
+        let more = en.all.saturating_sub(en.rows.len());
+        let more = if more == 0 { String::new() } else { format!("<p class=\"more\">+{}</p>", count(more)) };
+        let (id, title, lead) = (
+            &en.id,
+            both(&escaped(&en.title), &escaped(&ja.title)),
+            both(&escaped(&en.lead), &escaped(&ja.lead)),
+        );
+        out += &format!(
+            "<section id=\"{id}\" aria-labelledby=\"s-{id}\"><h2 id=\"s-{id}\">{title}</h2><p>{lead}</p>\n<div class=\"scroll\">\
+             <table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>{more}</section>\n"
+        );
+    }
+    out
+}
+
 /// What the result depends on, and how to run it again.
 fn terms(sheet: &Sheet<'_>) -> String {
-    let parameters = &sheet.answer.parameters;
-    let stops = if parameters.stops.is_empty() { "–".to_owned() } else { escaped(&sheet.stops()) };
-    let tip = &sheet.answer.tip;
-    let seeds = sheet.answer.seeds.iter().map(|seed| {
-        let value = whole(sheet.network, seed.value_sat.into());
-        format!("<li><span class=\"mono\">{}:{}</span> {value}</li>", seed.txid, seed.vout)
+    let seeds = sheet.told.seeds.iter().map(|(seed, units)| {
+        let units = whole(sheet.coin(), *units);
+        format!("<li><span class=\"mono\">{}</span> {units}</li>", escaped(seed))
     });
     let seeds: String = seeds.take(ROWS).collect();
-    let more = sheet.answer.seeds.len().saturating_sub(ROWS);
+    let more = sheet.told.seeds.len().saturating_sub(ROWS);
     let more = if more > 0 { format!("<li>+{}</li>", count(more)) } else { String::new() };
-    let rows = [
-        (both("Chain", "チェーン"), sheet.network.name().to_owned()),
-        (
-            both("Last block of the index", "索引の最終ブロック"),
-            format!(
-                "{} <span class=\"mono\">{}</span> {}",
-                grouped(&tip.height.to_string()),
-                tip.hash,
-                minute(sheet.tip_time_s)
-            ),
-        ),
-        (both("Last block that counts", "対象の最終ブロック"), grouped(&sheet.until.blocks().to_string())),
-        (both("Method asked for", "指定された方式"), sheet.answer.method.to_owned()),
-        (both("Fees", "手数料の扱い"), parameters.fees.to_owned()),
-        (both("Coinbases", "コインベースの扱い"), parameters.coinbase.to_owned()),
-        (both("Units that two seeds claim", "重複する起点の扱い"), parameters.overlap.to_owned()),
-        (both("Dust threshold", "少額の閾値"), whole(sheet.network, parameters.dust_sat.into())),
-        (both("Stops", "停止先"), stops),
-        (both("Seeds", "起点"), format!("<ul>{seeds}{more}</ul>")),
-        (
-            both("SHA-256 of the answer", "結果の SHA-256"),
-            format!("<span class=\"mono\">{}</span>", sheet.answer_sha256),
-        ),
-    ];
+    let term = |term: &super::Term| (both(term.en, term.ja), escaped(&term.value));
+    let mut rows: Vec<(String, String)> = sheet.told.terms.iter().map(term).collect();
+    rows.push((both("Seeds", "起点"), format!("<ul>{seeds}{more}</ul>")));
+    rows.push((
+        both("SHA-256 of the answer", "結果の SHA-256"),
+        format!("<span class=\"mono\">{}</span>", sheet.answer_sha256),
+    ));
     let rows: String =
         rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>\n")).collect();
-    let verify = if sheet.proven {
+    let verify = if sheet.kind == Kind::Accounts {
+        both(
+            "Whoever has the same list of transfers gets the same answer with <code>kuraban trace --transfers</code> and these terms.",
+            "同じ送金一覧があれば、誰でも同じ条件の <code>kuraban trace --transfers</code> で同じ結果を得られます。",
+        )
+    } else if sheet.proven {
         both(
             "This report was made from a proof bundle whose work, branches and ids were checked, and whose trace was run again with the \
              same answer. A bundle cannot show that the unspent outputs are unspent, nor that its headers are the chain with most \
@@ -505,10 +603,10 @@ enum Row {
 }
 
 impl Row {
-    fn of(amounts: &[u64]) -> Self {
+    fn of(amounts: &[u128]) -> Self {
         match amounts.first() {
-            Some(first) if amounts.iter().all(|amount| amount == first) => Self::Same(Sat((*first).into())),
-            Some(_) | None => Self::Each(amounts.iter().map(|amount| Sat((*amount).into())).collect()),
+            Some(first) if amounts.iter().all(|amount| amount == first) => Self::Same(Sat(*first)),
+            Some(_) | None => Self::Each(amounts.iter().map(|amount| Sat(*amount)).collect()),
         }
     }
 }
@@ -516,6 +614,7 @@ impl Row {
 /// What the script reads. Rows are arrays, as there are many.
 #[derive(Serialize)]
 struct Trace<'a> {
+    accounts: bool,
     asset: String,
     decimals: u8,
     methods: Vec<&'static str>,
@@ -578,7 +677,7 @@ fn trace<'a>(sheet: &'a Sheet<'_>) -> Trace<'a> {
     };
     let signed = |number: Option<usize>| number.and_then(|number| i64::try_from(number).ok()).unwrap_or(-1);
     let flow = |(at, flow): (usize, &kuraban_trace::picture::Flow)| {
-        let vout = sheet.outpoints.get(at).copied().flatten().map_or(-1, |outpoint| i64::from(outpoint.vout));
+        let vout = sheet.outpoints.get(at).and_then(Option::as_ref).map_or(-1, |at| i64::from(at.index));
         let owner = sheet.owners.get(at).copied().flatten();
         let seed = sheet.seeds.get(&at);
         let end = match flow.end {
@@ -595,7 +694,7 @@ fn trace<'a>(sheet: &'a Sheet<'_>) -> Trace<'a> {
             signed(flow.to),
             end,
             signed(owner),
-            Sat(flow.value_sat.into()),
+            Sat(flow.value_sat),
             row(&flow.amounts),
             flow.dust,
             u8::from(flow.seed),
@@ -605,12 +704,13 @@ fn trace<'a>(sheet: &'a Sheet<'_>) -> Trace<'a> {
         )
     };
     Trace {
-        asset: sheet.network.asset().to_string(),
-        decimals: sheet.network.asset().decimals(),
+        asset: sheet.coin().ticker.to_owned(),
+        decimals: sheet.coin().decimals,
         methods: picture.methods.iter().map(|method| method.name()).collect(),
         conserves: picture.methods.iter().map(|method| method.conserves()).collect(),
         shown: sheet.shown,
-        tip: Tip { height: sheet.answer.tip.height, time: sheet.tip_time_s },
+        tip: Tip { height: sheet.told.tip.blocks(), time: sheet.tip_time_s },
+        accounts: sheet.kind == Kind::Accounts,
         until: sheet.until.blocks(),
         totals: sheet.totals.iter().map(|totals| amounts(totals).map(|sat| sat.map(Sat))).collect(),
         counts: &sheet.counts,

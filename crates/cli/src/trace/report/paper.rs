@@ -6,12 +6,14 @@
 mod drawn;
 
 use super::{
-    Sheet, Span,
+    Kind, Sheet, Span,
+    beside::{Line, sections},
     ink::{Face, FontError, INK, Ink, PAGE, RULE, SOFT, Wide},
-    page::{KINDS, amounts},
+    page::{KINDS, amounts, words},
     svg,
-    words::{coins, count, grouped, minute, whole},
+    words::{coins, count, grouped, minute, short, whole},
 };
+use crate::say::tame;
 
 /// The margins of a page, in tenths of a point.
 const LEFT: i64 = 420;
@@ -33,8 +35,8 @@ pub(super) fn paper(sheet: &Sheet<'_>, wide: Option<Wide>) -> Result<Paper, Font
     press.turn();
     let stolen = sheet.totals.get(sheet.shown).map_or(0, |totals| totals.stolen_sat);
     let title = match sheet.lang {
-        crate::say::Lang::En => format!("Where {} went", whole(sheet.network, stolen)),
-        crate::say::Lang::Ja => format!("{} の行方", whole(sheet.network, stolen)),
+        crate::say::Lang::En => format!("Where {} went", whole(sheet.coin(), stolen)),
+        crate::say::Lang::Ja => format!("{} の行方", whole(sheet.coin(), stolen)),
     };
     press.line(Face::Prose, 90, SOFT, sheet.lang.pick("Kuraban · report of a trace", "蔵番 · 追跡報告書"));
     press.y -= 90;
@@ -46,6 +48,7 @@ pub(super) fn paper(sheet: &Sheet<'_>, wide: Option<Wide>) -> Result<Paper, Font
     addresses(sheet, &mut press);
     outputs(sheet, &mut press);
     transactions(sheet, &mut press);
+    beside(sheet, &mut press);
     terms(sheet, &mut press);
     let missing: String = press.ink.missing().iter().collect();
     if !missing.is_empty() {
@@ -184,26 +187,35 @@ fn summary(sheet: &Sheet<'_>, press: &mut Press) {
     let amounts = amounts(totals);
     let said = |place: usize| {
         let sat = amounts.get(place).copied().flatten();
-        sat.map_or_else(|| "-".to_owned(), |sat| whole(sheet.network, sat))
+        sat.map_or_else(|| "-".to_owned(), |sat| whole(sheet.coin(), sat))
     };
-    let (method, seeds) = (sheet.answer.method, count(sheet.answer.seeds.len()));
+    let (method, seeds) = (sheet.told.method, count(sheet.told.seeds.len()));
     let outputs = count(sheet.counts.get(sheet.shown).copied().unwrap_or(0));
     let block = grouped(&sheet.until.blocks().to_string());
     let when = minute(sheet.until_time_s);
-    let agreed = whole(sheet.network, sheet.agreed_sat);
+    let agreed = whole(sheet.coin(), sheet.agreed_sat);
     let (stolen, unspent, fees, stopped) = (said(0), said(1), said(2), said(4));
     press.heading(sheet.lang.pick("What was found", "結論"));
+    let when = if when.is_empty() { when } else { format!(" ({when})") };
+    let (places, lies, held) = match sheet.kind {
+        Kind::Outputs => ("output(s)", format!("lies unspent in {outputs} output(s)"), "is held at stops"),
+        Kind::Accounts => ("transfer(s)", format!("is held by {outputs} account(s)"), "arrived at services"),
+    };
     let en = format!(
-        "{stolen} was stolen in {seeds} output(s). By the method {method}, up to block {block} ({when}), {unspent} of it lies \
-         unspent in {outputs} output(s); {fees} was paid as fees and {stopped} is held at stops. On the place of {agreed} every \
-         method but poison agrees. Which units are the stolen ones is a rule and no fact of the chain; a trace says nothing \
-         about who owns an address."
+        "{stolen} was stolen in {seeds} {places}. By the method {method}, up to block {block}{when}, {unspent} of it {lies}; \
+         {fees} was paid as fees and {stopped} {held}. On the place of {agreed} every method but poison agrees. Which units are the \
+         stolen ones is a rule and no fact of the chain; a trace says nothing about who owns an address."
     );
+    let (places, lies, held) = match sheet.kind {
+        Kind::Outputs => {
+            ("件の出力", format!("{outputs} 件の出力に未使用のまま残り"), "停止先で保留されています")
+        }
+        Kind::Accounts => ("件の送金", format!("{outputs} 件の口座が保有し"), "サービスに到達しています"),
+    };
     let ja = format!(
-        "{seeds} 件の出力から {stolen} が盗まれました。方式 {method} によれば、ブロック {block}（{when}）の時点で {unspent} が \
-         {outputs} 件の出力に未使用のまま残り、{fees} が手数料として支払われ、{stopped} が停止先で保留されています。{agreed} の\
-         所在については、poison を除くすべての方式が一致します。どの単位が盗まれたものかは規則の問題であり、チェーン上の事実では\
-         ありません。また、アドレスの所有者については何も示しません。"
+        "{seeds} {places}で {stolen} が盗まれました。方式 {method} によれば、ブロック {block}{when}の時点で {unspent} を{lies}、\
+         {fees} が手数料として支払われ、{stopped} が{held}。{agreed} の所在については、poison を除くすべての方式が一致します。\
+         どの単位が盗まれたものかは規則の問題であり、チェーン上の事実ではありません。また、アドレスの所有者については何も示しません。"
     );
     press.prose(sheet.lang.pick(&en, &ja));
 }
@@ -211,15 +223,16 @@ fn summary(sheet: &Sheet<'_>, press: &mut Press) {
 fn by_method(sheet: &Sheet<'_>, press: &mut Press) {
     press.heading(sheet.lang.pick("By every method", "方式ごとの結果"));
     let methods = i64::try_from(sheet.picture.methods.len()).unwrap_or(1).max(1);
-    let mut columns = vec![(LEFT, false, sheet.network.asset().to_string())];
+    let mut columns = vec![(LEFT, false, sheet.coin().ticker.to_owned())];
     for (place, method) in (1_i64..).zip(&sheet.picture.methods) {
         let x = LEFT + 860 + (RIGHT - LEFT - 860) * place / methods;
         columns.push((x, true, method.name().to_owned()));
     }
-    let row = |(kind, (_, en, ja)): (usize, &(&str, &str, &str))| {
+    let row = |(kind, _): (usize, &(&str, &str, &str))| {
+        let (en, ja) = words(sheet, kind);
         let cell = |totals| {
             let sat = amounts(totals).get(kind).copied().flatten();
-            sat.map_or_else(|| "-".to_owned(), |sat| coins(sheet.network, sat))
+            sat.map_or_else(|| "-".to_owned(), |sat| coins(sheet.coin(), sat))
         };
         core::iter::once(sheet.lang.pick(en, ja).to_owned()).chain(sheet.totals.iter().map(cell)).collect()
     };
@@ -235,7 +248,7 @@ fn by_method(sheet: &Sheet<'_>, press: &mut Press) {
 fn rest(sheet: &Sheet<'_>, press: &mut Press, rows: usize, sat: impl FnOnce() -> u128) {
     let more = rows.saturating_sub(ROWS);
     if more > 0 {
-        let (more, sat) = (count(more), whole(sheet.network, sat()));
+        let (more, sat) = (count(more), whole(sheet.coin(), sat()));
         let en = format!("And {more} more with {sat} together; the page made by --report has all.");
         let ja = format!("ほか {more} 件、合計 {sat}。すべての行は --report のページにあります。");
         press.prose(sheet.lang.pick(&en, &ja));
@@ -245,14 +258,14 @@ fn rest(sheet: &Sheet<'_>, press: &mut Press, rows: usize, sat: impl FnOnce() ->
 fn span_columns(sheet: &Sheet<'_>) -> [(i64, bool, String); 3] {
     let head = |en: &str, ja: &str| sheet.lang.pick(en, ja).to_owned();
     [
-        (RIGHT - 1400, true, sheet.answer.method.to_owned()),
+        (RIGHT - 1400, true, sheet.told.method.to_owned()),
         (RIGHT - 700, true, head("least", "最小")),
         (RIGHT, true, head("most", "最大")),
     ]
 }
 
 fn span_cells(sheet: &Sheet<'_>, span: Span) -> [String; 2] {
-    [coins(sheet.network, span.min_sat), coins(sheet.network, span.max_sat)]
+    [coins(sheet.coin(), span.min_sat), coins(sheet.coin(), span.max_sat)]
 }
 
 fn addresses(sheet: &Sheet<'_>, press: &mut Press) {
@@ -269,7 +282,7 @@ fn addresses(sheet: &Sheet<'_>, press: &mut Press) {
             sheet.tags.get(&owner.address).map(|tags| format!(" [{}]", tags.join(", "))).unwrap_or_default();
         let [least, most] = span_cells(sheet, owner.span);
         let shown: String = format!("{address}{tags}").chars().take(84).collect();
-        vec![shown, coins(sheet.network, owner.held_sat), least, most]
+        vec![shown, coins(sheet.coin(), owner.held_sat), least, most]
     };
     let rows: Vec<Vec<String>> = owners.iter().take(ROWS).map(row).collect();
     let [held, least, most] = span_columns(sheet);
@@ -281,15 +294,21 @@ fn addresses(sheet: &Sheet<'_>, press: &mut Press) {
 }
 
 fn outputs(sheet: &Sheet<'_>, press: &mut Press) {
-    press.heading(sheet.lang.pick("Outputs where the trace ends", "追跡の終点となる出力"));
+    press.heading(sheet.lang.pick(
+        sheet.kind.pick("Outputs where the trace ends", "Where the trace ends"),
+        sheet.kind.pick("追跡の終点となる出力", "追跡の終点"),
+    ));
     let finals = sheet.finals();
     let row = |end: &super::Final| {
-        let at =
-            sheet.outpoints.get(end.flow).copied().flatten().map_or_else(String::new, |at| at.to_string());
+        let at = sheet
+            .outpoints
+            .get(end.flow)
+            .and_then(Option::as_ref)
+            .map_or_else(|| held_by(sheet, end.flow), ToString::to_string);
         let flow = sheet.picture.flows.get(end.flow);
         let kind = flow.map_or("", |flow| svg::sign(sheet.end(flow)).0);
         let [least, most] = span_cells(sheet, end.span);
-        vec![at, kind.to_owned(), coins(sheet.network, sheet.amount(end.flow).into()), least, most]
+        vec![at, kind.to_owned(), coins(sheet.coin(), sheet.amount(end.flow)), least, most]
     };
     let rows: Vec<Vec<String>> = finals.iter().take(ROWS).map(row).collect();
     let [held, least, most] = span_columns(sheet);
@@ -297,13 +316,21 @@ fn outputs(sheet: &Sheet<'_>, press: &mut Press) {
     let kind = (RIGHT - 2420, false, sheet.lang.pick("", "").to_owned());
     press.table(62, &[output, kind, held, least, most], &rows, 72);
     rest(sheet, press, finals.len(), || {
-        let more = finals.iter().skip(ROWS).map(|end| u128::from(sheet.amount(end.flow)));
+        let more = finals.iter().skip(ROWS).map(|end| sheet.amount(end.flow));
         more.fold(0, u128::saturating_add)
     });
 }
 
+/// The account that keeps units.
+fn held_by(sheet: &Sheet<'_>, flow: usize) -> String {
+    sheet.address(flow).unwrap_or_default().to_owned()
+}
+
 fn transactions(sheet: &Sheet<'_>, press: &mut Press) {
-    press.heading(sheet.lang.pick("Transactions on the way", "経路上の取引"));
+    press.heading(sheet.lang.pick(
+        sheet.kind.pick("Transactions on the way", "Accounts on the way"),
+        sheet.kind.pick("経路上の取引", "経路上の口座"),
+    ));
     let came_in = sheet.came_in();
     let nodes = sheet.picture.nodes.iter().zip(&sheet.places).zip(&came_in);
     let all: Vec<Vec<String>> = nodes
@@ -313,8 +340,8 @@ fn transactions(sheet: &Sheet<'_>, press: &mut Press) {
                 grouped(&place.height.blocks().to_string()),
                 minute(place.time_s),
                 place.txid.clone(),
-                coins(sheet.network, *came_in),
-                coins(sheet.network, node.fees.of(sheet.shown).into()),
+                coins(sheet.coin(), *came_in),
+                coins(sheet.coin(), node.fees.of(sheet.shown)),
             ])
         })
         .collect();
@@ -322,7 +349,11 @@ fn transactions(sheet: &Sheet<'_>, press: &mut Press) {
     let columns = [
         (LEFT, false, pick("Block", "ブロック")),
         (LEFT + 420, false, String::new()),
-        (LEFT + 1180, false, pick("Transaction", "取引")),
+        (
+            LEFT + 1180,
+            false,
+            pick(sheet.kind.pick("Transaction", "Account"), sheet.kind.pick("取引", "口座")),
+        ),
         (RIGHT - 640, true, pick("In", "流入")),
         (RIGHT, true, pick("Fee", "手数料")),
     ];
@@ -334,37 +365,64 @@ fn transactions(sheet: &Sheet<'_>, press: &mut Press) {
     }
 }
 
+/// What was asked beside the trace.
+fn beside(sheet: &Sheet<'_>, press: &mut Press) {
+    for section in sections(sheet, sheet.lang) {
+        press.heading(&section.title);
+        press.prose(&section.lead);
+        let [_, place, least, most] = section.heads;
+        let row = |line: &Line| {
+            let tags =
+                if line.tags.is_empty() { String::new() } else { format!(" [{}]", line.tags.join(", ")) };
+            let address = tame(line.address.as_deref().unwrap_or_default());
+            let [one, other] = line.amounts.clone();
+            let shown: String =
+                format!("{} {address}{tags}", shortened(&line.place)).chars().take(84).collect();
+            vec![shown, one, other]
+        };
+        let rows: Vec<Vec<String>> = section.rows.iter().take(ROWS).map(row).collect();
+        let columns = [
+            (LEFT, false, place.0.to_owned()),
+            (RIGHT - 700, true, least.0.to_owned()),
+            (RIGHT, true, most.0.to_owned()),
+        ];
+        press.table(62, &columns, &rows, 72);
+        let more = section.all.saturating_sub(rows.len());
+        if more > 0 {
+            press.prose(&format!("+{}", count(more)));
+        }
+    }
+}
+
+/// An outpoint that leaves room for its address; other words as they are.
+fn shortened(place: &str) -> String {
+    match place.split_once(':') {
+        Some((txid, vout)) if txid.len() == 64 => format!("{}:{vout}", short(txid, 10, 8)),
+        Some(_) | None => place.to_owned(),
+    }
+}
+
 fn terms(sheet: &Sheet<'_>, press: &mut Press) {
     press.heading(sheet.lang.pick("Terms, and how to verify", "条件と検証方法"));
-    let parameters = &sheet.answer.parameters;
-    let tip = &sheet.answer.tip;
     let pick = |en: &'static str, ja: &'static str| sheet.lang.pick(en, ja);
-    let rows = [
-        (pick("Chain", "チェーン"), sheet.network.name().to_owned()),
-        (
-            pick("Last block of the index", "索引の最終ブロック"),
-            format!("{} {} {}", grouped(&tip.height.to_string()), tip.hash, minute(sheet.tip_time_s)),
-        ),
-        (pick("Last block that counts", "対象の最終ブロック"), grouped(&sheet.until.blocks().to_string())),
-        (pick("Method asked for", "指定された方式"), sheet.answer.method.to_owned()),
-        (pick("Fees", "手数料の扱い"), parameters.fees.to_owned()),
-        (pick("Coinbases", "コインベースの扱い"), parameters.coinbase.to_owned()),
-        (pick("Units that two seeds claim", "重複する起点の扱い"), parameters.overlap.to_owned()),
-        (pick("Dust threshold", "少額の閾値"), whole(sheet.network, parameters.dust_sat.into())),
-        (pick("Stops", "停止先"), sheet.stops()),
-        (pick("SHA-256 of the answer", "結果の SHA-256"), sheet.answer_sha256.clone()),
-    ];
+    let rows = sheet.told.terms.iter().map(|term| (pick(term.en, term.ja), term.value.clone()));
+    let digest = (pick("SHA-256 of the answer", "結果の SHA-256"), sheet.answer_sha256.clone());
+    let rows = rows.chain([digest]);
     for (name, value) in rows {
         press.line(Face::Prose, 78, SOFT, name);
         press.paragraph(Face::Mono, 74, &value);
     }
     press.line(Face::Prose, 78, SOFT, pick("Seeds", "起点"));
-    for seed in sheet.answer.seeds.iter().take(ROWS) {
-        let value = whole(sheet.network, seed.value_sat.into());
-        press.line(Face::Mono, 70, INK, &format!("{}:{} {value}", seed.txid, seed.vout));
+    for (seed, units) in sheet.told.seeds.iter().take(ROWS) {
+        press.line(Face::Mono, 70, INK, &format!("{seed} {}", whole(sheet.coin(), *units)));
     }
     press.y -= 100;
-    press.prose(if sheet.proven {
+    press.prose(if sheet.kind == Kind::Accounts {
+        pick(
+            "Whoever has the same list of transfers gets the same answer with `kuraban trace --transfers` and these terms.",
+            "同じ送金一覧があれば、誰でも同じ条件の kuraban trace --transfers で同じ結果を得られます。",
+        )
+    } else if sheet.proven {
         pick(
             "This report was made from a proof bundle whose work, branches and ids were checked, and whose trace was run again with \
              the same answer. A bundle cannot show that the unspent outputs are unspent, nor that its headers are the chain with \

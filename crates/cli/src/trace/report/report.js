@@ -32,6 +32,15 @@
     nothing: ["Nothing found", "見つかりません"], seed: ["stolen here", "ここで盗難"], byNone: ["Not reached by this method", "この方式では到達しません"],
     seeds: ["Seeds", "起点"], left: ["More outputs than a report holds are counted, not drawn", "収まらない出力は件数と額だけを示します"],
   };
+  // On accounts boxes are accounts and lines are transfers.
+  if (data.accounts) {
+    Object.assign(WORDS, {
+      tx: ["Account", "口座"], txs: ["accounts", "口座"], output: ["Transfer, or where it is held", "送金または保有口座"],
+      ends: ["places where it ends", "終点"], unspent: ["held", "保有"], held: ["stolen so far", "までの盗難額"], value: ["Whole transfer or balance", "送金額または残高"],
+      stopped: ["arrived at a service", "サービスに到達"], inOuts: ["transfers", "送金"], kept: ["still held", "引き続き保有"],
+      arrived: ["arrived at services", "サービスに到達"],
+    });
+  }
   const language = () => (find("#lang-ja").checked ? 1 : 0);
   const say = (word) => WORDS[word][language()];
 
@@ -52,7 +61,7 @@
     if (flow.to !== null) nodes[flow.to].into.push(flow);
     return flow;
   });
-  const outpoint = (flow) => (flow.vout < 0 ? `${flow.tx} (${say("fee")})` : `${flow.tx}:${flow.vout}`);
+  const outpoint = (flow) => (flow.vout < 0 ? `${flow.tx} (${say(data.accounts ? "kept" : "fee")})` : `${flow.tx}:${flow.vout}`);
   const isDust = (flow, method) => ((flow.dust >> method) & 1) === 1;
   // What becomes of a flow by a method.
   const endOf = (flow, method) => (isDust(flow, method) ? "dust" : flow.end);
@@ -631,7 +640,7 @@
     for (const flow of flows) {
       if (hits.length >= FOUND_MAX) break;
       const words = [flow.address || "", outpoint(flow), ...flow.tags];
-      if (flow.vout >= 0 && words.some((word) => word.toLowerCase().includes(text))) {
+      if ((data.accounts || flow.vout >= 0) && words.some((word) => word.toLowerCase().includes(text))) {
         hits.push([flow.to === null ? `e${flow.at}` : `n${flow.to}`, `${flow.tags.length ? `⚑ ${flow.tags[0]} ` : ""}${flow.address || outpoint(flow)} · ${whole(flow.amounts[method])}`]);
       }
     }
@@ -649,6 +658,14 @@
   let playing = null;
   const tellMoment = () => {
     const now = moment === null ? data.until : moment;
+    if (data.accounts) {
+      // What stands on an account at a moment follows from all its transfers; what was stolen and arrived is told as it is.
+      const past = flows.filter((flow) => flow.vout >= 0 && flow.height <= now && flow.amounts[method] > 0n);
+      const stolen = sum(past.filter((flow) => flow.from === 0), method), arrived = sum(past.filter((flow) => flow.end === "stopped" && flow.to === null), method);
+      find("#moment").textContent = `${say("at")} ${grouped(String(now))}: ${whole(stolen)} ${say("held")}, ${whole(arrived)} ${say("arrived")}, ${grouped(String(past.length))} ${say("inOuts")}`;
+      slider.setAttribute("aria-valuetext", find("#moment").textContent);
+      return;
+    }
     let held = 0n, outputs = 0, fees = 0n;
     for (const flow of flows) {
       if (flow.height > now || isDust(flow, method) || flow.vout < 0 || flow.amounts[method] === 0n) continue;

@@ -76,7 +76,7 @@ fn path(sheet: &Sheet<'_>, link: &Link) -> String {
         tenths / 10,
         tenths % 10,
         way(link),
-        whole(sheet.network, sat),
+        whole(sheet.coin(), sat),
     )
 }
 
@@ -136,13 +136,13 @@ pub(super) fn label(sheet: &Sheet<'_>, at: &Placed, came_in: &[u128]) -> (String
             let name = match (tags.first(), sheet.address(flow)) {
                 (Some(tag), _) => format!("⚑ {}", short(tag, 10, 2)),
                 (None, Some(address)) => short(address, 7, 5),
-                (None, None) => sheet.outpoints.get(flow).copied().flatten().map_or_else(String::new, |at| {
-                    let txid: String = at.txid.to_string().chars().take(7).collect();
-                    format!("{txid}…:{}", at.vout)
+                (None, None) => sheet.outpoints.get(flow).cloned().flatten().map_or_else(String::new, |at| {
+                    let txid: String = at.txid.chars().take(7).collect();
+                    format!("{txid}…:{}", at.index)
                 }),
             };
             let tagged = if tags.is_empty() { "" } else { " tagged" };
-            (name, sheet.amount(flow).into(), format!("end {}{tagged}", sign(end).0))
+            (name, sheet.amount(flow), format!("end {}{tagged}", sign(end).0))
         }
         Face::Folded(node) => {
             let size = sheet.tree.folded(node, sheet.view.shown(node));
@@ -177,18 +177,19 @@ fn drawn(sheet: &Sheet<'_>, at: &Placed, came_in: &[u128]) -> String {
         middle - 3,
         escaped(&name),
         middle + 11,
-        escaped(&brief(sheet.network, sat)),
+        escaped(&brief(sheet.coin(), sat)),
     )
 }
 
 /// What a box says to whoever points at it.
 fn told(sheet: &Sheet<'_>, at: &Placed, sat: u128) -> String {
-    let amount = whole(sheet.network, sat);
+    let amount = whole(sheet.coin(), sat);
     match at.face {
         Face::Node(0) => format!("Stolen: {amount}"),
         Face::Node(node) => {
             sheet.places.get(node).and_then(Option::as_ref).map_or_else(String::new, |place| {
-                format!("Transaction {}, block {}: {amount}", place.txid, place.height)
+                let what = sheet.kind.pick("Transaction", "Account");
+                format!("{what} {}, block {}: {amount}", place.txid, place.height)
             })
         }
         Face::End(flow) => {

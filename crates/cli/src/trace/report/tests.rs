@@ -13,7 +13,7 @@ use kuraban_trace::{
 use serde_json::json;
 
 use self::browser::Browser;
-use super::{Around, Sheet, ink};
+use super::{Around, Beside, Sheet, ink};
 use crate::{say::Lang, trace::answer::Answer};
 
 /// Closes what it can, opens what it can, turns the writing round, ends lines where JavaScript once did.
@@ -22,9 +22,9 @@ const HOSTILE: &str = "</script><script>window.pwned=1</script><img src=x onerro
 /// A report on a few payments, with an address and a tag that are not nice; its page and its PDF file.
 fn reported(payments: &[Payment<'_>]) -> (String, Vec<u8>) {
     let graph = Memory::of_payments(payments).unwrap();
-    let case = Case { seeds: vec![OutputNum::new(0)] };
+    let case = [Case { seeds: vec![OutputNum::new(0)] }];
     let terms = Terms::new(Method::Haircut);
-    let (traces, picture) = trace_picture(&graph, &case, &terms, &Method::ALL, FLOWS_MAX).unwrap();
+    let (traces, picture) = trace_picture(&graph, &case, &terms, &Method::ALL, FLOWS_MAX, |_, _| {}).unwrap();
     let name = |number: AddressNum| Some(format!("{HOSTILE}{}", number.number()));
     let answer = Answer::of(&graph, &name, &[HOSTILE.to_owned()], &traces[1]);
     let around = Around {
@@ -33,6 +33,7 @@ fn reported(payments: &[Payment<'_>]) -> (String, Vec<u8>) {
         tags: &|_| vec![HOSTILE.to_owned()],
         lang: Lang::En,
         proven: false,
+        beside: Beside::default(),
     };
     let sheet = Sheet::of(&graph, &around, &answer, &traces, &picture).unwrap();
     (super::page::page(&sheet).unwrap(), super::paper::paper(&sheet, None).unwrap().bytes)
@@ -74,7 +75,8 @@ fn amounts_beyond_what_a_double_holds_are_exact_in_the_browser() {
     // 2^53 and its neighbours, and sums far beyond.
     let large = (1_u64 << 53) + 1;
     let (page, _) = reported(&[(&[], &[large * 3]), (&[(0, 0)], &[large, large + 1, large - 1])]);
-    let coins = |units: u64| super::words::whole(kuraban_chain::btc::Network::BtcMain, units.into());
+    let coins =
+        |units: u64| super::words::whole(super::words::Coin { ticker: "BTC", decimals: 8 }, units.into());
     assert!(page.contains(&coins(large)) && page.contains(&format!("\"{large}\"")));
     let Some(browser) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();

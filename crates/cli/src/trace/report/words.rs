@@ -3,7 +3,15 @@
 //! Decides spelling alone. Text from outside is escaped here, and nowhere else.
 
 use kuraban_base::Amount;
-use kuraban_chain::btc::Network;
+
+/// How an asset's amounts are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Coin<'a> {
+    /// Its ticker, or a token's id.
+    pub(super) ticker: &'a str,
+    /// How many of its digits stand behind the point.
+    pub(super) decimals: u8,
+}
 
 /// Text as HTML: nothing in it can open or close an element, an attribute or a script.
 pub(super) fn escaped(text: &str) -> String {
@@ -57,8 +65,8 @@ pub(super) fn count(number: impl TryInto<u64>) -> String {
 }
 
 /// Whole coins, exactly.
-pub(super) fn coins(network: Network, sat: u128) -> String {
-    let exact = Amount::new(sat).to_coins(network.asset().decimals());
+pub(super) fn coins(coin: Coin<'_>, sat: u128) -> String {
+    let exact = Amount::new(sat).to_coins(coin.decimals);
     let (whole, rest) = exact.split_once('.').unwrap_or((&exact, ""));
     let rest = rest.trim_end_matches('0');
     let point = if rest.is_empty() { "" } else { "." };
@@ -66,19 +74,19 @@ pub(super) fn coins(network: Network, sat: u128) -> String {
 }
 
 /// Whole coins with the ticker.
-pub(super) fn whole(network: Network, sat: u128) -> String {
-    format!("{} {}", coins(network, sat), network.asset())
+pub(super) fn whole(coin: Coin<'_>, sat: u128) -> String {
+    format!("{} {}", coins(coin, sat), coin.ticker)
 }
 
 /// Four decimals, cut, and marked where there are more: for small boxes.
-pub(super) fn brief(network: Network, sat: u128) -> String {
-    let decimals = u32::from(network.asset().decimals());
+pub(super) fn brief(coin: Coin<'_>, sat: u128) -> String {
+    let decimals = u32::from(coin.decimals);
     let unit = 10_u128.checked_pow(decimals.saturating_sub(4)).unwrap_or(1).max(1);
     let rest = sat.checked_rem(unit).unwrap_or(0);
     match (sat > 0 && sat < unit, rest) {
-        (true, _) => format!("<{}", coins(network, unit)),
-        (false, 0) => coins(network, sat),
-        (false, rest) => format!("~{}", coins(network, sat.saturating_sub(rest))),
+        (true, _) => format!("<{}", coins(coin, unit)),
+        (false, 0) => coins(coin, sat),
+        (false, rest) => format!("~{}", coins(coin, sat.saturating_sub(rest))),
     }
 }
 
@@ -106,7 +114,8 @@ mod tests {
     #[test]
     fn amounts_are_exact_and_short_ones_say_so() {
         let check = |sat, want: (&str, &str)| {
-            let found = (coins(Network::BtcMain, sat), brief(Network::BtcMain, sat));
+            let coin = Coin { ticker: "BTC", decimals: 8 };
+            let found = (coins(coin, sat), brief(coin, sat));
             assert_eq!((found.0.as_str(), found.1.as_str()), want, "{sat}");
         };
         check(0, ("0", "0"));

@@ -7,12 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kuraban_proof::{Resource, Tile, Tiler, TreeHead};
+use kuraban_proof::{Resource, Tile, Tiler, TreeHead, VerifierKey};
+use kuraban_trace::feed::Replica;
 
 use super::FeedError;
+use crate::log;
 
 const WAITING: &str = "waiting";
 const FORK: &str = "fork";
+const SNAPSHOT: &str = "snapshot";
 
 /// A file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +92,27 @@ impl Shelf {
     /// Puts the checkpoint there, after all that it covers.
     pub(crate) fn put_checkpoint(&self, checkpoint: &str) -> Result<(), ShelfError> {
         self.write(&self.path(Resource::Checkpoint), checkpoint.as_bytes())
+    }
+
+    /// A replica as it was kept, at any earlier size; none before the first, and none that does not hold.
+    pub(super) fn snapshot(&self, key: &VerifierKey) -> Option<Replica> {
+        let path = self.folder.join(SNAPSHOT);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return None,
+            Err(problem) => {
+                tracing::warn!(%problem, path = %path.display(), "snapshot-not-used");
+                return None;
+            }
+        };
+        let restored = Replica::restore(key.clone(), &bytes);
+        let told = |problem| tracing::warn!(problem = log::told(&problem), "snapshot-not-used");
+        restored.map_err(told).ok()
+    }
+
+    /// Keeps a replica, of which all that it has read is on the shelf.
+    pub(super) fn put_snapshot(&self, replica: &Replica) -> Result<(), ShelfError> {
+        self.write(&self.folder.join(SNAPSHOT), &replica.snapshot())
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), ShelfError> {

@@ -26,6 +26,7 @@ struct RawRow {
 struct RawBlock<'a> {
     number: u64,
     hash: String,
+    parent_hash: Option<String>,
     miner: String,
     gas_used: u64,
     transaction_count: u64,
@@ -128,7 +129,9 @@ pub fn etl(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
 }
 
 fn parsed<'a, T: Deserialize<'a>>(row: &'a str) -> Result<T, ImportProblem> {
-    serde_json::from_str(row).map_err(ImportProblem::Json)
+    let mut json = serde_json::Deserializer::from_str(row);
+    serde_path_to_error::deserialize(&mut json)
+        .map_err(|problem| ImportProblem::json(&problem.path().to_string(), problem.inner()))
 }
 
 /// A number as it is written, or in quotes.
@@ -165,6 +168,7 @@ impl Heap {
         let block = Block {
             number: raw.number,
             hash: evm::hash(&raw.hash)?,
+            parent: raw.parent_hash.as_deref().map(evm::hash).transpose()?,
             miner: evm::account(&raw.miner)?,
             base_fee: maybe("base_fee_per_gas", raw.base_fee_per_gas)?.unwrap_or_default(),
             gas_used: raw.gas_used,

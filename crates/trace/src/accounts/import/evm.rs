@@ -2,14 +2,14 @@
 //!
 //! Decides the order of what one transaction moves: fee, value and internal calls as executed, then token logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::{
         transfer::{Chain, Header, Kind, Opening, Transfer, TransferList},
         units::Units,
     },
-    ImportError, ImportProblem, Writer, place,
+    ImportError, ImportProblem, Writer, mark, marks, place,
 };
 
 /// Wei in a gwei, in which withdrawals are counted.
@@ -24,6 +24,8 @@ const TRANSFER: &str = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a
 pub(super) struct Block {
     pub(super) number: u64,
     pub(super) hash: String,
+    /// The hash of the block before, where it is stated.
+    pub(super) parent: Option<String>,
     pub(super) miner: String,
     pub(super) base_fee: Units,
     pub(super) gas_used: u64,
@@ -149,7 +151,7 @@ pub(super) fn quantity_bytes(text: &str) -> Option<Units> {
 /// The list of all blocks, in order of height.
 pub(super) fn list(blocks: BTreeMap<u64, Block>) -> Result<TransferList, ImportError> {
     let header = Header { chain: Chain::Eth, opening: Opening::Unknown };
-    let mut transfers = Vec::new();
+    let (mut transfers, mut lines) = (Vec::new(), Vec::new());
     let mut next = None;
     for (number, block) in blocks {
         let at = |problem: ImportProblem| problem.at(format!("block {number}"));
@@ -160,9 +162,10 @@ pub(super) fn list(blocks: BTreeMap<u64, Block>) -> Result<TransferList, ImportE
             }));
         }
         next = number.checked_add(1);
+        lines.push(mark(number, &block.hash, block.parent.as_deref().unwrap_or_default()));
         write(&block, &mut transfers).map_err(at)?;
     }
-    Ok(TransferList { header, transfers })
+    Ok(TransferList { header, transfers, blocks: marks(lines), left_out: BTreeSet::new() })
 }
 
 fn write(block: &Block, list: &mut Vec<Transfer>) -> Result<(), ImportProblem> {
@@ -187,16 +190,16 @@ fn write(block: &Block, list: &mut Vec<Transfer>) -> Result<(), ImportProblem> {
             let calls = calls.remove(&Some(position)).unwrap_or_default();
             executed(tx, &calls, &mut out)?;
         } else if succeeded(tx)? {
-            out.write(Kind::Payment, NATIVE, Some(&tx.from), tx.to.as_deref(), tx.value);
+            moves(&mut out, Kind::Payment, Some(&tx.from), tx.to.as_deref(), tx.value)?;
         }
         tokens(tx, &mut out);
     }
     let mut out = Writer::new(list, block.number, place(block.txs.len()), &block.hash);
     for call in calls.remove(&None).into_iter().flatten().filter(|call| !call.failed) {
         match call.does {
-            Does::Mints => out.write(Kind::Mint, NATIVE, None, call.to.as_deref(), call.value),
+            Does::Mints => moves(&mut out, Kind::Mint, None, call.to.as_deref(), call.value)?,
             Does::Pays => {
-                out.write(Kind::Internal, NATIVE, call.from.as_deref(), call.to.as_deref(), call.value);
+                moves(&mut out, Kind::Internal, call.from.as_deref(), call.to.as_deref(), call.value)?;
             }
             Does::Nothing => {}
         }
@@ -213,6 +216,25 @@ fn write(block: &Block, list: &mut Vec<Transfer>) -> Result<(), ImportProblem> {
         )),
         None => Ok(()),
     }
+}
+
+/// One movement of ether between ends that are both stated, but where it is made.
+fn moves(
+    out: &mut Writer<'_>,
+    kind: Kind,
+    from: Option<&str>,
+    to: Option<&str>,
+    amount: Units,
+) -> Result<(), ImportProblem> {
+    let stated = to.is_some() && (from.is_some() || kind == Kind::Mint);
+    if !stated && !amount.is_zero() {
+        return Err(ImportProblem::Missing {
+            what: format!("one end of {amount} wei in {}", out.tx),
+            give: "whole traces, and receipts with the contracts' addresses",
+        });
+    }
+    out.write(kind, NATIVE, from, to, amount);
+    Ok(())
 }
 
 /// The base fee is destroyed (EIP-1559), what is paid beyond goes to the proposer; blobs' fee is destroyed (EIP-4844).
@@ -271,7 +293,7 @@ fn executed(tx: &Tx, calls: &[&Call], out: &mut Writer<'_>) -> Result<(), Import
             continue;
         }
         let kind = if call.path.is_empty() { Kind::Payment } else { Kind::Internal };
-        out.write(kind, NATIVE, call.from.as_deref(), call.to.as_deref(), call.value);
+        moves(out, kind, call.from.as_deref(), call.to.as_deref(), call.value)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Blocks of NEM (NIS1): JSON as a NIS node gives it, or the node's own binary form.
 //!
-//! Decides what each transaction moves and who pays its fee. Levies of mosaics stand in no block and are not in the list.
+//! Decides what each transaction moves and who pays its fee.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,17 @@ use sha3::Keccak256;
 
 use super::{
     super::{
-        transfer::{Chain, Header, Kind, Opening, Transfer, TransferList},
+        transfer::{Chain, Header, Kind, Mark, Opening, Transfer, TransferList},
         units::Units,
     },
-    ImportError, ImportProblem, Source, Writer, nis_binary, place,
+    ImportError, ImportProblem, Source, Writer, mark, marks, nis_binary,
+    nis_mosaic::{Definition, Mosaics, RawDefinition, RawMosaicId},
+    place, typed, whole,
 };
 
-const NATIVE: &str = Chain::Xem.name();
+pub(super) const NATIVE: &str = Chain::Xem.name();
 /// Micro-units in the amount that multiplies mosaics.
-const ONE: u64 = 1_000_000;
+pub(super) const ONE: u64 = 1_000_000;
 /// The block that makes all XEM.
 const NEMESIS: u64 = 1;
 
@@ -27,6 +29,10 @@ const NEMESIS: u64 = 1;
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) height: u64,
+    /// Its line, where the form states its hash.
+    pub(super) mark: Option<Mark>,
+    /// The highest byte of its version.
+    pub(super) network: u8,
     /// The harvester's address.
     pub(super) harvester: String,
     pub(super) txs: Vec<Tx>,
@@ -52,7 +58,7 @@ pub(super) enum Body {
     /// Pays a sink for a namespace.
     Rental { sink: String, amount: u64 },
     /// Pays a sink for a mosaic and makes its first units.
-    Definition { sink: String, amount: u64, mosaic: String, supply: Units, unit: Units },
+    Definition { sink: String, amount: u64, definition: Box<Definition> },
     /// Makes or destroys whole units of a mosaic.
     Supply { mosaic: String, delta: u64, more: bool },
     /// Moves nothing.
@@ -120,7 +126,7 @@ pub fn nis(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
     }
     let whole = blocks.keys().next() == Some(&NEMESIS);
     let opening = if whole { Opening::Stated } else { Opening::Unknown };
-    let mut out = Out { list: Vec::new(), units: BTreeMap::new() };
+    let mut out = Out { list: Vec::new(), mosaics: Mosaics::default() };
     let mut next = None;
     for (height, block) in &blocks {
         let at = |problem: ImportProblem| problem.at(format!("block {height}"));
@@ -133,13 +139,19 @@ pub fn nis(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
             out.tx(block, place(position), tx).map_err(at)?;
         }
     }
-    Ok(TransferList { header: Header { chain: Chain::Xem, opening }, transfers: out.list })
+    let Out { mut list, mosaics: Mosaics { left_out, .. } } = out;
+    list.retain(|transfer| !left_out.contains(&transfer.asset));
+    Ok(TransferList {
+        header: Header { chain: Chain::Xem, opening },
+        transfers: list,
+        blocks: marks(blocks.values().map(|block| block.mark)),
+        left_out,
+    })
 }
 
 struct Out {
     list: Vec<Transfer>,
-    /// Base units in a whole unit, by mosaic, as far as definitions were met.
-    units: BTreeMap<String, Units>,
+    mosaics: Mosaics,
 }
 
 impl Out {
@@ -162,17 +174,10 @@ impl Out {
                 // The account that signs the first block has nothing before and nothing after.
                 let made = block.height == NEMESIS;
                 let kind = if made { Kind::Mint } else { Kind::Payment };
-                let from = signer.filter(|_| !made);
                 if mosaics.is_empty() {
-                    out.write(kind, NATIVE, from, Some(recipient), Units::from(*amount));
+                    out.write(kind, NATIVE, signer.filter(|_| !made), Some(recipient), Units::from(*amount));
                 }
-                for (mosaic, quantity) in mosaics {
-                    let raw = Units::from(*quantity).times(Units::from(*amount)).unwrap_or(Units::MAX);
-                    let raw = raw.over(Units::from(ONE)).unwrap_or_default();
-                    let asset = if mosaic == "nem:xem" { NATIVE } else { mosaic };
-                    let kind = if asset == NATIVE { kind } else { Kind::Token };
-                    out.write(kind, asset, signer, Some(recipient), raw);
-                }
+                self.mosaics.transfer((&tx.signer, recipient), *amount, mosaics, out);
             }
             Body::Multisig { inner, signature_fees } => {
                 debtor = &inner.signer;
@@ -187,21 +192,12 @@ impl Out {
             Body::Rental { sink, amount } => {
                 out.write(Kind::Payment, NATIVE, signer, Some(sink), Units::from(*amount));
             }
-            Body::Definition { sink, amount, mosaic, supply, unit } => {
-                self.units.insert(mosaic.clone(), *unit);
-                out.write(Kind::Mint, mosaic, None, signer, *supply);
+            Body::Definition { sink, amount, definition } => {
+                self.mosaics.define((block.network, block.height), &tx.signer, definition, out);
                 out.write(Kind::Payment, NATIVE, signer, Some(sink), Units::from(*amount));
             }
             Body::Supply { mosaic, delta, more } => {
-                let unit = self.units.get(mosaic).ok_or_else(|| ImportProblem::Missing {
-                    what: format!("the definition of {mosaic}"),
-                    give: "the blocks from its definition on",
-                })?;
-                let amount = Units::from(*delta).times(*unit).unwrap_or(Units::MAX);
-                match more {
-                    true => out.write(Kind::Mint, mosaic, None, signer, amount),
-                    false => out.write(Kind::Burn, mosaic, signer, None, amount),
-                }
+                self.mosaics.supply(&tx.signer, (mosaic, *delta, *more), out)?;
             }
             Body::Nothing => {}
         }
@@ -211,12 +207,19 @@ impl Out {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RawBlock {
     height: u64,
     version: i32,
     signer: String,
+    prev_block_hash: Option<RawHash>,
     #[serde(default)]
     transactions: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct RawHash {
+    data: String,
 }
 
 #[derive(Deserialize)]
@@ -256,33 +259,8 @@ struct RawMosaic {
     quantity: u64,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawMosaicId {
-    namespace_id: String,
-    name: String,
-}
-
-impl RawMosaicId {
-    fn name(&self) -> String {
-        format!("{}:{}", self.namespace_id, self.name)
-    }
-}
-
-#[derive(Deserialize)]
-struct RawDefinition {
-    id: RawMosaicId,
-    properties: Vec<RawProperty>,
-}
-
-#[derive(Deserialize)]
-struct RawProperty {
-    name: String,
-    value: String,
-}
-
 fn json(bytes: &[u8]) -> Result<Vec<Block>, ImportProblem> {
-    let mut value: Value = serde_json::from_slice(bytes).map_err(ImportProblem::Json)?;
+    let mut value = whole(bytes)?;
     match value.get_mut("data").map(Value::take).unwrap_or(value) {
         Value::Array(blocks) => blocks.into_iter().map(block).collect(),
         one @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
@@ -293,19 +271,37 @@ fn json(bytes: &[u8]) -> Result<Vec<Block>, ImportProblem> {
 
 fn block(mut value: Value) -> Result<Block, ImportProblem> {
     let txes = value.get_mut("txes").map(Value::take);
+    let hash = value.get("hash").and_then(Value::as_str).map(str::to_owned);
     let raw = value.get_mut("block").map(Value::take).unwrap_or(value);
-    let raw: RawBlock = serde_json::from_value(raw).map_err(ImportProblem::Json)?;
+    let raw: RawBlock = typed(raw).map_err(|problem| problem.under("block"))?;
     let txs: Result<Vec<Tx>, _> = match txes {
         Some(Value::Array(all)) => all
             .into_iter()
-            .map(|mut one| {
-                let hash = one.get("hash").and_then(Value::as_str).map(str::to_owned);
-                tx(one.get_mut("tx").map(Value::take).unwrap_or_default(), hash)
+            .enumerate()
+            .map(|(at, mut one)| {
+                let hash = one.get("hash").and_then(Value::as_str).map(name_of_tx).transpose()?;
+                let tx = tx(one.get_mut("tx").map(Value::take).unwrap_or_default(), hash);
+                tx.map_err(|problem| problem.under(&format!("txes[{at}].tx")))
             })
             .collect(),
         Some(_) | None => raw.transactions.into_iter().map(|one| tx(one, None)).collect(),
     };
-    Ok(Block { height: raw.height, harvester: signer(raw.version, &raw.signer)?, txs: txs? })
+    let prev = raw.prev_block_hash.map(|hash| hash.data);
+    let mark = hash.zip(prev).and_then(|(hash, prev)| mark(raw.height, &hash, &prev));
+    let [network, ..] = raw.version.to_be_bytes();
+    let harvester = signer(raw.version, &raw.signer)?;
+    Ok(Block { height: raw.height, mark, network, harvester, txs: txs? })
+}
+
+/// A transaction's hash, which a list must be able to carry.
+fn name_of_tx(text: &str) -> Result<String, ImportProblem> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let fits = (1..=128).contains(&text.len()) && text.bytes().all(plain);
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(ImportProblem::field("hash", text, "32 bytes in hexadecimal"))
+    }
 }
 
 /// The address of whoever signs, from the network in a version's highest byte and a public key.
@@ -317,7 +313,7 @@ fn signer(version: i32, key: &str) -> Result<String, ImportProblem> {
 }
 
 fn tx(value: Value, hash: Option<String>) -> Result<Tx, ImportProblem> {
-    let raw: RawTx = serde_json::from_value(value).map_err(ImportProblem::Json)?;
+    let raw: RawTx = typed(value)?;
     let (kind, version, fee) = (raw.kind, raw.version, raw.fee);
     let signer = signer(version, &raw.signer)?;
     Ok(Tx { hash, signer, fee, body: body(kind, raw)? })
@@ -330,7 +326,11 @@ fn body(kind: u32, raw: RawTx) -> Result<Body, ImportProblem> {
         0x0101 => Body::Transfer {
             recipient: text("recipient", raw.recipient)?,
             amount: raw.amount.ok_or_else(|| missing("amount"))?,
-            mosaics: raw.mosaics.iter().map(|mosaic| (mosaic.mosaic_id.name(), mosaic.quantity)).collect(),
+            mosaics: raw
+                .mosaics
+                .iter()
+                .map(|mosaic| Ok((mosaic.mosaic_id.name()?, mosaic.quantity)))
+                .collect::<Result<_, ImportProblem>>()?,
         },
         0x1004 => Body::Multisig {
             inner: Box::new(tx(raw.other_trans.ok_or_else(|| missing("otherTrans"))?, None)?),
@@ -342,25 +342,14 @@ fn body(kind: u32, raw: RawTx) -> Result<Body, ImportProblem> {
         },
         0x4001 => {
             let definition = raw.mosaic_definition.ok_or_else(|| missing("mosaicDefinition"))?;
-            let property = |name: &str| {
-                let found = definition.properties.iter().find(|property| property.name == name);
-                found.and_then(|property| property.value.parse::<u64>().ok())
-            };
-            let divisibility = property("divisibility").filter(|places| *places <= 6);
-            let places = divisibility.ok_or_else(|| missing("divisibility from 0 to 6"))?;
-            let unit = (0..places).try_fold(Units::from(1), |unit, _| unit.times(Units::from(10)));
-            let supply = property("initialSupply").ok_or_else(|| missing("initialSupply"))?;
-            let unit = unit.unwrap_or_default();
             Body::Definition {
                 sink: text("creationFeeSink", raw.creation_fee_sink)?,
                 amount: raw.creation_fee.ok_or_else(|| missing("creationFee"))?,
-                mosaic: definition.id.name(),
-                supply: Units::from(supply).times(unit).unwrap_or(Units::MAX),
-                unit,
+                definition: Box::new(Definition::of(definition)?),
             }
         }
         0x4002 => Body::Supply {
-            mosaic: raw.mosaic_id.ok_or_else(|| missing("mosaicId"))?.name(),
+            mosaic: raw.mosaic_id.ok_or_else(|| missing("mosaicId"))?.name()?,
             delta: raw.delta.ok_or_else(|| missing("delta"))?,
             more: match raw.supply_type {
                 Some(1) => true,

@@ -76,6 +76,7 @@ impl<'a> Bytes<'a> {
 /// The block in these bytes, all of them.
 pub(super) fn block(all: &[u8]) -> Result<Block, ImportProblem> {
     let mut bytes = Bytes { all, at: 0 };
+    let network = all.get(7).copied().unwrap_or_default();
     let (_, _, harvester) = bytes.entity()?;
     bytes.exact::<64>("signature")?;
     bytes.count("prevBlockHash", STRING_MAX)?;
@@ -94,7 +95,7 @@ pub(super) fn block(all: &[u8]) -> Result<Block, ImportProblem> {
     if bytes.at != all.len() {
         return Err(bytes.wrong("block", format!("{} bytes in all", all.len()), "nothing after the block"));
     }
-    Ok(Block { height, harvester, txs })
+    Ok(Block { height, mark: None, network, harvester, txs })
 }
 
 fn tx(bytes: &mut Bytes<'_>) -> Result<Tx, ImportProblem> {

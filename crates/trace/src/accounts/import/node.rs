@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
     super::{transfer::TransferList, units::Units},
     ImportError, ImportProblem, Source,
     evm::{self, Block, Call, Does, Token, Tx},
+    typed, whole,
 };
 
 #[derive(Deserialize)]
@@ -18,6 +19,7 @@ use super::{
 struct RawBlock {
     number: String,
     hash: String,
+    parent_hash: Option<String>,
     miner: String,
     gas_used: String,
     base_fee_per_gas: Option<String>,
@@ -115,8 +117,7 @@ struct Heap {
 pub fn evm(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
     let mut heap = Heap::default();
     for source in sources {
-        let answer: Result<Value, _> = serde_json::from_slice(source.bytes);
-        let read = answer.map_err(ImportProblem::Json).and_then(|answer| heap.answer(answer));
+        let read = whole(source.bytes).and_then(|answer| heap.answer(answer));
         read.map_err(|problem| problem.at(source.name))?;
     }
     let mut blocks = BTreeMap::new();
@@ -126,10 +127,6 @@ pub fn evm(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
         blocks.insert(number, block.map_err(|problem| problem.at(format!("block {number}")))?);
     }
     evm::list(blocks)
-}
-
-fn parsed<T: DeserializeOwned>(value: Value) -> Result<T, ImportProblem> {
-    serde_json::from_value(value).map_err(ImportProblem::Json)
 }
 
 fn units(what: &'static str, text: &str) -> Result<Units, ImportProblem> {
@@ -165,15 +162,15 @@ impl Heap {
     fn result(&mut self, result: Value) -> Result<(), ImportProblem> {
         let has = |key| result.get(key).is_some();
         if has("transactions") {
-            return self.block(parsed(result)?);
+            return self.block(typed(result)?);
         }
         if has("transactionHash") && has("gasUsed") {
-            return self.receipt(parsed(result)?);
+            return self.receipt(typed(result)?);
         }
         match result {
             Value::Array(all) => all.into_iter().try_for_each(|one| match one.get("action") {
-                Some(_) => self.call(parsed(one)?),
-                None => self.receipt(parsed(one)?),
+                Some(_) => self.call(typed(one)?),
+                None => self.receipt(typed(one)?),
             }),
             other @ (Value::Null
             | Value::Bool(_)
@@ -246,7 +243,7 @@ fn block(
                 give: "blocks with full transactions (the second parameter of eth_getBlockByNumber is true)",
             });
         }
-        let raw: RawTx = parsed(value)?;
+        let raw: RawTx = typed(value).map_err(|problem| problem.under(&format!("transactions[{at}]")))?;
         let found = self::number("transactionIndex", &raw.transaction_index)?;
         if usize::try_from(found) != Ok(at) {
             return Err(ImportProblem::contradiction("place and transactionIndex", at, found));
@@ -264,6 +261,7 @@ fn block(
     Ok(Block {
         number,
         hash: evm::hash(&raw.hash)?,
+        parent: raw.parent_hash.as_deref().map(evm::hash).transpose()?,
         miner: evm::account(&raw.miner)?,
         base_fee: raw
             .base_fee_per_gas

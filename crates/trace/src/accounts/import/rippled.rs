@@ -1,20 +1,24 @@
 //! Ledgers of the XRP Ledger with expanded transactions and metadata, as `rippled` answers `ledger`.
 //!
-//! Decides who paid whom from the balances before and after that the metadata states, and never from what a payment asked
-//! for: a partial payment delivers less. Only XRP; issued currencies are not amounts of base units.
+//! Decides what everybody held before and after each transaction, as the metadata states it, and never from what a payment
+//! asked for: a partial payment delivers less.
 
-use std::collections::{BTreeMap, HashMap};
+mod amount;
+mod flow;
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
     super::{
-        transfer::{Chain, Header, Kind, Opening, Transfer, TransferList},
+        transfer::{Chain, Header, Opening, TransferList},
         units::Units,
     },
-    ImportError, ImportProblem, Source, Writer, place,
+    ImportError, ImportProblem, Source, mark, marks, place, typed, whole,
 };
+use flow::Book;
 
 const NATIVE: &str = Chain::Xrp.name();
 
@@ -89,12 +93,14 @@ struct Tx {
     changes: Vec<Change>,
 }
 
-/// What an account, escrow or channel held before a transaction and after it.
+/// What an account, escrow or channel held of an asset before a transaction and after it.
 #[derive(Debug)]
 struct Change {
     holder: String,
-    before: Units,
-    after: Units,
+    asset: String,
+    /// Nothing where it is too much for base units.
+    before: Option<Units>,
+    after: Option<Units>,
 }
 
 /// The list in ledgers, in any order. What an account held before its first transaction in the list is stated by an
@@ -113,38 +119,59 @@ pub fn rippled(sources: &[Source<'_>]) -> Result<TransferList, ImportError> {
             return Err(at(ImportProblem::contradiction("ledgers of one index", height, height)));
         }
     }
-    let mut book = Book::default();
+    let mut parsed = Vec::new();
+    let mut blocks = Vec::new();
     let mut last: Option<(u64, String)> = None;
     for (height, (name, raw)) in ledgers {
-        let at = |problem: ImportProblem| problem.at(format!("{name}, ledger {height}"));
+        let name = format!("{name}, ledger {height}");
+        let at = |problem: ImportProblem| problem.at(&name);
         if let Some((before, hash)) = &last {
-            if before.checked_add(1) != Some(height) {
-                let what = "a ledger before this one".to_owned();
-                return Err(at(ImportProblem::Missing { what, give: "ledgers without gaps" }));
-            }
-            if !hash.eq_ignore_ascii_case(&raw.parent_hash) {
-                return Err(at(ImportProblem::contradiction(
-                    "parent_hash and the ledger before",
-                    &raw.parent_hash,
-                    hash,
-                )));
-            }
+            follows(*before, hash, height, &raw).map_err(at)?;
         }
+        blocks.push(mark(height, &raw.ledger_hash, &raw.parent_hash));
         last = Some((height, raw.ledger_hash));
-        let txs: Result<Vec<Tx>, _> = raw.transactions.into_iter().map(tx).collect();
+        let under = |(at, value)| {
+            tx(value).map_err(|problem: ImportProblem| problem.under(&format!("transactions[{at}]")))
+        };
+        let txs: Result<Vec<Tx>, _> = raw.transactions.into_iter().enumerate().map(under).collect();
         let mut txs = txs.map_err(at)?;
         txs.sort_by_key(|tx| tx.index);
-        for (position, tx) in txs.iter().enumerate() {
-            if place(position) != tx.index {
-                return Err(at(ImportProblem::Missing {
-                    what: format!("the transaction with TransactionIndex {position}"),
-                    give: "ledgers with all transactions expanded",
-                }));
-            }
-            book.write(height, tx).map_err(|problem| at(problem.of(&tx.hash)))?;
+        if let Some((position, _)) =
+            txs.iter().enumerate().find(|(position, tx)| place(*position) != tx.index)
+        {
+            return Err(at(ImportProblem::Missing {
+                what: format!("the transaction with TransactionIndex {position}"),
+                give: "ledgers with all transactions expanded",
+            }));
+        }
+        parsed.push((height, name, txs));
+    }
+    let changes = parsed.iter().flat_map(|(_, _, txs)| txs).flat_map(|tx| &tx.changes);
+    let too_large = changes.filter(|change| change.before.is_none() || change.after.is_none());
+    let mut book = Book::without(too_large.map(|change| change.asset.clone()).collect());
+    for (height, name, txs) in &parsed {
+        for tx in txs {
+            book.write(*height, tx).map_err(|problem| problem.of(&tx.hash).at(name))?;
         }
     }
-    Ok(TransferList { header: Header { chain: Chain::Xrp, opening: Opening::Stated }, transfers: book.list })
+    let header = Header { chain: Chain::Xrp, opening: Opening::Stated };
+    Ok(TransferList { header, transfers: book.list, blocks: marks(blocks), left_out: book.left_out })
+}
+
+/// Whether a ledger comes after the one of this height and hash.
+fn follows(before: u64, hash: &str, height: u64, raw: &RawLedger) -> Result<(), ImportProblem> {
+    if before.checked_add(1) != Some(height) {
+        let what = "a ledger before this one".to_owned();
+        return Err(ImportProblem::Missing { what, give: "ledgers without gaps" });
+    }
+    if !hash.eq_ignore_ascii_case(&raw.parent_hash) {
+        return Err(ImportProblem::contradiction(
+            "parent_hash and the ledger before",
+            &raw.parent_hash,
+            hash,
+        ));
+    }
+    Ok(())
 }
 
 impl ImportProblem {
@@ -154,20 +181,22 @@ impl ImportProblem {
             Self::Contradiction { what, one, other } => {
                 Self::Contradiction { what: format!("{what} in {hash}"), one, other }
             }
-            kept @ (Self::Json(_) | Self::Binary { .. } | Self::Field { .. } | Self::Missing { .. }) => kept,
+            kept @ (Self::Json { .. } | Self::Binary { .. } | Self::Field { .. } | Self::Missing { .. }) => {
+                kept
+            }
         }
     }
 }
 
 /// The ledger in an answer, or a bare one.
 fn ledger(bytes: &[u8]) -> Result<RawLedger, ImportProblem> {
-    let mut value: Value = serde_json::from_slice(bytes).map_err(ImportProblem::Json)?;
+    let mut value = whole(bytes)?;
     for key in ["result", "ledger"] {
         if let Some(inner) = value.get_mut(key).filter(|inner| inner.is_object()) {
             value = inner.take();
         }
     }
-    serde_json::from_value(value).map_err(ImportProblem::Json)
+    typed(value)
 }
 
 fn sequence(value: &Value) -> Result<u64, ImportProblem> {
@@ -192,19 +221,20 @@ fn tx(mut value: Value) -> Result<Tx, ImportProblem> {
     }
     let meta = ["metaData", "meta"].into_iter().find_map(|key| value.get_mut(key).map(Value::take));
     let meta = meta.filter(Value::is_object).ok_or_else(|| expand("metadata"))?;
-    let meta: RawMeta = serde_json::from_value(meta).map_err(ImportProblem::Json)?;
+    let meta: RawMeta = typed(meta).map_err(|problem| problem.under("metadata"))?;
     let outer = value.get("hash").and_then(Value::as_str).map(str::to_owned);
     let fields = value.get_mut("tx_json").map(Value::take).unwrap_or(value);
     let inner = fields.get("hash").and_then(Value::as_str).map(str::to_owned);
     let hash = outer.or(inner).ok_or_else(|| expand("a transaction's hash"))?;
-    let raw: RawTx = serde_json::from_value(fields).map_err(ImportProblem::Json)?;
+    plain("hash", &hash)?;
+    let raw: RawTx = typed(fields)?;
     let delivered = meta.delivered_amount.or(meta.delivered_older);
     // An amount of an issued currency is an object, and "unavailable" stands for old partial payments.
     let delivered = delivered.filter(|value| value.is_string() && *value != "unavailable");
     let delivered = delivered.map(|value| drops("delivered_amount", &value)).transpose()?;
     let mut changes = Vec::new();
     for node in meta.nodes {
-        changes.extend(change(node)?);
+        changes.extend(Entry::of(node).changes()?);
     }
     let fee =
         raw.fee.parse().map_err(|_| ImportProblem::field("Fee", &raw.fee, "drops as a decimal text"))?;
@@ -212,7 +242,7 @@ fn tx(mut value: Value) -> Result<Tx, ImportProblem> {
     Ok(Tx {
         hash,
         index: meta.index,
-        payer: raw.delegate.unwrap_or(raw.account),
+        payer: plain("Account", raw.delegate.as_deref().unwrap_or(&raw.account))?.to_owned(),
         fee,
         kind: raw.kind,
         destination: raw.destination,
@@ -221,122 +251,123 @@ fn tx(mut value: Value) -> Result<Tx, ImportProblem> {
     })
 }
 
-/// What an entry of the ledger held of XRP before and after; `None` where it holds none.
-fn change(node: RawNode) -> Result<Option<Change>, ImportProblem> {
-    let (entry, new, gone) = match node {
-        RawNode::Created(entry) => (entry, true, false),
-        RawNode::Modified(entry) => (entry, false, false),
-        RawNode::Deleted(entry) => (entry, false, true),
-    };
-    let RawEntry { ledger_entry_type, ledger_index, new_fields, final_fields, previous_fields } = entry;
-    let now = if new { &new_fields } else { &final_fields };
-    // A field that did not change stands in the final fields alone.
-    let was = |field: &str| previous_fields.get(field).or_else(|| final_fields.get(field));
-    let holds = |amount: Option<&Value>| amount.map_or(Ok(Units::ZERO), |amount| drops("Balance", amount));
-    let (holder, before, after) = match ledger_entry_type.as_str() {
-        "AccountRoot" => {
-            let account = now.get("Account").and_then(Value::as_str);
-            let Some(account) = account else { return Ok(None) };
-            (account.to_owned(), holds(was("Balance"))?, holds(now.get("Balance"))?)
-        }
-        // Since issued currencies can be held in escrow too, an amount that is no text is none of XRP.
-        "Escrow" => {
-            let xrp = |amount: Option<&Value>| holds(amount.filter(|amount| amount.is_string()));
-            (format!("escrow:{ledger_index}"), xrp(was("Amount"))?, xrp(now.get("Amount"))?)
-        }
-        // A channel holds what was put in less what was claimed.
-        "PayChannel" => {
-            let rest =
-                |amount: Option<&Value>, claimed: Option<&Value>| Ok(holds(amount)?.beyond(holds(claimed)?));
-            let before = rest(was("Amount"), was("Balance"))?;
-            (format!("channel:{ledger_index}"), before, rest(now.get("Amount"), now.get("Balance"))?)
-        }
-        _ => return Ok(None),
-    };
-    let before = if new { Units::ZERO } else { before };
-    // A deleted account shows a balance of zero; a deleted escrow or channel shows what it held.
-    let after = if gone && ledger_entry_type != "AccountRoot" { Units::ZERO } else { after };
-    Ok(Some(Change { holder, before, after }))
+/// An account, hash or index: letters and digits alone.
+fn plain<'a>(what: &'static str, text: &'a str) -> Result<&'a str, ImportProblem> {
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if fits { Ok(text) } else { Err(ImportProblem::field(what, text, "1 to 64 letters and digits")) }
 }
 
-/// The list, and what it says that everybody holds.
-#[derive(Default)]
-struct Book {
-    list: Vec<Transfer>,
-    balances: HashMap<String, Units>,
+/// An entry of the ledger before and after a transaction.
+struct Entry {
+    kind: String,
+    index: String,
+    was: Value,
+    now: Value,
+    made: bool,
+    gone: bool,
 }
 
-impl Book {
-    fn write(&mut self, height: u64, tx: &Tx) -> Result<(), ImportProblem> {
-        let mut out = Writer::new(&mut self.list, height, tx.index, &tx.hash);
-        for Change { holder, before, after } in &tx.changes {
-            match self.balances.insert(holder.clone(), *after) {
-                None => out.write(Kind::Opening, NATIVE, None, Some(holder), *before),
-                Some(known) if known != *before => {
-                    let what = format!("balance of {holder} before and as the list left it");
-                    return Err(ImportProblem::contradiction(what, before, known));
-                }
-                Some(_) => {}
+impl Entry {
+    fn of(node: RawNode) -> Self {
+        let (raw, made, gone) = match node {
+            RawNode::Created(entry) => (entry, true, false),
+            RawNode::Modified(entry) => (entry, false, false),
+            RawNode::Deleted(entry) => (entry, false, true),
+        };
+        let now = if made { raw.new_fields } else { raw.final_fields };
+        Self {
+            kind: raw.ledger_entry_type,
+            index: raw.ledger_index,
+            was: raw.previous_fields,
+            now,
+            made,
+            gone,
+        }
+    }
+
+    /// A field before; one that did not change stands among those after alone.
+    fn before(&self, field: &str) -> Option<&Value> {
+        let before = self.was.get(field).or_else(|| self.now.get(field));
+        before.filter(|_| !self.made)
+    }
+
+    fn after(&self, field: &str) -> Option<&Value> {
+        self.now.get(field)
+    }
+
+    /// What it says that somebody held, of which asset.
+    fn changes(&self) -> Result<Vec<Change>, ImportProblem> {
+        match self.kind.as_str() {
+            "AccountRoot" => {
+                let Some(account) = self.now.get("Account").and_then(Value::as_str) else {
+                    return Ok(Vec::new());
+                };
+                // A deleted account shows a balance of zero.
+                Ok(vec![native(plain("Account", account)?, self.before("Balance"), self.after("Balance"))?])
+            }
+            "Escrow" => self.escrow(),
+            "PayChannel" => self.channel(),
+            "RippleState" => self.trust_line(),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// A deleted escrow shows what it held.
+    fn escrow(&self) -> Result<Vec<Change>, ImportProblem> {
+        let holder = format!("escrow:{}", plain("LedgerIndex", &self.index)?);
+        let (before, after) = (self.before("Amount"), self.after("Amount").filter(|_| !self.gone));
+        let issued = [before, after].into_iter().flatten().find(|amount| amount.is_object());
+        let Some(issued) = issued else { return Ok(vec![native(&holder, before, after)?]) };
+        if issued.get("mpt_issuance_id").is_some() {
+            return Ok(Vec::new());
+        }
+        let named = amount::raw("Amount", issued)?;
+        let held = |value| amount::owed("Amount", value).map(|owed| owed.units);
+        let asset = amount::asset(&named.currency, &named.issuer)?;
+        Ok(vec![Change { holder, asset, before: held(before)?, after: held(after)? }])
+    }
+
+    /// A channel holds what was put in less what was claimed.
+    fn channel(&self) -> Result<Vec<Change>, ImportProblem> {
+        let holder = format!("channel:{}", plain("LedgerIndex", &self.index)?);
+        let held = |amount, claimed| {
+            Ok::<_, ImportProblem>(drops_of("Amount", amount)?.beyond(drops_of("Balance", claimed)?))
+        };
+        let before = held(self.before("Amount"), self.before("Balance"))?;
+        let after = held(self.after("Amount"), self.after("Balance"))?;
+        let after = if self.gone { Units::ZERO } else { after };
+        Ok(vec![Change { holder, asset: NATIVE.to_owned(), before: Some(before), after: Some(after) }])
+    }
+
+    /// A positive balance is the low account's, issued by the high one; a negative one the other way round (XRPL, "RippleState").
+    fn trust_line(&self) -> Result<Vec<Change>, ImportProblem> {
+        let limit = |field: &'static str| {
+            let missing = || ImportProblem::field(field, "nothing", "currency, issuer and value");
+            amount::raw(field, self.now.get(field).ok_or_else(missing)?)
+        };
+        let (low, high) = (limit("LowLimit")?, limit("HighLimit")?);
+        let was = amount::owed("Balance", self.before("Balance"))?.sides();
+        let now = amount::owed("Balance", self.after("Balance").filter(|_| !self.gone))?.sides();
+        let ends = [(&low, &high), (&high, &low)];
+        let mut changes = Vec::new();
+        for ((holder, issuer), (before, after)) in ends.into_iter().zip(was.into_iter().zip(now)) {
+            let asset = amount::asset(&holder.currency, &issuer.issuer)?;
+            let holder = plain("issuer", &holder.issuer)?.to_owned();
+            if before.is_none() || before != after {
+                changes.push(Change { holder, asset, before, after });
             }
         }
-        out.write(Kind::Fee, NATIVE, Some(&tx.payer), None, tx.fee);
-        let (debits, credits) = sides(tx)?;
-        let arrived = credits.iter().find(|(holder, _)| tx.destination.as_ref() == Some(holder));
-        let delivered = tx.delivered.filter(|_| tx.kind == "Payment" && debits.len() == 1);
-        if let (Some(delivered), Some((_, credit))) = (delivered, arrived)
-            && delivered != *credit
-        {
-            let what = "delivered_amount and the destination's balance";
-            return Err(ImportProblem::contradiction(what, delivered, credit));
-        }
-        pay(&mut out, tx, &debits, &credits);
-        Ok(())
+        Ok(changes)
     }
 }
 
-type Side<'a> = Vec<(&'a String, Units)>;
-
-/// Who has less and who has more, beside the fee.
-fn sides(tx: &Tx) -> Result<(Side<'_>, Side<'_>), ImportProblem> {
-    let (mut debits, mut credits) = (Vec::new(), Vec::new());
-    let mut fee = Some(tx.fee);
-    for Change { holder, before, after } in &tx.changes {
-        let fee = if *holder == tx.payer { fee.take().unwrap_or_default() } else { Units::ZERO };
-        let after = after.plus(fee).unwrap_or(Units::MAX);
-        match before.cmp(&after) {
-            core::cmp::Ordering::Greater => debits.push((holder, before.beyond(after))),
-            core::cmp::Ordering::Less => credits.push((holder, after.beyond(*before))),
-            core::cmp::Ordering::Equal => {}
-        }
-    }
-    let sum = |side: &Side<'_>| Units::sum(side.iter().map(|(_, amount)| *amount)).unwrap_or(Units::MAX);
-    let (paid, got) = (sum(&debits), sum(&credits));
-    let fee_open = fee.filter(|fee| !fee.is_zero());
-    if paid != got || fee_open.is_some() {
-        return Err(ImportProblem::contradiction("what all paid beside the fee and what all got", paid, got));
-    }
-    Ok((debits, credits))
+fn native(holder: &str, before: Option<&Value>, after: Option<&Value>) -> Result<Change, ImportProblem> {
+    let (before, after) = (drops_of("Balance", before)?, drops_of("Balance", after)?);
+    let (holder, asset) = (holder.to_owned(), NATIVE.to_owned());
+    Ok(Change { holder, asset, before: Some(before), after: Some(after) })
 }
 
-/// Direct where one side is one account. Else the ledger does not say who paid whom: all pay into an account that is the
-/// transaction's own, and all are paid from it, in the order of the metadata.
-fn pay(out: &mut Writer<'_>, tx: &Tx, debits: &Side<'_>, credits: &Side<'_>) {
-    let kind = if tx.kind == "Payment" { Kind::Payment } else { Kind::Internal };
-    match (debits.as_slice(), credits.as_slice()) {
-        ([(from, _)], to) => {
-            to.iter().for_each(|(to, amount)| out.write(kind, NATIVE, Some(from), Some(to), *amount))
-        }
-        (from, [(to, _)]) => {
-            from.iter().for_each(|(from, amount)| out.write(kind, NATIVE, Some(from), Some(to), *amount))
-        }
-        (from, to) => {
-            let pool = format!("within:{}", tx.hash);
-            for (from, amount) in from {
-                out.write(Kind::Internal, NATIVE, Some(from), Some(&pool), *amount);
-            }
-            for (to, amount) in to {
-                out.write(Kind::Internal, NATIVE, Some(&pool), Some(to), *amount);
-            }
-        }
-    }
+/// Drops that a field holds; none where it is not there.
+fn drops_of(what: &'static str, value: Option<&Value>) -> Result<Units, ImportProblem> {
+    value.map_or(Ok(Units::ZERO), |value| drops(what, value))
 }

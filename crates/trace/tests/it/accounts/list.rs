@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use kuraban_trace::accounts::{Rule, Seed, Terms, trace};
+use kuraban_trace::accounts::{Lines, Rule, Seed, Terms, trace};
 use kuraban_trace::taint::Method;
 
 const HEAD: &str = r#"{"transfers":1,"chain":"xem","opening":"stated"}"#;
@@ -179,4 +179,73 @@ fn a_list_cut_anywhere_is_read_up_to_the_cut_or_refused_never_more() {
         assert_ne!(problem(&text[..end], ("b", 0)), "", "{end}");
     }
     assert_eq!(problem(text.trim_end(), ("b", 0)), "");
+}
+
+/// The lines of a list after its first, read one by one: what is said of the first that is refused.
+fn grow(lines: &[String]) -> String {
+    let mut list = Lines::new(HEAD).unwrap();
+    let refused = lines.iter().find_map(|line| list.read(line).err());
+    refused.map_or_else(String::new, |error| format!("{error}: {}", error.problem))
+}
+
+fn mint(height: u64, tx: &str) -> String {
+    MINT.replace("\"height\":1", &format!("\"height\":{height}"))
+        .replace("\"tx\":\"a\"", &format!("\"tx\":\"{tx}\""))
+}
+
+fn block(height: u64, hash: u64, prev: u64) -> String {
+    format!(r#"{{"block":{height},"hash":"{hash:064x}","prev":"{prev:064x}"}}"#)
+}
+
+fn undo(height: u64, hash: u64) -> String {
+    format!(r#"{{"undo":{height},"hash":"{hash:064x}"}}"#)
+}
+
+#[test]
+fn blocks_are_whole_in_their_order_and_taken_back_from_the_last_one_on() {
+    let check = |lines: &[String], want: &str| assert_eq!(grow(lines), want);
+    let each = ", for each block has its line after its transfers";
+    let begun = [mint(7, "a"), block(7, 7, 6)];
+    let with = |more: &[String]| [&begun[..], more].concat();
+    check(&with(&[block(8, 8, 7), mint(9, "b"), block(9, 9, 8)]), "");
+    check(&with(&[mint(8, "b"), block(8, 8, 7), undo(8, 8), mint(8, "b"), block(8, 18, 7)]), "");
+    check(
+        &[block(7, 7, 6), undo(7, 7)],
+        "line 3: block 7 cannot be taken back: want the last one, the first excepted, at most 288 in a row and no transfer between",
+    );
+    let no_undo = |height: u64, line: u64| {
+        format!(
+            "line {line}: block {height} cannot be taken back: want the last one, the first excepted, at most 288 in a row and no transfer between"
+        )
+    };
+    check(&with(&[block(8, 8, 7), undo(7, 7)]), &no_undo(7, 5));
+    check(&with(&[block(8, 8, 7), undo(8, 9)]), &no_undo(8, 5));
+    check(&with(&[block(8, 8, 7), mint(9, "b"), undo(8, 8)]), &no_undo(8, 6));
+    check(&with(&[undo(7, 7)]), &no_undo(7, 4));
+    check(&with(&[mint(9, "b")]), &format!("line 4: field height: found 9, want 8{each}"));
+    check(&with(&[mint(7, "b")]), &format!("line 4: field height: found 7, want 8{each}"));
+    check(&with(&[block(9, 8, 7)]), &format!("line 4: field block: found 9, want 8{each}"));
+    check(
+        &[mint(6, "a"), mint(7, "b"), block(7, 7, 6)],
+        &format!("line 4: field block: found 7, want 6{each}"),
+    );
+    check(&[mint(6, "a"), block(7, 7, 6)], &format!("line 3: field block: found 7, want 6{each}"));
+    check(&with(&[mint(8, "a")]), "line 4: field tx: a stood at an earlier place already");
+    let (found, want) = (format!("{:064x}", 5), format!("{:064x}", 7));
+    check(&with(&[block(8, 8, 5)]), &format!("line 4: field prev: found {found}, want {want}{each}"));
+    let short = block(7, 7, 6).replace("000000007", "7");
+    assert!(grow(&[short]).contains("field hash: found"), "a hash has 32 bytes");
+    let more = block(7, 7, 6).replace('}', ",\"time\":1}");
+    assert!(grow(&[more]).starts_with("line 2: is not the object that it must be"));
+}
+
+#[test]
+fn a_batch_trace_passes_blocks_over_and_refuses_one_that_is_taken_back() {
+    let lines =
+        |more: &[String]| [&[HEAD.to_owned(), mint(7, "b"), block(7, 7, 6)][..], more].concat().join("\n");
+    assert_eq!(problem(&lines(&[block(8, 8, 7)]), ("b", 0)), "");
+    assert_eq!(
+        problem(&lines(&[block(8, 8, 7), undo(8, 8)]), ("b", 0)),
+        "line 5: block 8 is taken back here; a list that has grown like this is followed, or written again without such blocks"
+    );
 }

@@ -10,7 +10,7 @@ use pdf_writer::{Content, types::LineCapStyle};
 
 use super::{
     super::{
-        Sheet,
+        Kind, Sheet,
         ink::{self, Colour, INK, SOFT, number},
         svg,
         words::{brief, count},
@@ -38,13 +38,20 @@ const SHIELDED: Colour = (0.43, 0.16, 0.66);
 pub(super) fn picture(sheet: &Sheet<'_>, press: &mut Press) {
     let scene = &sheet.scene;
     press.heading(sheet.lang.pick("The flow, by time", "時間順の流れ"));
-    press.prose(sheet.lang.pick(
+    press.prose(if sheet.kind == Kind::Accounts {
+        sheet.lang.pick(
+            "Accounts from left to right in the order in which stolen units came to them, and beside them what they still hold (red) \
+             and what arrived at services (blue). +N is what is folded. A line is as wide as the stolen units of its transfers.",
+            "口座を盗難分が届いた順に左から右へ、その横に口座に残る分（赤）とサービスへの到達分（青）を示します。+N はたたまれた部分です。\
+             線の太さは送金された盗難分に比例します。",
+        )
+    } else { sheet.lang.pick(
         "Transactions from left to right in the order of blocks, and beside them the outputs where the trace ends: unspent (red), held \
          at a stop (blue). +N is what is folded, with how many outputs of it end the trace. A line is as wide as the stolen units that \
          it carries.",
         "取引をブロックの順に左から右へ、その横に追跡の終点となる出力（赤は未使用、青は停止先で保留）を示します。+N はたたまれた部分で、\
          括弧内は終点となる出力の数です。線の太さは盗難分に比例します。",
-    ));
+    ) });
     let (room, tallest) = ((RIGHT - LEFT) * 10 / SCALE, HEIGHT * 10 / SCALE);
     let starts: Vec<i64> = scene.columns.iter().map(|column| column.x).collect();
     let pitch = match starts.as_slice() {
@@ -178,7 +185,7 @@ fn boxed(sheet: &Sheet<'_>, press: &mut Press, at: &Placed, came_in: &[u128]) {
         Face::Node(_) | Face::End(_) => ink::Face::Mono,
     };
     press.ink.text_down((at.x + 7, middle - 3), face, 11, text, &name);
-    press.ink.text_down((at.x + 7, middle + 10), ink::Face::Prose, 11, text, &brief(sheet.network, sat));
+    press.ink.text_down((at.x + 7, middle + 10), ink::Face::Prose, 11, text, &brief(sheet.coin(), sat));
     if let Face::Folded(node) = at.face {
         let size = sheet.tree.folded(node, sheet.view.shown(node));
         let ends = format!("({})", count(size.ends));

@@ -1,0 +1,431 @@
+//! `kuraban claims compute` and `compare`.
+
+use std::path::{Path, PathBuf};
+
+use kuraban_base::Amount;
+use kuraban_ledger::{
+    AssetNum, Assets,
+    claims::{Claims, Fill, Refund, Side as Way, Totals, compute},
+    holdings::Holdings,
+    scheme::{Prices, Scheme},
+    units,
+};
+use serde_json::{Map, Value, json};
+
+use super::tables;
+use crate::{
+    fail::{Failure, OrFail as _},
+    holdings::{self, Need},
+    input,
+    say::{Lang, Report, Say, Side, table, tame},
+};
+
+pub(crate) const HELP: &str = "\
+Reads who held what, and a scheme in TOML that says what is paid for which
+asset to whom, at which rate, how it is rounded and who bears what rounding
+leaves. Nothing is written before everything is accepted and balances. DIR gets
+claims.csv (each claim with its rate), payments.csv (cash for each customer),
+in-kind.csv (coins for each customer) and summary.json. Schemes of six incidents
+stand in examples/schemes.
+
+Examples:
+  kuraban claims compute --holdings holders.parquet \\
+      --scheme examples/schemes/coincheck-2018.toml --out claims
+  kuraban claims compute --holdings 残高.csv --encoding shift_jis \\
+      --column customer=口座番号 --column asset=通貨 --column amount=数量 \\
+      --scheme scheme.toml --out claims --json";
+
+pub(crate) const COMPARE_HELP: &str = "\
+Computes every scheme on the same holdings and says what each comes to, and how
+many customers get more or less than by the first.
+
+Example:
+  kuraban claims compare --holdings holders.csv --scheme vwap.toml \\
+      --scheme close.toml";
+
+/// What to compute.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    holdings: holdings::Held,
+    /// The scheme
+    #[arg(long, value_name = "FILE")]
+    scheme: PathBuf,
+    #[command(flatten)]
+    beside: Beside,
+    /// A folder that does not exist yet, for the results
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// What to compare.
+#[derive(clap::Args)]
+pub(crate) struct Compare {
+    #[command(flatten)]
+    holdings: holdings::Held,
+    /// A scheme; the first is what the others are compared with
+    #[arg(long = "scheme", value_name = "FILE", required = true)]
+    schemes: Vec<PathBuf>,
+    #[command(flatten)]
+    beside: Beside,
+}
+
+#[derive(clap::Args)]
+struct Beside {
+    /// Rates by name, as `kuraban value` writes them
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// Orders that were filled while services were stopped: CSV with customer, asset, side (buy or sell), amount, price
+    #[arg(long, value_name = "FILE")]
+    fills: Option<PathBuf>,
+    /// Fees to give back: CSV with customer, kind, amount
+    #[arg(long, value_name = "FILE")]
+    refunds: Option<PathBuf>,
+}
+
+/// Runs `kuraban claims compute`.
+pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
+    if args.out.exists() {
+        return Err(Failure::input(format!("{}: exists already; name a new folder", args.out.display())));
+    }
+    let scheme = args.beside.scheme(&args.scheme)?;
+    let holdings = args.holdings.read(&scheme.assets, say)?;
+    let claims = args.beside.claims(&scheme, &holdings, &args.holdings, say)?;
+    let summary = summary(&scheme, &holdings, claims.totals());
+    tables::write(&args.out, &scheme, &holdings, &claims, &summary, say)?;
+    let text = text(&scheme, &holdings, claims.totals(), &args.out, say.lang());
+    Ok(Report::done(&summary, text))
+}
+
+/// Runs `kuraban claims compare`.
+pub(crate) fn compare(args: &Compare, say: &Say) -> Result<Report, Failure> {
+    let mut first: Option<(Scheme, Holdings, Claims)> = None;
+    let (mut documents, mut rows) = (Vec::new(), Vec::new());
+    for path in &args.schemes {
+        let scheme = args.beside.scheme(path)?;
+        // Each scheme has assets of its own; the customers are the same, in the same order.
+        let holdings = args.holdings.read(&scheme.assets, say)?;
+        let claims = args.beside.claims(&scheme, &holdings, &args.holdings, say)?;
+        let mut document = summary(&scheme, &holdings, claims.totals());
+        let (mut more, mut less) = (0_u64, 0_u64);
+        if let Some((base, _, other)) = &first {
+            if base.assets.code(base.currency) != scheme.assets.code(scheme.currency) {
+                return Err(Failure::input(format!(
+                    "{}: pays another currency than the first scheme",
+                    path.display()
+                )));
+            }
+            for (now, then) in claims.payments().iter().zip(other.payments()) {
+                more = more.saturating_add(u64::from(now.cash > then.cash));
+                less = less.saturating_add(u64::from(now.cash < then.cash));
+            }
+            if let Value::Object(fields) = &mut document {
+                fields.insert("customers_with_more_cash".to_owned(), json!(more));
+                fields.insert("customers_with_less_cash".to_owned(), json!(less));
+            }
+        }
+        rows.push([
+            tame(&scheme.name),
+            money(&scheme, claims.totals().cash),
+            if first.is_some() { more.to_string() } else { "–".to_owned() },
+            if first.is_some() { less.to_string() } else { "–".to_owned() },
+        ]);
+        documents.push(document);
+        first.get_or_insert((scheme, holdings, claims));
+    }
+    let lang = say.lang();
+    let head = [
+        lang.pick("scheme", "案"),
+        lang.pick("cash", "金銭"),
+        lang.pick("get more", "増える人"),
+        lang.pick("get less", "減る人"),
+    ];
+    rows.insert(0, head.map(str::to_owned));
+    Ok(Report::done(
+        &json!({ "schemes": documents }),
+        table([Side::Left, Side::Right, Side::Right, Side::Right], &rows),
+    ))
+}
+
+impl Beside {
+    fn scheme(&self, path: &Path) -> Result<Scheme, Failure> {
+        let prices = self.prices.as_deref().map_or(Ok(Prices::new()), prices)?;
+        let text = input::text(path, input::FILE_MAX)?;
+        Scheme::parse(&text, &prices).or_input(path.display())
+    }
+
+    fn claims(
+        &self,
+        scheme: &Scheme,
+        holdings: &Holdings,
+        read: &holdings::Held,
+        say: &Say,
+    ) -> Result<Claims, Failure> {
+        let fills = self.fills.as_deref().map_or(Ok(Vec::new()), |path| fills(path, scheme, read, say))?;
+        let refunds =
+            self.refunds.as_deref().map_or(Ok(Vec::new()), |path| refunds(path, scheme, read, say))?;
+        if scheme.fills.is_none() && !fills.is_empty() {
+            return Err(Failure::input("--fills: the scheme has no [fills], so it makes no fills good"));
+        }
+        compute(scheme, holdings, &fills, &refunds).or_input("the holdings do not fit the scheme")
+    }
+}
+
+/// Rates by name: a JSON object of decimal texts, or one that has it under `prices`.
+fn prices(path: &Path) -> Result<Prices, Failure> {
+    let document: Value = input::json(path, input::FILE_MAX)?;
+    let object = document.get("prices").unwrap_or(&document).as_object();
+    let wrong = || {
+        Failure::input(format!(
+            "{}: want an object of names and decimal texts, such as {{\"xem\":\"88.549\"}}",
+            path.display()
+        ))
+    };
+    let price = |(name, value): (&String, &Value)| {
+        let text = value.as_str().or_else(|| value.get("rate")?.as_str()).ok_or_else(wrong)?;
+        let rate = text.parse().or_input(format!("{}: {}", path.display(), tame(name)))?;
+        Ok((name.clone(), rate))
+    };
+    object.ok_or_else(wrong)?.iter().map(price).collect()
+}
+
+fn fills(path: &Path, scheme: &Scheme, read: &holdings::Held, say: &Say) -> Result<Vec<Fill>, Failure> {
+    let mut fills = Vec::new();
+    let columns = ["customer", "asset", "side", "amount", "price"].map(Need::Must);
+    read.form().each(path, columns, say, |line, [customer, asset, side, amount, price]| {
+        let code = asset.unwrap_or_default();
+        let asset = find(&scheme.assets, code)?;
+        let side = match side.unwrap_or_default() {
+            "buy" => Way::Buy,
+            "sell" => Way::Sell,
+            other => anyhow::bail!("side: {:?}, want buy or sell", tame(other)),
+        };
+        let amount = amount.unwrap_or_default();
+        let units = units(amount, scheme.assets.decimals(asset))
+            .map_err(|problem| anyhow::anyhow!("amount: {problem}"))?;
+        let price =
+            price.unwrap_or_default().parse().map_err(|problem| anyhow::anyhow!("price: {problem}"))?;
+        fills.push(Fill {
+            line,
+            customer: customer.unwrap_or_default().to_owned(),
+            asset,
+            side,
+            units,
+            price,
+        });
+        Ok(())
+    })?;
+    Ok(fills)
+}
+
+fn refunds(path: &Path, scheme: &Scheme, read: &holdings::Held, say: &Say) -> Result<Vec<Refund>, Failure> {
+    let mut refunds = Vec::new();
+    let decimals = scheme.assets.decimals(scheme.currency);
+    read.form().each(
+        path,
+        ["customer", "kind", "amount"].map(Need::Must),
+        say,
+        |line, [customer, kind, amount]| {
+            let amount = units(amount.unwrap_or_default(), decimals)
+                .map_err(|problem| anyhow::anyhow!("amount: {problem}"))?;
+            let [customer, kind] = [customer, kind].map(|text| text.unwrap_or_default().to_owned());
+            refunds.push(Refund { line, customer, kind, amount });
+            Ok(())
+        },
+    )?;
+    Ok(refunds)
+}
+
+fn find(assets: &Assets, code: &str) -> anyhow::Result<AssetNum> {
+    assets.find(code).ok_or_else(|| anyhow::anyhow!("asset: {:?} is not known to the scheme", tame(code)))
+}
+
+/// Units as JSON has them: numbers for the coins whose whole supply is a safe number everywhere, text for all others.
+fn coins(assets: &Assets, asset: AssetNum, units: Amount) -> Value {
+    match (assets.code(asset), units.to_u64()) {
+        ("BTC" | "BCH" | "LTC" | "XEM", Some(units)) => json!(units),
+        (_, _) => json!(units.to_string()),
+    }
+}
+
+/// Money in the currency's smallest unit.
+fn smallest(amount: Amount) -> Value {
+    amount.to_u64().map_or_else(|| json!(amount.to_string()), |units| json!(units))
+}
+
+/// Everything that a scheme comes to, as JSON.
+fn summary(scheme: &Scheme, holdings: &Holdings, totals: &Totals) -> Value {
+    let by_asset = totals.assets.iter().map(|(asset, total)| {
+        let mut fields = Map::new();
+        fields.insert("asset".to_owned(), json!(scheme.assets.code(*asset)));
+        fields.insert("units".to_owned(), coins(&scheme.assets, *asset, total.held));
+        if let Some(rate) = total.rate {
+            fields.insert("rate".to_owned(), json!(rate.to_string()));
+        }
+        fields.insert("amount".to_owned(), smallest(total.cash));
+        fields.insert("in_kind_units".to_owned(), coins(&scheme.assets, *asset, total.in_kind));
+        Value::Object(fields)
+    });
+    let not_paid = totals.not_paid.iter().map(|(asset, none)| {
+        json!({ "asset": scheme.assets.code(*asset), "rows": none.rows, "units": coins(&scheme.assets, *asset, none.units) })
+    });
+    let mut document = json!({
+        "scheme": scheme.name,
+        "as_of": scheme.as_of,
+        "customers": holdings.customers(),
+        "customers_paid": totals.paid_customers,
+        "currency": scheme.assets.code(scheme.currency),
+        "decimals": scheme.assets.decimals(scheme.currency),
+        "total": smallest(totals.cash),
+        "claims": smallest(totals.claims),
+        "by_asset": by_asset.collect::<Vec<_>>(),
+        "fills": smallest(totals.fills),
+        "refunds": smallest(totals.refunds),
+        "capped": smallest(totals.capped),
+        "below_minimum": smallest(totals.below_minimum),
+        "not_paid": not_paid.collect::<Vec<_>>(),
+        "rounding": {
+            "rule": scheme.rounding,
+            "borne_by": scheme.remainder,
+            "exact": totals.exact.to_string(),
+            "difference": difference(scheme, totals),
+        },
+    });
+    if let (Some(_), Value::Object(fields)) = (&scheme.insolvency, &mut document) {
+        let plan = json!({ "base": smallest(totals.base), "rest": smallest(totals.rest), "unpaid": smallest(totals.unpaid) });
+        fields.insert("insolvency".to_owned(), plan);
+    }
+    document
+}
+
+/// The claims less their exact worth, in whole units of the currency, with its sign.
+fn difference(scheme: &Scheme, totals: &Totals) -> String {
+    let claims =
+        kuraban_ledger::Exact::of(totals.claims, scheme.assets.decimals(scheme.currency)).unwrap_or_default();
+    match (claims.less(totals.exact), totals.exact.less(claims)) {
+        (Some(more), _) => more.to_string(),
+        (None, Some(less)) => format!("-{less}"),
+        (None, None) => "0".to_owned(),
+    }
+}
+
+/// Money for people, in thousands.
+pub(super) fn money(scheme: &Scheme, amount: Amount) -> String {
+    format!(
+        "{} {}",
+        thousands(&amount.to_coins(scheme.assets.decimals(scheme.currency))),
+        scheme.assets.code(scheme.currency)
+    )
+}
+
+/// A decimal number with its thousands apart.
+pub(crate) fn thousands(number: &str) -> String {
+    let (whole, part) = number.split_once('.').map_or((number, None), |(whole, part)| (whole, Some(part)));
+    let digits: Vec<char> = whole.chars().collect();
+    let first = digits.len() % 3;
+    let (head, tail) = digits.split_at_checked(first).unwrap_or((&digits, &[]));
+    let mut groups: Vec<String> = tail.chunks(3).map(|group| group.iter().collect()).collect();
+    if !head.is_empty() {
+        groups.insert(0, head.iter().collect());
+    }
+    let whole = groups.join(",");
+    part.map_or_else(|| whole.clone(), |part| format!("{whole}.{part}"))
+}
+
+/// Everything that a scheme comes to, for people.
+fn text(scheme: &Scheme, holdings: &Holdings, totals: &Totals, out: &Path, lang: Lang) -> String {
+    let head = ["asset", "held", "rate", "in kind", "cash"];
+    let head = if lang == Lang::Ja { ["資産", "保有", "単価", "現物", "金銭"] } else { head };
+    let mut rows = vec![head.map(str::to_owned)];
+    for (asset, total) in &totals.assets {
+        let coins = |units: Amount| thousands(&units.to_coins(scheme.assets.decimals(*asset)));
+        rows.push([
+            scheme.assets.code(*asset).to_owned(),
+            coins(total.held),
+            total.rate.map_or_else(|| "–".to_owned(), |rate| thousands(&rate.to_string())),
+            coins(total.in_kind),
+            money(scheme, total.cash),
+        ]);
+    }
+    let money = |amount| money(scheme, amount);
+    let difference = thousands_signed(&difference(scheme, totals));
+    let (customers, paid) = (holdings.customers(), totals.paid_customers);
+    let mut lines = vec![match lang {
+        Lang::En => format!(
+            "{}: {customers} customers, {paid} are paid, {} in cash",
+            tame(&scheme.name),
+            money(totals.cash)
+        ),
+        Lang::Ja => format!(
+            "{}：顧客 {customers} 人、支払先 {paid} 人、金銭 {}",
+            tame(&scheme.name),
+            money(totals.cash)
+        ),
+    }];
+    lines.push(
+        table([Side::Left, Side::Right, Side::Right, Side::Right, Side::Right], &rows).trim_end().to_owned(),
+    );
+    lines.extend(beside_assets(scheme, totals, lang));
+    lines.push(match lang {
+        Lang::En => format!(
+            "rounding: claims are {difference} {} off their exact worth",
+            scheme.assets.code(scheme.currency)
+        ),
+        Lang::Ja => format!(
+            "端数処理：請求額の合計と正確な額との差 {difference} {}",
+            scheme.assets.code(scheme.currency)
+        ),
+    });
+    lines.push(format!("{}: {}", lang.pick("written to", "出力先"), out.display()));
+    lines.join("\n")
+}
+
+/// What totals hold beside the assets, a line each; what is nothing is left out.
+fn beside_assets(scheme: &Scheme, totals: &Totals, lang: Lang) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (label, amount) in [
+        (lang.pick("fills made good", "約定の差額補填"), totals.fills),
+        (lang.pick("fees refunded", "手数料の返還"), totals.refunds),
+        (lang.pick("base payments", "基本弁済"), totals.base),
+        (lang.pick("early and final payments", "早期・最終弁済"), totals.rest),
+        (lang.pick("left unpaid by the plan", "計画により支払われない額"), totals.unpaid),
+        (lang.pick("taken off by the cap", "上限による減額"), totals.capped),
+        (lang.pick("below the minimum, not paid", "下限未満で不払い"), totals.below_minimum),
+    ] {
+        if amount > Amount::ZERO {
+            lines.push(format!("{label}: {}", money(scheme, amount)));
+        }
+    }
+    for (asset, none) in &totals.not_paid {
+        let (code, units) =
+            (scheme.assets.code(*asset), thousands(&none.units.to_coins(scheme.assets.decimals(*asset))));
+        lines.push(match lang {
+            Lang::En => format!("not paid for: {units} {code} in {} rows", none.rows),
+            Lang::Ja => format!("対象外：{units} {code}（{} 行）", none.rows),
+        });
+    }
+    lines
+}
+
+fn thousands_signed(number: &str) -> String {
+    number.strip_prefix('-').map_or_else(|| thousands(number), |number| format!("-{}", thousands(number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_shown_in_thousands() {
+        for (number, want) in [
+            ("0", "0"),
+            ("999", "999"),
+            ("1000", "1,000"),
+            ("46311127000", "46,311,127,000"),
+            ("1234.5678", "1,234.5678"),
+        ] {
+            assert_eq!(thousands(number), want);
+        }
+        assert_eq!(thousands_signed("-1234.5"), "-1,234.5");
+    }
+}

@@ -1,0 +1,170 @@
+//! Holdings from Parquet files of all types that have exact values, and refusals of those that have not.
+#![cfg(test)]
+
+use std::{fs, fs::File, path::Path, sync::Arc};
+
+use kuraban_lake::{Columns, holdings};
+use kuraban_ledger::{Assets, holdings::Holdings};
+use parquet::{
+    basic::{Compression, Encoding},
+    column::writer::ColumnWriter,
+    data_type::{ByteArray, FixedLenByteArray},
+    file::{properties::WriterProperties, writer::SerializedFileWriter},
+    schema::parser::parse_message_type,
+};
+
+enum Cells<'a> {
+    Text(&'a [&'a str]),
+    Int32(&'a [i32]),
+    Int64(&'a [i64]),
+    Fixed(&'a [&'a [u8]]),
+    Double(&'a [f64]),
+    /// Optional text.
+    Maybe(&'a [Option<&'a str>]),
+}
+
+fn write(path: &Path, schema: &str, columns: &[Cells<'_>], compression: Compression) {
+    let schema = Arc::new(parse_message_type(&format!("message m {{ {schema} }}")).unwrap());
+    let properties = WriterProperties::builder().set_compression(compression).set_encoding(Encoding::PLAIN);
+    let mut writer =
+        SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::new(properties.build())).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for cells in columns {
+        let mut column = group.next_column().unwrap().unwrap();
+        let bytes = |text: &&str| ByteArray::from(text.as_bytes().to_vec());
+        match (column.untyped(), cells) {
+            (ColumnWriter::ByteArrayColumnWriter(to), Cells::Text(values)) => {
+                to.write_batch(&values.iter().map(bytes).collect::<Vec<_>>(), None, None).unwrap()
+            }
+            (ColumnWriter::ByteArrayColumnWriter(to), Cells::Maybe(values)) => {
+                let levels: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
+                to.write_batch(&values.iter().flatten().map(bytes).collect::<Vec<_>>(), Some(&levels), None)
+                    .unwrap()
+            }
+            (ColumnWriter::Int32ColumnWriter(to), Cells::Int32(values)) => {
+                to.write_batch(values, None, None).unwrap()
+            }
+            (ColumnWriter::Int64ColumnWriter(to), Cells::Int64(values)) => {
+                to.write_batch(values, None, None).unwrap()
+            }
+            (ColumnWriter::DoubleColumnWriter(to), Cells::Double(values)) => {
+                to.write_batch(values, None, None).unwrap()
+            }
+            (ColumnWriter::FixedLenByteArrayColumnWriter(to), Cells::Fixed(values)) => {
+                let fixed = |bytes: &&[u8]| FixedLenByteArray::from(ByteArray::from(bytes.to_vec()));
+                to.write_batch(&values.iter().map(fixed).collect::<Vec<_>>(), None, None).unwrap()
+            }
+            (_, _) => panic!("a column of another type than its cells"),
+        };
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+}
+
+fn read(schema: &str, columns: &[Cells<'_>]) -> Result<Holdings, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("holdings.parquet");
+    write(&path, schema, columns, Compression::SNAPPY);
+    open(&path)
+}
+
+fn open(path: &Path) -> Result<Holdings, String> {
+    holdings(path, &Columns::default(), &Assets::default(), &mut |_, _| ()).map_err(|error| error.to_string())
+}
+
+fn shown(holdings: &Holdings) -> Vec<(String, &str, u128)> {
+    let row = |row: kuraban_ledger::holdings::Holding<'_>| {
+        (holdings.customer(row.customer).to_owned(), holdings.assets().code(row.asset), row.units.units())
+    };
+    holdings.iter().map(row).collect()
+}
+
+const NAMES: &str = "required binary customer (UTF8); required binary asset (UTF8);";
+const CUSTOMERS: Cells<'_> = Cells::Text(&["b", "a"]);
+const ASSETS: Cells<'_> = Cells::Text(&["XEM", "BTC"]);
+
+#[test]
+fn every_type_with_exact_values_is_read() {
+    let want = vec![("a".to_owned(), "BTC", 150_000_000), ("b".to_owned(), "XEM", 7_000_000)];
+    let check = |amount: &str, cells: Cells<'_>| {
+        let holdings = read(&format!("{NAMES} {amount}"), &[CUSTOMERS, ASSETS, cells]).unwrap();
+        assert_eq!(shown(&holdings), want, "{amount}");
+    };
+    check("required binary amount (UTF8);", Cells::Text(&["7", "1.5"]));
+    check("optional binary amount (UTF8);", Cells::Maybe(&[Some("7.000000"), Some("1.5")]));
+    check("required int32 amount (DECIMAL(9,1));", Cells::Int32(&[70, 15]));
+    check("required int64 amount (DECIMAL(18,2));", Cells::Int64(&[700, 150]));
+    check(
+        "required fixed_len_byte_array(3) amount (DECIMAL(5,1));",
+        Cells::Fixed(&[&[0, 0, 70], &[0, 0, 15]]),
+    );
+    check("required int64 units;", Cells::Int64(&[7_000_000, 150_000_000]));
+    check("required int64 units (UINT_64);", Cells::Int64(&[7_000_000, 150_000_000]));
+    check("required binary units (UTF8);", Cells::Text(&["7000000", "150000000"]));
+}
+
+#[test]
+fn whole_numbers_are_customers_too_and_large_ones_have_no_sign() {
+    let schema = "required int64 customer; required binary asset (UTF8); required int64 units (UINT_64);";
+    let holdings = read(schema, &[Cells::Int64(&[10, 9]), ASSETS, Cells::Int64(&[-1, 1])]).unwrap();
+    let want = vec![("10".to_owned(), "XEM", u128::from(u64::MAX)), ("9".to_owned(), "BTC", 1)];
+    assert_eq!(shown(&holdings), want);
+}
+
+#[test]
+fn what_is_not_exact_or_not_there_is_refused_by_row_and_column() {
+    let check = |schema: &str, columns: &[Cells<'_>], want: &str| {
+        let problem = read(schema, columns).unwrap_err();
+        assert!(problem.contains(want), "{problem}");
+    };
+    let amount = |amount: &str| format!("{NAMES} {amount}");
+    check(
+        &amount("required double amount;"),
+        &[CUSTOMERS, ASSETS, Cells::Double(&[7.0, 1.5])],
+        "column amount: is of type DOUBLE NONE, want text, a whole number or a decimal",
+    );
+    check(
+        &amount("optional binary amount (UTF8);"),
+        &[CUSTOMERS, ASSETS, Cells::Maybe(&[Some("7"), None])],
+        "row 2, column amount: is empty",
+    );
+    check(
+        &amount("required int64 units;"),
+        &[CUSTOMERS, ASSETS, Cells::Int64(&[7, -1])],
+        "row 2: -1 is no whole number",
+    );
+    check(
+        &amount("required binary amount (UTF8);"),
+        &[CUSTOMERS, ASSETS, Cells::Text(&["7", "-1"])],
+        "line 2, amount of BTC: -1 is negative",
+    );
+    check(NAMES, &[CUSTOMERS, ASSETS], "has none of the columns \"amount\" and \"units\"");
+    check(
+        "required binary kunde (UTF8); required binary asset (UTF8); required int64 units;",
+        &[CUSTOMERS, ASSETS, Cells::Int64(&[1, 1])],
+        "there is no column \"customer\", only kunde, asset, units",
+    );
+}
+
+#[test]
+fn damaged_files_are_errors_at_every_truncation() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("holdings.parquet");
+    for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::ZSTD(Default::default())]
+    {
+        write(
+            &path,
+            &format!("{NAMES} required int64 units;"),
+            &[CUSTOMERS, ASSETS, Cells::Int64(&[7, 1])],
+            compression,
+        );
+        assert_eq!(open(&path).unwrap().rows(), 2);
+        let whole = fs::read(&path).unwrap();
+        for end in 0..whole.len() {
+            fs::write(&path, &whole[..end]).unwrap();
+            assert!(open(&path).is_err(), "{end} bytes");
+        }
+    }
+    assert!(open(&folder.path().join("none.parquet")).unwrap_err().contains("could not be opened"));
+}
