@@ -17,6 +17,7 @@ mod input;
 mod ja;
 mod judge;
 mod key;
+mod liabilities;
 mod log;
 mod look;
 mod loss;
@@ -84,6 +85,9 @@ enum Command {
     /// Show what the vaults can spend, check what is shown, set it against what is owed
     #[command(subcommand)]
     Reserves(reserves::Command),
+    /// Publish what is owed to customers, and show each that it is counted
+    #[command(subcommand)]
+    Liabilities(liabilities::Command),
     /// Which addresses one holder controls, and which transactions say so
     #[command(after_help = cluster::HELP)]
     Cluster(cluster::Args),
@@ -147,6 +151,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Approve(args) => approve::run(&args, say),
         Command::Order(command) => order::run(command, say),
         Command::Index(command) => index::run(command, say),
+        Command::Liabilities(command) => liabilities::run(command, say),
         Command::Log(command) => log::run(command, say),
         Command::Reserves(command) => reserves::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),

@@ -26,6 +26,7 @@ use crate::{
     fold::{Fold, FoldError, Record, Status},
     follow,
     judge::{admit, people},
+    liabilities::Liabilities,
     payout::{Payout, PayoutKind},
     reason::Reason,
     statement::Signed,
@@ -88,6 +89,13 @@ pub enum Ask {
         seq: u64,
         /// The approvals.
         approvals: Vec<Approval>,
+    },
+    /// Publish what is owed to customers.
+    Publish {
+        /// What is published.
+        liabilities: Liabilities,
+        /// The signature of somebody on the roster.
+        approval: Approval,
     },
 }
 
@@ -429,6 +437,14 @@ impl Coordinator {
                     Ok(()) => Reply::Logged { digest: None, repeated: false },
                     Err(problem) => {
                         Reply::Conflict { code: "resume-not-ordered", detail: problem.to_string() }
+                    }
+                }
+            }
+            Ask::Publish { liabilities, approval } => {
+                match self.append(now, Body::LiabilitiesPublished { liabilities, approval }, fresh) {
+                    Ok(()) => Reply::Logged { digest: None, repeated: false },
+                    Err(problem) => {
+                        Reply::Conflict { code: "liabilities-not-published", detail: problem.to_string() }
                     }
                 }
             }

@@ -15,11 +15,12 @@ use kuraban_base::{Amount, Digest, Instant, MachineId, PayoutDigest, PayoutId, T
 use kuraban_chain::btc::{Network, OutPoint, Script, Tx};
 
 use crate::{
-    approval::{Approval, RESET, RESUME},
+    approval::{Approval, LIABILITIES, RESET, RESUME},
     body::{Alarm, Body, Evidence, reset_digest, resume_digest},
     breaker::{Breaker, Cell, Service, Trip},
     charter::Charter,
     judge::{CLOCKS_APART_MAX_MS, Standing, Views},
+    liabilities::Liabilities,
     outflow::Outflows,
     payout::{Payout, PayoutKind},
     receipt::Receipt,
@@ -193,6 +194,8 @@ pub struct Fold {
     /// How many alarms, and how many entries, the last reset left behind.
     alarms_reset: usize,
     size_reset: u64,
+    /// Roots of liabilities, with the index of each entry.
+    liabilities: Vec<(u64, Liabilities)>,
 }
 
 impl Fold {
@@ -216,6 +219,7 @@ impl Fold {
             resumed: BTreeMap::new(),
             alarms_reset: 0,
             size_reset: 0,
+            liabilities: Vec::new(),
         }
     }
 
@@ -229,6 +233,12 @@ impl Fold {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The roots of liabilities, oldest first, each with the index of its entry.
+    #[must_use]
+    pub fn liabilities(&self) -> &[(u64, Liabilities)] {
+        &self.liabilities
     }
 
     /// The breaker.
@@ -412,6 +422,9 @@ impl Fold {
             }
             Body::BreakerReset { cells, epoch, approvals } => self.reset(cells, epoch, &approvals)?,
             Body::SignerResumed { signer, seq, approvals } => self.resume(signer, seq, &approvals)?,
+            Body::LiabilitiesPublished { liabilities, approval } => {
+                self.published(at, liabilities, &approval)?
+            }
         }
         self.size = self.size.saturating_add(1);
         Ok(())
@@ -643,6 +656,26 @@ impl Fold {
         let digest = resume_digest(self.charter.roster().origin(), &signer, seq);
         self.ordered(RESUME, digest, approvals).map_err(refuse)?;
         self.resumed.insert(signer, seq);
+        Ok(())
+    }
+
+    fn published(
+        &mut self,
+        at: Instant,
+        liabilities: Liabilities,
+        approval: &Approval,
+    ) -> Result<(), FoldError> {
+        let refuse = |problem: String| FoldError::Liabilities { problem };
+        let digest = liabilities.digest(self.charter.roster().origin());
+        let signed = approval.verify(self.charter.roster(), LIABILITIES, digest.as_bytes());
+        signed.map_err(|problem| refuse(problem.to_string()))?;
+        if liabilities.as_of > at.plus_ms(CLOCKS_APART_MAX_MS) {
+            return Err(refuse(format!("they are as of {}, and it is {at}", liabilities.as_of)));
+        }
+        if self.liabilities.iter().any(|(_, known)| known.root == liabilities.root) {
+            return Err(refuse("this root stands in the log already".to_owned()));
+        }
+        self.liabilities.push((self.size, liabilities));
         Ok(())
     }
 

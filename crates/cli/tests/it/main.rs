@@ -20,6 +20,7 @@ mod heist;
 mod index;
 mod index_node;
 mod judge;
+mod liabilities;
 mod log;
 mod order;
 mod real_peer;
