@@ -1,7 +1,11 @@
 //! `kuraban claims`: what a scheme of compensation pays to whom. Reads, writes and prints; the arithmetic is `kuraban-ledger`'s.
 
 mod compute;
+mod folder;
+mod give;
+mod statement;
 mod tables;
+mod tell;
 
 use clap::Subcommand;
 
@@ -19,6 +23,12 @@ pub(crate) enum Command {
     /// Lay several schemes side by side, on the same holdings
     #[command(after_help = compute::COMPARE_HELP)]
     Compare(compute::Compare),
+    /// Write a customer's statement, with what proves that it is genuine
+    #[command(after_help = give::HELP)]
+    Statement(give::Args),
+    /// Verify a statement against the published root
+    #[command(after_help = give::VERIFY_HELP)]
+    Verify(give::Verify),
 }
 
 /// Runs `kuraban claims …`.
@@ -26,5 +36,7 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
     match command {
         Command::Compute(args) => compute::run(&args, say),
         Command::Compare(args) => compute::compare(&args, say),
+        Command::Statement(args) => give::run(&args, say),
+        Command::Verify(args) => give::verify(&args, say),
     }
 }
