@@ -6,6 +6,8 @@ mod give;
 mod statement;
 mod tables;
 mod tell;
+mod transfer;
+mod zengin;
 
 use clap::Subcommand;
 
@@ -29,6 +31,9 @@ pub(crate) enum Command {
     /// Verify a statement against the published root
     #[command(after_help = give::VERIFY_HELP)]
     Verify(give::Verify),
+    /// Write bank transfer files (zengin) for what is paid in yen
+    #[command(after_help = transfer::HELP)]
+    Transfers(transfer::Args),
 }
 
 /// Runs `kuraban claims …`.
@@ -38,5 +43,6 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Compare(args) => compute::compare(&args, say),
         Command::Statement(args) => give::run(&args, say),
         Command::Verify(args) => give::verify(&args, say),
+        Command::Transfers(args) => transfer::run(&args, say),
     }
 }

@@ -7,6 +7,7 @@ mod browser;
 mod case;
 mod claims;
 mod claims_statements;
+mod claims_transfers;
 mod classify;
 #[path = "../../../node/tests/it/conformance.rs"]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
