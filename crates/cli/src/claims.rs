@@ -3,6 +3,7 @@
 mod compute;
 mod folder;
 mod give;
+mod pay;
 mod statement;
 mod tables;
 mod tell;
@@ -34,6 +35,9 @@ pub(crate) enum Command {
     /// Write bank transfer files (zengin) for what is paid in yen
     #[command(after_help = transfer::HELP)]
     Transfers(transfer::Args),
+    /// Ask for the payouts of what is paid in coins, each once
+    #[command(after_help = pay::HELP)]
+    Pay(pay::Args),
 }
 
 /// Runs `kuraban claims …`.
@@ -44,5 +48,6 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Statement(args) => give::run(&args, say),
         Command::Verify(args) => give::verify(&args, say),
         Command::Transfers(args) => transfer::run(&args, say),
+        Command::Pay(args) => pay::run(&args, say),
     }
 }

@@ -107,6 +107,15 @@ impl Folder {
         Ok(rows.map(move |row| row.or_input(shown.display())))
     }
 
+    /// Coins for each customer: customer, asset, amount.
+    pub(super) fn in_kind(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<[String; 3], Failure>> + use<>, Failure> {
+        let shown = self.path.join("in-kind.csv");
+        let rows = self.rows::<[String; 3]>("in-kind.csv", &["customer", "asset", "amount"])?;
+        Ok(rows.map(move |row| row.or_input(shown.display())))
+    }
+
     /// The tree, from the leaves that were written; an error if it is another than the summary's.
     pub(super) fn levels(&self) -> Result<Levels, Failure> {
         let path = self.path.join(LEAVES);

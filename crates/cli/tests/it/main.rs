@@ -6,6 +6,7 @@ mod approve;
 mod browser;
 mod case;
 mod claims;
+mod claims_pay;
 mod claims_statements;
 mod claims_transfers;
 mod classify;
