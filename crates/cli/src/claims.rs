@@ -12,6 +12,8 @@ mod zengin;
 
 use clap::Subcommand;
 
+pub(crate) use compute::thousands;
+
 use crate::{
     fail::Failure,
     say::{Report, Say},

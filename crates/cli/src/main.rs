@@ -20,16 +20,19 @@ mod judge;
 mod key;
 mod log;
 mod look;
+mod loss;
 mod node;
 mod order;
 mod payout;
 mod request;
+mod reserves;
 mod say;
 mod sim;
 mod tags;
 mod trace;
 mod transfers;
 mod tx;
+mod value;
 mod writer;
 
 use std::process::ExitCode;
@@ -79,6 +82,9 @@ enum Command {
     /// Verify the log, prove that an entry stands in it
     #[command(subcommand)]
     Log(log::Command),
+    /// Show what the vaults can spend, check what is shown, set it against what is owed
+    #[command(subcommand)]
+    Reserves(reserves::Command),
     /// Which addresses one holder controls, and which transactions say so
     #[command(after_help = cluster::HELP)]
     Cluster(cluster::Args),
@@ -93,6 +99,12 @@ enum Command {
     /// Take in, check, write and look up tags of addresses
     #[command(subcommand)]
     Tags(tags::Command),
+    /// Say what coins were worth, by rules over tapes of trades
+    #[command(after_help = value::HELP)]
+    Value(value::Args),
+    /// Show a loss statement with its versions side by side
+    #[command(after_help = loss::HELP)]
+    Loss(loss::Args),
     /// Compute what customers are compensated with
     #[command(subcommand)]
     Claims(claims::Command),
@@ -137,11 +149,14 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Order(command) => order::run(command, say),
         Command::Index(command) => index::run(command, say),
         Command::Log(command) => log::run(command, say),
+        Command::Reserves(command) => reserves::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),
         Command::Trace(args) => trace::run(&args, say),
         Command::Transfers(command) => transfers::run(command, say),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
+        Command::Value(args) => value::run(&args, say),
+        Command::Loss(args) => loss::run(&args, say.lang()),
         Command::Claims(command) => claims::run(command, say),
         Command::Sim(command) => sim::run(command, say),
         // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.

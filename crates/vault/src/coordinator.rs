@@ -587,7 +587,9 @@ impl Coordinator {
     }
 
     fn reserve(&mut self, id: &PayoutId) {
-        let Some(record) = self.fold.payout(id) else { return };
+        // An attestation leaves its coins to payouts.
+        let moves = |record: &&Record| record.payout.kind != PayoutKind::Attestation;
+        let Some(record) = self.fold.payout(id).filter(moves) else { return };
         for input in record.drafts.iter().flat_map(|draft| &draft.tx.inputs) {
             self.reserved.insert(input.prev, id.clone());
         }
@@ -595,7 +597,8 @@ impl Coordinator {
 
     fn tick(&mut self, now: Instant, fresh: &mut dyn FnMut() -> [u8; 32]) {
         let over = |record: &&Record| {
-            record.receipts.is_empty() && record.status <= Status::Assembled && now >= record.payout.expiry
+            let may_end = record.receipts.is_empty() || record.payout.kind == PayoutKind::Attestation;
+            may_end && record.status <= Status::Assembled && now >= record.payout.expiry
         };
         let expired: Vec<PayoutId> = self
             .active

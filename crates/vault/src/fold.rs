@@ -54,6 +54,8 @@ pub enum Status {
     Cancelled,
     /// Ran out before anything was signed.
     Expired,
+    /// An attestation's transaction has all signatures; it is handed to no node.
+    Attested,
 }
 
 impl Status {
@@ -69,6 +71,7 @@ impl Status {
             Self::Refused => "refused",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
+            Self::Attested => "attested",
         }
     }
 
@@ -76,7 +79,9 @@ impl Status {
     #[must_use]
     pub const fn ended(self) -> Option<&'static str> {
         match self {
-            Self::Confirmed | Self::Refused | Self::Cancelled | Self::Expired => Some(self.word()),
+            Self::Confirmed | Self::Refused | Self::Cancelled | Self::Expired | Self::Attested => {
+                Some(self.word())
+            }
             Self::Requested | Self::Assembled | Self::Signed | Self::Broadcast => None,
         }
     }
@@ -320,7 +325,8 @@ impl Fold {
                 | PayoutKind::Consolidation
                 | PayoutKind::Fee
                 | PayoutKind::Migration
-                | PayoutKind::Compensation => Amount::ZERO,
+                | PayoutKind::Compensation
+                | PayoutKind::Attestation => Amount::ZERO,
             },
         })
     }
@@ -491,10 +497,12 @@ impl Fold {
     }
 
     /// Refusal and expiry end a payout only while no signer's receipt is logged. One that a signer gave and whose answer
-    /// was lost does not count: its signature never leaves before the receipt is logged.
+    /// was lost does not count: its signature never leaves before the receipt is logged. An attestation moves nothing, so it
+    /// may end in any case.
     fn end(&mut self, id: &PayoutId, status: Status) -> Result<(), FoldError> {
         let record = self.record(id)?;
-        let receipted = record.receipts.iter().any(|logged| logged.first.is_some());
+        let moves = record.payout.kind != PayoutKind::Attestation;
+        let receipted = moves && record.receipts.iter().any(|logged| logged.first.is_some());
         step(record, status.word(), record.status <= Status::Assembled && !receipted)?;
         record.status = status;
         Ok(())
@@ -571,7 +579,17 @@ impl Fold {
             return Err(FoldError::UnknownTransaction { payout: id.clone(), txid });
         }
         record.signed = Some((txid, bytes));
-        record.status = record.status.max(Status::Signed);
+        record.status = match record.payout.kind {
+            PayoutKind::Attestation => Status::Attested,
+            PayoutKind::CustomerWithdrawal
+            | PayoutKind::Rebalance
+            | PayoutKind::Sweep
+            | PayoutKind::Consolidation
+            | PayoutKind::Evacuation
+            | PayoutKind::Fee
+            | PayoutKind::Migration
+            | PayoutKind::Compensation => record.status.max(Status::Signed),
+        };
         Ok(())
     }
 
@@ -660,8 +678,21 @@ pub fn unsigned_id(tx: &Tx) -> Txid {
 
 /// A receipt says what the payout can take out, and no more: one hostile signer must not be able to use up a limit.
 fn bounded(receipt: &Receipt, payout: &Payout) -> Result<(), FoldError> {
-    let most = payout.amount.plus(payout.fee_cap).unwrap_or(Amount::new(u128::MAX));
-    if (payout.amount..=most).contains(&receipt.outflow) {
+    // An attestation takes out nothing, whatever it says.
+    let (least, most) = match payout.kind {
+        PayoutKind::Attestation => (Amount::ZERO, Amount::ZERO),
+        PayoutKind::CustomerWithdrawal
+        | PayoutKind::Rebalance
+        | PayoutKind::Sweep
+        | PayoutKind::Consolidation
+        | PayoutKind::Evacuation
+        | PayoutKind::Fee
+        | PayoutKind::Migration
+        | PayoutKind::Compensation => {
+            (payout.amount, payout.amount.plus(payout.fee_cap).unwrap_or(Amount::new(u128::MAX)))
+        }
+    };
+    if (least..=most).contains(&receipt.outflow) {
         return Ok(());
     }
     let (payout, by) = (payout.id.clone(), receipt.by.to_string());

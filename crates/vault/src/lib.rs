@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod approval;
+pub mod attestation;
 pub mod body;
 pub mod breaker;
 mod charter;
