@@ -1,7 +1,14 @@
 //! `kuraban claims`: what a scheme of compensation pays to whom. Reads, writes and prints; the arithmetic is `kuraban-ledger`'s.
 
 mod compute;
+mod folder;
+mod give;
+mod pay;
+mod statement;
 mod tables;
+mod tell;
+mod transfer;
+mod zengin;
 
 use clap::Subcommand;
 
@@ -21,6 +28,18 @@ pub(crate) enum Command {
     /// Lay several schemes side by side, on the same holdings
     #[command(after_help = compute::COMPARE_HELP)]
     Compare(compute::Compare),
+    /// Write a customer's statement, with what proves that it is genuine
+    #[command(after_help = give::HELP)]
+    Statement(give::Args),
+    /// Verify a statement against the published root
+    #[command(after_help = give::VERIFY_HELP)]
+    Verify(give::Verify),
+    /// Write bank transfer files (zengin) for what is paid in yen
+    #[command(after_help = transfer::HELP)]
+    Transfers(transfer::Args),
+    /// Ask for the payouts of what is paid in coins, each once
+    #[command(after_help = pay::HELP)]
+    Pay(pay::Args),
 }
 
 /// Runs `kuraban claims …`.
@@ -28,5 +47,9 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
     match command {
         Command::Compute(args) => compute::run(&args, say),
         Command::Compare(args) => compute::compare(&args, say),
+        Command::Statement(args) => give::run(&args, say),
+        Command::Verify(args) => give::verify(&args, say),
+        Command::Transfers(args) => transfer::run(&args, say),
+        Command::Pay(args) => pay::run(&args, say),
     }
 }

@@ -13,6 +13,7 @@ mod file;
 mod holdings;
 mod http;
 mod index;
+mod ink;
 mod input;
 mod ja;
 mod judge;

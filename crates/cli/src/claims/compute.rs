@@ -25,8 +25,10 @@ Reads who held what, and a scheme in TOML that says what is paid for which
 asset to whom, at which rate, how it is rounded and who bears what rounding
 leaves. Nothing is written before everything is accepted and balances. DIR
 gets claims.csv (each claim with its rate), payments.csv (cash for each
-customer), in-kind.csv (coins for each customer) and summary.json. Schemes of
-six incidents stand in examples/schemes.
+customer), in-kind.csv (coins for each customer), summary.json with the root of
+all statements, and what those are proven with: statements.seed (for its owner
+alone) and statements.leaves. Schemes of six incidents stand in
+examples/schemes.
 
 Examples:
   kuraban claims compute --holdings holders.parquet \\
@@ -91,9 +93,15 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let scheme = args.beside.scheme(&args.scheme)?;
     let holdings = args.holdings.read(&scheme.assets, say)?;
     let claims = args.beside.claims(&scheme, &holdings, &args.holdings, say)?;
-    let summary = summary(&scheme, &holdings, claims.totals());
-    tables::write(&args.out, &scheme, &holdings, &claims, &summary, say)?;
-    let text = text(&scheme, &holdings, claims.totals(), &args.out, say.lang());
+    let book = tables::Book { scheme: &scheme, holdings: &holdings, claims: &claims };
+    let receipts = book.receipts(say).or_undone("statements")?;
+    let head = receipts.levels.head();
+    let mut summary = summary(&scheme, &holdings, claims.totals());
+    if let Value::Object(fields) = &mut summary {
+        fields.insert("statements".to_owned(), json!({ "root": head.root.to_string(), "size": head.size }));
+    }
+    tables::write(&args.out, &book, &receipts, &summary, say)?;
+    let text = text(&book, head.root, &args.out, say.lang());
     Ok(Report::done(&summary, text))
 }
 
@@ -302,11 +310,7 @@ fn summary(scheme: &Scheme, holdings: &Holdings, totals: &Totals) -> Value {
 fn difference(scheme: &Scheme, totals: &Totals) -> String {
     let claims =
         kuraban_ledger::Exact::of(totals.claims, scheme.assets.decimals(scheme.currency)).unwrap_or_default();
-    match (claims.less(totals.exact), totals.exact.less(claims)) {
-        (Some(more), _) => more.to_string(),
-        (None, Some(less)) => format!("-{less}"),
-        (None, None) => "0".to_owned(),
-    }
+    tables::signed(claims, totals.exact)
 }
 
 /// Money for people, in thousands.
@@ -333,7 +337,8 @@ pub(crate) fn thousands(number: &str) -> String {
 }
 
 /// Everything that a scheme comes to, for people.
-fn text(scheme: &Scheme, holdings: &Holdings, totals: &Totals, out: &Path, lang: Lang) -> String {
+fn text(book: &tables::Book<'_>, root: kuraban_base::TreeHash, out: &Path, lang: Lang) -> String {
+    let (scheme, holdings, totals) = (book.scheme, book.holdings, book.claims.totals());
     let head = ["asset", "held", "rate", "in kind", "cash"];
     let head = if lang == Lang::Ja { ["資産", "保有", "単価", "現物", "金銭"] } else { head };
     let mut rows = vec![head.map(str::to_owned)];
@@ -376,6 +381,7 @@ fn text(scheme: &Scheme, holdings: &Holdings, totals: &Totals, out: &Path, lang:
             scheme.assets.code(scheme.currency)
         ),
     });
+    lines.push(format!("{}: {root}", lang.pick("root of all statements", "通知書全体のルート")));
     lines.push(format!("{}: {}", lang.pick("written to", "出力先"), out.display()));
     lines.join("\n")
 }

@@ -1,5 +1,6 @@
 //! The tables of a computation. Written beside their place and moved there whole, so that nobody pays from half of them.
 
+use core::{num::NonZero, ops::Range};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write as _},
@@ -8,14 +9,16 @@ use std::{
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
-use kuraban_base::Amount;
+use kuraban_base::{Amount, TreeHash};
 use kuraban_ledger::{
+    Exact,
     claims::{Claims, Line, What},
     holdings::Holdings,
     scheme::Scheme,
 };
 use serde_json::Value;
 
+use super::statement::{FORMAT, Levels, Line as Told, Seed, Statement};
 use crate::{
     fail::{Failure, OrFail as _},
     say::Say,
@@ -23,22 +26,32 @@ use crate::{
 
 /// How often the bar moves, in rows.
 const STEP: usize = 65_536;
+/// The columns of claims.csv.
+pub(super) const CLAIMS: [&str; 9] =
+    ["customer", "for", "held", "rate", "in_kind", "cash", "in_kind_share", "cash_share", "rounding"];
+/// The columns of payments.csv.
+pub(super) const PAYMENTS: [&str; 7] =
+    ["customer", "claim", "base", "rest", "capped", "below_minimum", "cash"];
+/// From what the salts of statements are made; for its owner alone.
+pub(super) const SEED: &str = "statements.seed";
+/// The leaves of the tree, 32 bytes each, in the order of payments.csv.
+pub(super) const LEAVES: &str = "statements.leaves";
 
 /// Writes the folder of results.
 pub(super) fn write(
     out: &Path,
-    scheme: &Scheme,
-    holdings: &Holdings,
-    claims: &Claims,
+    book: &Book<'_>,
+    receipts: &Receipts,
     summary: &Value,
     say: &Say,
 ) -> Result<(), Failure> {
     let part = beside(out);
-    let rows = claims.lines().len().saturating_add(claims.payments().len());
+    let rows = book.claims.lines().len().saturating_add(book.claims.payments().len());
     let bar = say.progress(u64::try_from(rows).unwrap_or_default());
-    let book = Book { scheme, holdings, claims, bar: &bar };
-    let written =
-        book.write(&part, summary).and_then(|()| fs::rename(&part, out).context("could not be put in place"));
+    let pages = Pages { book, bar: &bar };
+    let written = pages
+        .write(&part, receipts, summary)
+        .and_then(|()| fs::rename(&part, out).context("could not be put in place"));
     bar.finish_and_clear();
     if written.is_err() {
         // What could not be written whole is of no use; where it cannot be removed either, its name says what it is.
@@ -53,30 +66,163 @@ fn beside(out: &Path) -> PathBuf {
     out.with_file_name(name)
 }
 
-struct Book<'a> {
-    scheme: &'a Scheme,
-    holdings: &'a Holdings,
-    claims: &'a Claims,
-    bar: &'a ProgressBar,
+/// What statements are hashed with, and to.
+pub(super) struct Receipts {
+    pub(super) seed: Seed,
+    pub(super) levels: Levels,
+}
+
+/// A computation, as tables and statements tell it.
+pub(super) struct Book<'a> {
+    pub(super) scheme: &'a Scheme,
+    pub(super) holdings: &'a Holdings,
+    pub(super) claims: &'a Claims,
 }
 
 impl Book<'_> {
-    fn write(&self, folder: &Path, summary: &Value) -> anyhow::Result<()> {
+    /// Hashes every customer's statement.
+    pub(super) fn receipts(&self, say: &Say) -> anyhow::Result<Receipts> {
+        let seed = Seed::random()?;
+        let customers = self.holdings.customers();
+        let bar = say.progress(u64::try_from(customers).unwrap_or_default());
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let share = customers.div_ceil(threads).max(1);
+        let (seed_ref, bar_ref) = (&seed, &bar);
+        let parts = std::thread::scope(|scope| {
+            let work = |first: usize| {
+                let last = first.saturating_add(share).min(customers);
+                scope.spawn(move || self.leaves(first..last, seed_ref, bar_ref))
+            };
+            let running: Vec<_> = (0..customers).step_by(share).map(work).collect();
+            let ended = running.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("statements could not be hashed")))
+            });
+            ended.collect::<anyhow::Result<Vec<_>>>()
+        })?;
+        bar.finish_and_clear();
+        Ok(Receipts { levels: Levels::new(parts.concat())?, seed })
+    }
+
+    fn leaves(
+        &self,
+        customers: Range<usize>,
+        seed: &Seed,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Vec<TreeHash>> {
+        let mut leaves = Vec::with_capacity(customers.len());
+        for customer in customers {
+            leaves.push(self.statement(customer, seed)?.leaf()?);
+            step(bar, customer);
+        }
+        Ok(leaves)
+    }
+
+    fn statement(&self, customer: usize, seed: &Seed) -> anyhow::Result<Statement> {
+        let payment = self.claims.payments().get(customer).copied().unwrap_or_default();
+        let name = self.holdings.customer(customer);
+        let lines = self.claims.of(customer).iter().map(|line| self.line(line));
+        Ok(Statement {
+            as_of: self.scheme.as_of.clone(),
+            base: self.money(payment.base),
+            below_minimum: self.money(payment.below_minimum),
+            capped: self.money(payment.capped),
+            cash: self.money(payment.cash),
+            claim: self.money(payment.claim),
+            currency: self.scheme.assets.code(self.scheme.currency).to_owned(),
+            customer: name.to_owned(),
+            decimals: self.scheme.assets.decimals(self.scheme.currency),
+            format: FORMAT.to_owned(),
+            lines: lines.collect::<anyhow::Result<_>>()?,
+            plan: self.scheme.insolvency.is_some(),
+            rest: self.money(payment.rest),
+            salt: seed.salt(name)?,
+            scheme: self.scheme.name.clone(),
+        })
+    }
+
+    fn line(&self, line: &Line) -> anyhow::Result<Told> {
+        let told = |what: &str, rounding: &str| Told {
+            cash: self.money(line.cash),
+            cash_share: String::new(),
+            what: what.to_owned(),
+            held: String::new(),
+            in_kind: String::new(),
+            in_kind_share: String::new(),
+            rate: String::new(),
+            rounding: rounding.to_owned(),
+        };
+        let (asset, pay) = match line.what {
+            What::Holding { asset, pay } => (asset, pay),
+            // The fills of a customer are rounded once, together; their sum stands in no table.
+            What::Fills => return Ok(told("fills", "")),
+            What::Refunds => return Ok(told("refunds", "0")),
+        };
+        let assets = &self.scheme.assets;
+        let pay = self.scheme.pays.get(pay).context("a claim by a rule that the scheme does not have")?;
+        let coins = |units: Amount| units.to_coins(assets.decimals(asset));
+        let worth = |rate| Exact::worth(line.held, assets.decimals(asset), rate, pay.cash);
+        let exact = pay.rate.map_or(Some(Exact::ZERO), worth);
+        let paid = Exact::of(line.cash, assets.decimals(self.scheme.currency));
+        let (Some(exact), Some(paid)) = (exact, paid) else { anyhow::bail!("a sum is too large") };
+        Ok(Told {
+            cash_share: pay.cash.to_string(),
+            held: coins(line.held),
+            in_kind: coins(line.in_kind),
+            in_kind_share: pay.in_kind.to_string(),
+            rate: pay.rate.map(|rate| rate.to_string()).unwrap_or_default(),
+            ..told(assets.code(asset), &signed(paid, exact))
+        })
+    }
+
+    fn money(&self, amount: Amount) -> String {
+        amount.to_coins(self.scheme.assets.decimals(self.scheme.currency))
+    }
+}
+
+/// `one` less `other`, with its sign.
+pub(super) fn signed(one: Exact, other: Exact) -> String {
+    match (one.less(other), other.less(one)) {
+        (Some(more), _) => more.to_string(),
+        (None, Some(less)) => format!("-{less}"),
+        (None, None) => "0".to_owned(),
+    }
+}
+
+fn step(bar: &ProgressBar, number: usize) {
+    if number.is_multiple_of(STEP) {
+        bar.inc(u64::try_from(STEP).unwrap_or_default());
+    }
+}
+
+struct Pages<'a> {
+    book: &'a Book<'a>,
+    bar: &'a ProgressBar,
+}
+
+impl Pages<'_> {
+    fn write(&self, folder: &Path, receipts: &Receipts, summary: &Value) -> anyhow::Result<()> {
         if folder.exists() {
             fs::remove_dir_all(folder)
                 .with_context(|| format!("{} is left over and cannot be removed", folder.display()))?;
         }
         fs::create_dir_all(folder)?;
-        self.table(
-            &folder.join("claims.csv"),
-            &["customer", "for", "held", "rate", "in_kind", "cash"],
-            |table| self.lines(table),
-        )?;
+        self.table(&folder.join("claims.csv"), &CLAIMS, |table| self.lines(table))?;
         self.table(&folder.join("in-kind.csv"), &["customer", "asset", "amount"], |table| {
             self.in_kind(table)
         })?;
-        let columns = ["customer", "claim", "base", "rest", "capped", "below_minimum", "cash"];
-        self.table(&folder.join("payments.csv"), &columns, |table| self.payments(table))?;
+        self.table(&folder.join("payments.csv"), &PAYMENTS, |table| self.payments(table))?;
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(folder.join(SEED))?;
+        writeln!(file, "{}", receipts.seed.text().as_str())?;
+        file.sync_all()?;
+        let mut file = BufWriter::with_capacity(1 << 20, File::create_new(folder.join(LEAVES))?);
+        for leaf in receipts.levels.leaves() {
+            file.write_all(leaf.as_bytes())?;
+        }
+        file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
         let mut file = File::create_new(folder.join("summary.json"))?;
         writeln!(file, "{summary}")?;
         file.sync_all()?;
@@ -100,32 +246,28 @@ impl Book<'_> {
     }
 
     fn lines(&self, table: &mut Table) -> anyhow::Result<()> {
-        for (number, line) in self.claims.lines().iter().enumerate() {
-            let (what, rate) = match line.what {
-                What::Holding { asset, pay } => {
-                    let rate =
-                        self.scheme.pays.get(pay).and_then(|pay| pay.rate).map(|rate| rate.to_string());
-                    (self.scheme.assets.code(asset), rate.unwrap_or_default())
-                }
-                What::Fills => ("fills", String::new()),
-                What::Refunds => ("refunds", String::new()),
-            };
-            let coins = |units: Amount| self.coins(line, units);
+        for (number, line) in self.book.claims.lines().iter().enumerate() {
+            let told = self.book.line(line)?;
+            let customer = self.book.holdings.customer(line.customer);
+            let Told { cash, cash_share, what, held, in_kind, in_kind_share, rate, rounding } = &told;
             table.write_record([
-                self.holdings.customer(line.customer),
+                customer,
                 what,
-                &coins(line.held),
-                &rate,
-                &coins(line.in_kind),
-                &self.money(line.cash),
+                held,
+                rate,
+                in_kind,
+                cash,
+                in_kind_share,
+                cash_share,
+                rounding,
             ])?;
-            self.step(number);
+            step(self.bar, number);
         }
         Ok(())
     }
 
     fn in_kind(&self, table: &mut Table) -> anyhow::Result<()> {
-        let mut lines = self.claims.lines().iter().filter(|line| line.in_kind > Amount::ZERO).peekable();
+        let mut lines = self.book.claims.lines().iter().filter(|line| line.in_kind > Amount::ZERO).peekable();
         while let Some(line) = lines.next() {
             let What::Holding { asset, .. } = line.what else { continue };
             // Coins of one asset that lay in several vaults are one payment.
@@ -137,10 +279,10 @@ impl Book<'_> {
             while let Some(more) = lines.next_if(same) {
                 units = units.plus(more.in_kind).context("a sum is too large")?;
             }
-            let coins = units.to_coins(self.scheme.assets.decimals(asset));
+            let coins = units.to_coins(self.book.scheme.assets.decimals(asset));
             table.write_record([
-                self.holdings.customer(line.customer),
-                self.scheme.assets.code(asset),
+                self.book.holdings.customer(line.customer),
+                self.book.scheme.assets.code(asset),
                 &coins,
             ])?;
         }
@@ -148,7 +290,7 @@ impl Book<'_> {
     }
 
     fn payments(&self, table: &mut Table) -> anyhow::Result<()> {
-        for (customer, payment) in self.claims.payments().iter().enumerate() {
+        for (customer, payment) in self.book.claims.payments().iter().enumerate() {
             let sums = [
                 payment.claim,
                 payment.base,
@@ -157,30 +299,14 @@ impl Book<'_> {
                 payment.below_minimum,
                 payment.cash,
             ];
-            let sums = sums.map(|amount| self.money(amount));
+            let sums = sums.map(|amount| self.book.money(amount));
             table.write_record(
-                core::iter::once(self.holdings.customer(customer)).chain(sums.iter().map(String::as_str)),
+                core::iter::once(self.book.holdings.customer(customer))
+                    .chain(sums.iter().map(String::as_str)),
             )?;
-            self.step(customer);
+            step(self.bar, customer);
         }
         Ok(())
-    }
-
-    fn coins(&self, line: &Line, units: Amount) -> String {
-        match line.what {
-            What::Holding { asset, .. } => units.to_coins(self.scheme.assets.decimals(asset)),
-            What::Fills | What::Refunds => String::new(),
-        }
-    }
-
-    fn money(&self, amount: Amount) -> String {
-        amount.to_coins(self.scheme.assets.decimals(self.scheme.currency))
-    }
-
-    fn step(&self, number: usize) {
-        if number.is_multiple_of(STEP) {
-            self.bar.inc(u64::try_from(STEP).unwrap_or_default());
-        }
     }
 }
 

@@ -5,7 +5,6 @@
 
 pub(crate) mod accounts;
 mod beside;
-mod ink;
 mod page;
 mod paper;
 mod svg;
@@ -32,7 +31,7 @@ use super::{
 };
 use crate::{
     fail::{Failure, OrFail as _},
-    file,
+    file, ink,
     say::{Lang, Say, tame},
 };
 

@@ -6,6 +6,9 @@ mod approve;
 mod browser;
 mod case;
 mod claims;
+mod claims_pay;
+mod claims_statements;
+mod claims_transfers;
 mod classify;
 #[path = "../../../node/tests/it/conformance.rs"]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]

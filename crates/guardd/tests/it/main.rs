@@ -4,6 +4,7 @@
 
 mod attest;
 mod chase;
+mod compensation;
 #[path = "../../../node/tests/it/conformance.rs"]
 #[expect(dead_code, reason = "the node clients' own tests use the rest of it")]
 mod conformance;

@@ -8,12 +8,14 @@ mod drawn;
 use super::{
     Kind, Sheet, Span,
     beside::{Line, sections},
-    ink::{Face, FontError, INK, Ink, PAGE, RULE, SOFT, Wide},
     page::{KINDS, amounts, words},
     svg,
     words::{coins, count, grouped, minute, short, whole},
 };
-use crate::say::tame;
+use crate::{
+    ink::{Colour, Face, FontError, INK, Ink, PAGE, RULE, SOFT, Wide},
+    say::tame,
+};
 
 /// The margins of a page, in tenths of a point.
 const LEFT: i64 = 420;
@@ -81,7 +83,7 @@ impl Press {
         }
     }
 
-    fn line(&mut self, face: Face, size: i64, colour: super::ink::Colour, text: &str) {
+    fn line(&mut self, face: Face, size: i64, colour: Colour, text: &str) {
         self.need(size * 3 / 2);
         self.y -= size * 3 / 2;
         self.ink.text((LEFT, self.y), face, size, colour, text);

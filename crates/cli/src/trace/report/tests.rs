@@ -13,8 +13,8 @@ use kuraban_trace::{
 use serde_json::json;
 
 use self::browser::Browser;
-use super::{Around, Beside, Sheet, ink};
-use crate::{say::Lang, trace::answer::Answer};
+use super::{Around, Beside, Sheet};
+use crate::{ink, say::Lang, trace::answer::Answer};
 
 /// Closes what it can, opens what it can, turns the writing round, ends lines where JavaScript once did.
 const HOSTILE: &str = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>\"'`--><!--&lt;\u{202e}gnp\u{2028}\u{2029}]]>蔵";

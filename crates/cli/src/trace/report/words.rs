@@ -13,21 +13,7 @@ pub(super) struct Coin<'a> {
     pub(super) decimals: u8,
 }
 
-/// Text as HTML: nothing in it can open or close an element, an attribute or a script.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
+pub(super) use crate::say::escaped;
 
 /// JSON that can stand inside a script element: what HTML or older JavaScript would take for markup or for the end of a
 /// line is written as an escape, which JSON allows inside of strings, and these stand nowhere else.

@@ -10,13 +10,12 @@ use pdf_writer::{Content, types::LineCapStyle};
 
 use super::{
     super::{
-        Kind, Sheet,
-        ink::{self, Colour, INK, SOFT, number},
-        svg,
+        Kind, Sheet, svg,
         words::{brief, count},
     },
     LEFT, Press, RIGHT,
 };
+use crate::ink::{self, Colour, INK, SOFT, number};
 
 /// Hundredths of a point a pixel, and the same as a factor of tenths of a point.
 const SCALE: i64 = 54;

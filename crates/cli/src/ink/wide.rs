@@ -55,7 +55,7 @@ struct Glyph {
 }
 
 /// A font, and which of its glyphs are in use.
-pub(in super::super) struct Wide {
+pub(crate) struct Wide {
     bytes: Vec<u8>,
     units_per_em: u16,
     remapper: GlyphRemapper,

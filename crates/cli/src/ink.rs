@@ -11,14 +11,14 @@ use std::{collections::BTreeSet, path::Path};
 
 use pdf_writer::{Content, Finish as _, Name, Pdf, Rect, Ref, Str, TextStr};
 
-pub(super) use self::wide::{FontError, Wide};
+pub(crate) use self::wide::{FontError, Wide};
 
 /// A4 upright, in tenths of a point.
-pub(super) const PAGE: (i64, i64) = (5950, 8420);
+pub(crate) const PAGE: (i64, i64) = (5950, 8420);
 
 /// The standard fonts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Face {
+pub(crate) enum Face {
     Prose,
     Bold,
     Mono,
@@ -76,13 +76,13 @@ fn western(c: char) -> Option<u8> {
 }
 
 /// A colour: red, green, blue.
-pub(super) type Colour = (f32, f32, f32);
-pub(super) const INK: Colour = (0.11, 0.13, 0.15);
-pub(super) const SOFT: Colour = (0.35, 0.38, 0.42);
-pub(super) const RULE: Colour = (0.8, 0.78, 0.75);
+pub(crate) type Colour = (f32, f32, f32);
+pub(crate) const INK: Colour = (0.11, 0.13, 0.15);
+pub(crate) const SOFT: Colour = (0.35, 0.38, 0.42);
+pub(crate) const RULE: Colour = (0.8, 0.78, 0.75);
 
 /// A document as it grows.
-pub(super) struct Ink {
+pub(crate) struct Ink {
     pages: Vec<Content>,
     wide: Option<Wide>,
     missing: BTreeSet<char>,
@@ -96,22 +96,22 @@ enum Run {
 
 impl Ink {
     /// Without pages. Letters outside of Western Europe are taken from this font.
-    pub(super) fn new(wide: Option<Wide>) -> Self {
+    pub(crate) fn new(wide: Option<Wide>) -> Self {
         Self { pages: Vec::new(), wide, missing: BTreeSet::new() }
     }
 
     /// Letters that no font had.
-    pub(super) fn missing(&self) -> &BTreeSet<char> {
+    pub(crate) fn missing(&self) -> &BTreeSet<char> {
         &self.missing
     }
 
     /// How many pages there are.
-    pub(super) fn pages(&self) -> usize {
+    pub(crate) fn pages(&self) -> usize {
         self.pages.len()
     }
 
     /// Begins a page.
-    pub(super) fn begin_page(&mut self) {
+    pub(crate) fn begin_page(&mut self) {
         let mut content = Content::new();
         content.transform([0.1, 0.0, 0.0, 0.1, 0.0, 0.0]);
         self.pages.push(content);
@@ -123,7 +123,7 @@ impl Ink {
     }
 
     /// Draws on the last page.
-    pub(super) fn on_page(&mut self, draw: impl FnOnce(&mut Content)) {
+    pub(crate) fn on_page(&mut self, draw: impl FnOnce(&mut Content)) {
         if let Some(content) = self.pages.last_mut() {
             draw(content);
         }
@@ -155,7 +155,7 @@ impl Ink {
     }
 
     /// How wide a text is at a size.
-    pub(super) fn width(&mut self, face: Face, size: i64, text: &str) -> i64 {
+    pub(crate) fn width(&mut self, face: Face, size: i64, text: &str) -> i64 {
         let mut thousandths = 0_i64;
         for c in text.chars() {
             let wide =
@@ -168,19 +168,19 @@ impl Ink {
     }
 
     /// Writes a text from a place on its base line.
-    pub(super) fn text(&mut self, at: (i64, i64), face: Face, size: i64, colour: Colour, text: &str) {
+    pub(crate) fn text(&mut self, at: (i64, i64), face: Face, size: i64, colour: Colour, text: &str) {
         let last = self.pages.len().saturating_sub(1);
         self.text_on(last, at, face, size, colour, text);
     }
 
     /// Writes a text that ends at a place.
-    pub(super) fn text_to(&mut self, at: (i64, i64), face: Face, size: i64, colour: Colour, text: &str) {
+    pub(crate) fn text_to(&mut self, at: (i64, i64), face: Face, size: i64, colour: Colour, text: &str) {
         let width = self.width(face, size, text);
         self.text((at.0 - width, at.1), face, size, colour, text);
     }
 
     /// Writes a text on a page that may not be the last.
-    pub(super) fn text_on(
+    pub(crate) fn text_on(
         &mut self,
         page: usize,
         at: (i64, i64),
@@ -193,7 +193,7 @@ impl Ink {
     }
 
     /// Writes a text where the vertical axis points down, as in the picture.
-    pub(super) fn text_down(&mut self, at: (i64, i64), face: Face, size: i64, colour: Colour, text: &str) {
+    pub(crate) fn text_down(&mut self, at: (i64, i64), face: Face, size: i64, colour: Colour, text: &str) {
         let last = self.pages.len().saturating_sub(1);
         self.written(last, at, face, size, colour, text, -1.0);
     }
@@ -224,7 +224,7 @@ impl Ink {
     }
 
     /// Draws a level line.
-    pub(super) fn rule(&mut self, from: (i64, i64), to_x: i64, width: i64, colour: Colour) {
+    pub(crate) fn rule(&mut self, from: (i64, i64), to_x: i64, width: i64, colour: Colour) {
         self.on_page(|content| {
             content.set_stroke_rgb(colour.0, colour.1, colour.2).set_line_width(number(width));
             content.move_to(number(from.0), number(from.1)).line_to(number(to_x), number(from.1)).stroke();
@@ -232,7 +232,7 @@ impl Ink {
     }
 
     /// The whole file.
-    pub(super) fn finish(self, title: &str, lang: &str) -> Result<Vec<u8>, FontError> {
+    pub(crate) fn finish(self, title: &str, lang: &str) -> Result<Vec<u8>, FontError> {
         let mut pdf = Pdf::new();
         let mut next = 1;
         let mut id = || {
@@ -279,13 +279,13 @@ impl Ink {
 }
 
 /// A place as PDF has it. All places on a page are far from the bounds.
-pub(super) fn number(place: i64) -> f32 {
+pub(crate) fn number(place: i64) -> f32 {
     let bounded = place.clamp(i64::from(i16::MIN), i64::from(i16::MAX));
     i16::try_from(bounded).map_or(0.0, f32::from)
 }
 
 /// The font for what the standard ones lack: the one named, or the first that is found.
-pub(super) fn wide_font(named: Option<&Path>) -> Result<Option<Wide>, FontError> {
+pub(crate) fn wide_font(named: Option<&Path>) -> Result<Option<Wide>, FontError> {
     match named {
         Some(path) => Wide::open(path).map(Some),
         None => Ok(wide::PLACES.iter().find_map(|path| Wide::open(Path::new(path)).ok())),

@@ -1,0 +1,214 @@
+//! A statement for its customer: on a terminal, as a page that opens without a network, on paper. Decides how it looks; every figure
+//! is the statement's.
+
+use std::path::Path;
+
+use super::statement::{Proven, Statement};
+use crate::{
+    fail::{Failure, OrFail as _},
+    file,
+    ink::{self, Face, INK, Ink, PAGE, RULE, SOFT},
+    say::{Lang, Say, Side, escaped, table, tame},
+};
+
+/// The margins of paper, in tenths of a point.
+const LEFT: i64 = 420;
+const RIGHT: i64 = PAGE.0 - 420;
+const TOP: i64 = PAGE.1 - 480;
+const BOTTOM: i64 = 520;
+/// Characters of a hash or a salt in a line of paper.
+const HASH_LINE: usize = 64;
+
+const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2126}\
+table{border-collapse:collapse;width:100%}th,td{padding:.3rem .6rem;border-bottom:1px solid #ccc;text-align:right}\
+th:first-child,td:first-child{text-align:left}.scroll{overflow-x:auto}code,pre{font-size:.8rem;overflow-wrap:anywhere;\
+white-space:pre-wrap}dt{color:#59616b}dd{margin:0 0 .4rem}";
+
+/// The heads of the lines' columns.
+fn heads(lang: Lang) -> [&'static str; 6] {
+    match lang {
+        Lang::En => ["for", "held", "rate", "in kind", "cash", "rounding"],
+        Lang::Ja => ["対象", "保有", "単価", "現物", "金銭", "端数"],
+    }
+}
+
+fn cells(statement: &Statement) -> impl Iterator<Item = [String; 6]> {
+    statement.lines.iter().map(|line| {
+        let cells = [&line.what, &line.held, &line.rate, &line.in_kind, &line.cash, &line.rounding];
+        cells.map(|cell| if cell.is_empty() { "–".to_owned() } else { tame(cell) })
+    })
+}
+
+/// What is known beside the lines: a name and a value each; what is nothing is left out.
+fn sums(statement: &Statement, lang: Lang) -> Vec<(&'static str, String)> {
+    let mut sums = vec![
+        (lang.pick("Customer", "お客様番号"), tame(&statement.customer)),
+        (lang.pick("Scheme", "補償方式"), tame(&statement.scheme)),
+    ];
+    if let Some(as_of) = &statement.as_of {
+        sums.push((lang.pick("As of", "基準時点"), tame(as_of)));
+    }
+    for (name, amount) in [
+        (lang.pick("Claim", "請求額"), &statement.claim),
+        (lang.pick("Base payment", "基本弁済"), &statement.base),
+        (lang.pick("Early or final payment", "早期・最終弁済"), &statement.rest),
+        (lang.pick("Taken off by the cap", "上限による減額"), &statement.capped),
+        (lang.pick("Below the minimum, not paid", "下限未満で不払い"), &statement.below_minimum),
+    ] {
+        if amount != "0" {
+            sums.push((name, format!("{} {}", tame(amount), tame(&statement.currency))));
+        }
+    }
+    let total = format!("{} {}", tame(&statement.cash), tame(&statement.currency));
+    sums.push((lang.pick("Paid in cash", "支払額（金銭）"), total));
+    sums
+}
+
+const fn title(lang: Lang) -> &'static str {
+    lang.pick("Statement of compensation", "補償金通知書")
+}
+
+const fn advice(lang: Lang) -> &'static str {
+    lang.pick(
+        "Compare the root with the one that was published, and verify: kuraban claims verify FILE --root ROOT",
+        "公表されたルートと照合し、kuraban claims verify FILE --root ROOT で検証できます。",
+    )
+}
+
+/// For a terminal.
+pub(super) fn text(proven: &Proven, lang: Lang) -> String {
+    let statement = &proven.statement;
+    let mut rows = vec![heads(lang).map(str::to_owned)];
+    rows.extend(cells(statement));
+    let sides = [Side::Left, Side::Right, Side::Right, Side::Right, Side::Right, Side::Right];
+    let mut lines = vec![title(lang).to_owned()];
+    lines.extend(sums(statement, lang).into_iter().map(|(name, value)| format!("{name}: {value}")));
+    lines.push(table(sides, &rows).trim_end().to_owned());
+    lines.push(format!("{}: {}", lang.pick("Root", "ルート"), proven.inclusion.root));
+    lines.join("\n")
+}
+
+/// As a page, with the statement's file in it.
+pub(super) fn page(proven: &Proven, lang: Lang) -> Result<String, serde_json::Error> {
+    let statement = &proven.statement;
+    let row = |cells: [String; 6], cell: &str| {
+        let cells = cells.map(|text| format!("<{cell}>{}</{cell}>", escaped(&text)));
+        format!("<tr>{}</tr>", cells.concat())
+    };
+    let sums = sums(statement, lang);
+    let sums: String = sums
+        .iter()
+        .map(|(name, value)| format!("<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(value)))
+        .collect();
+    let lines: String = cells(statement).map(|cells| row(cells, "td")).collect();
+    let json = serde_json::to_string(proven)?;
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
+         <h1>{title}</h1>\n<dl>{sums}</dl>\n<div class=\"scroll\"><table><thead>{}</thead><tbody>{lines}</tbody></table></div>\n\
+         <h2>{}</h2>\n<p>{}</p>\n<p><code>{}</code></p>\n<details><summary>{}</summary><pre>{}</pre></details>\n</body>\n</html>\n",
+        lang.pick("en", "ja"),
+        row(heads(lang).map(str::to_owned), "th"),
+        lang.pick("How to verify", "検証方法"),
+        escaped(advice(lang)),
+        escaped(&proven.inclusion.root),
+        lang.pick("The statement's file", "通知書ファイル"),
+        escaped(&json),
+        title = title(lang),
+    ))
+}
+
+/// On paper.
+pub(super) fn paper(proven: &Proven, path: &Path, font: Option<&Path>, say: &Say) -> Result<(), Failure> {
+    let lang = say.lang();
+    let font = ink::wide_font(font).or_input("--pdf-font")?;
+    if lang == Lang::Ja && font.is_none() {
+        return Err(Failure::input(
+            "--pdf: no font with Japanese glyphs was found; install one, such as Debian's fonts-ipafont-gothic, name one with \
+             --pdf-font, or ask for --lang en",
+        ));
+    }
+    let mut press = Press { ink: Ink::new(font), y: 0 };
+    press.turn();
+    let statement = &proven.statement;
+    press.line(Face::Bold, 180, title(lang));
+    press.y -= 100;
+    for (name, value) in sums(statement, lang) {
+        press.line(Face::Prose, 95, &format!("{name}: {value}"));
+    }
+    press.y -= 100;
+    press.row(Face::Bold, &heads(lang).map(str::to_owned));
+    for cells in cells(statement) {
+        press.row(Face::Mono, &cells);
+    }
+    press.y -= 150;
+    press.line(Face::Bold, 120, lang.pick("How to verify", "検証方法"));
+    press.line(Face::Prose, 90, advice(lang));
+    let inclusion = &proven.inclusion;
+    let (number, size) = (inclusion.index.saturating_add(1), inclusion.size);
+    press.line(
+        Face::Prose,
+        90,
+        &match lang {
+            Lang::En => {
+                format!("Statement {number} of {size}. Root, salt, then the path from the leaf to the root:")
+            }
+            Lang::Ja => format!("全 {size} 件中 {number} 件目。ルート、ソルト、葉からルートへの経路："),
+        },
+    );
+    for hash in [&inclusion.root, &statement.salt].into_iter().chain(&inclusion.path) {
+        press.line(Face::Mono, 80, &hash.chars().take(HASH_LINE).collect::<String>());
+    }
+    let missing: Vec<String> = press.ink.missing().iter().map(|c| c.escape_unicode().to_string()).collect();
+    let pdf =
+        press.ink.finish(title(lang), lang.pick("en", "ja")).or_undone("the PDF file cannot be made")?;
+    file::write(path, &pdf)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say.show(&format!(
+        "{}: no font here has {}; each stands as \"?\". --pdf-font names a font",
+        path.display(),
+        missing.join(" ")
+    ))
+}
+
+/// Pages, and how far down the last one is written.
+struct Press {
+    ink: Ink,
+    y: i64,
+}
+
+impl Press {
+    fn turn(&mut self) {
+        self.ink.begin_page();
+        self.y = TOP;
+    }
+
+    fn down(&mut self, height: i64) {
+        if self.y - height < BOTTOM {
+            self.turn();
+        }
+        self.y -= height;
+    }
+
+    fn line(&mut self, face: Face, size: i64, text: &str) {
+        self.down(size * 3 / 2);
+        self.ink.text((LEFT, self.y), face, size, INK, text);
+    }
+
+    /// The first cell at the left, the others in columns that end at their right.
+    fn row(&mut self, face: Face, cells: &[String; 6]) {
+        self.down(115);
+        for (place, cell) in (0_i64..).zip(cells) {
+            if place == 0 {
+                self.ink.text((LEFT, self.y), face, 70, INK, cell);
+            } else {
+                let x = LEFT + (RIGHT - LEFT) * (place + 1) / 6;
+                self.ink.text_to((x, self.y), face, 70, if face == Face::Bold { SOFT } else { INK }, cell);
+            }
+        }
+        self.ink.rule((LEFT, self.y - 35), RIGHT, 4, RULE);
+    }
+}

@@ -1,0 +1,209 @@
+//! Coins for customers by the normal way of payouts: each is asked for once, whenever the program is killed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use kuraban_api::{PayoutAccepted, Submit};
+use serde_json::json;
+
+use crate::{
+    approve::{Home, current},
+    case::{NETWORK, stranger},
+    run::{Ran, kuraban, repository, run},
+    server::{Asked, Server},
+    world::context,
+};
+
+const CUSTOMERS: u8 = 6;
+
+/// Claims of some customers in BTC, all but the last of whom said where they want them.
+struct World {
+    home: Home,
+}
+
+impl World {
+    fn new() -> Self {
+        let home = Home::of(&current(|_| {}));
+        let policy = fs::read_to_string(home.path("policy.toml")).unwrap();
+        let with = policy.replace("\"customer-withdrawal\"", "\"customer-withdrawal\", \"compensation\"");
+        assert_ne!(policy, with);
+        fs::write(home.path("policy.toml"), with).unwrap();
+        let (mut holdings, mut addresses) =
+            ("customer,asset,amount\n".to_owned(), "customer,asset,address\n".to_owned());
+        for number in 0..CUSTOMERS {
+            holdings += &format!("c{number},BTC,0.001{number}\n");
+            if number + 1 < CUSTOMERS {
+                let script = stranger(number);
+                let address = kuraban_chain::btc::Address::from_script(NETWORK, &script).unwrap();
+                addresses += &format!("c{number},BTC,{address}\nc{number},XEM,elsewhere\n");
+            }
+        }
+        fs::write(home.path("holdings.csv"), holdings).unwrap();
+        fs::write(home.path("addresses.csv"), addresses).unwrap();
+        let scheme = repository().join("examples/schemes/dmm-2024.toml");
+        let ran = run([
+            "claims",
+            "compute",
+            "--holdings",
+            &home.path("holdings.csv"),
+            "--scheme",
+            scheme.to_str().unwrap(),
+            "--out",
+            &home.path("claims"),
+        ]);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        Self { home }
+    }
+
+    fn args(&self, url: &str, fee_cap: &str) -> Vec<String> {
+        let mut args = self.home.args(&["claims", "pay", "--json"], url);
+        let soon = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        // The same for every run of a test, as its user would write it down.
+        let path = self.home.path("expiry");
+        let expiry = fs::read_to_string(&path).unwrap_or_else(|_| {
+            let expiry = (soon.as_millis() + 3_600_000).to_string();
+            fs::write(&path, &expiry).unwrap();
+            expiry
+        });
+        for (option, value) in [
+            ("--claims", self.home.path("claims")),
+            ("--addresses", self.home.path("addresses.csv")),
+            ("--from", "hot".to_owned()),
+            ("--fee-cap", fee_cap.to_owned()),
+            ("--expiry", expiry),
+            ("--key", self.home.key(1)),
+        ] {
+            args.extend([option.to_owned(), value]);
+        }
+        args
+    }
+
+    /// The digest that a writer with the same roster and policy logs.
+    fn accept(&self) -> impl Fn(&Asked) -> (u16, Vec<u8>) + Send + 'static {
+        let read = |name: &str| fs::read_to_string(self.home.path(name)).unwrap();
+        let context = context(&read("roster.toml"), &read("policy.toml"));
+        move |asked| {
+            let submit: Submit = serde_json::from_str(&asked.body).unwrap();
+            let form = &submit.payout;
+            let network = form.network.parse().unwrap();
+            let payout = kuraban_vault::Payout {
+                id: form.id.parse().unwrap(),
+                kind: form.kind.parse().unwrap(),
+                network,
+                vault: form.vault.parse().unwrap(),
+                destination: kuraban_chain::btc::Address::parse(network, &form.destination).unwrap().script(),
+                memo: None,
+                amount: form.amount.into(),
+                fee_cap: form.fee_cap.into(),
+                not_before: kuraban_base::Instant::from_ms(form.not_before_ms),
+                expiry: kuraban_base::Instant::from_ms(form.expiry_ms),
+            };
+            let accepted =
+                PayoutAccepted { id: form.id.clone(), digest: payout.digest(&context).to_string() };
+            (201, json!(accepted).to_string().into_bytes())
+        }
+    }
+}
+
+/// What was asked for, by idempotency key: how often, and in which words.
+fn by_key(server: &Server) -> BTreeMap<String, Vec<String>> {
+    let mut by_key: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for asked in server.asked() {
+        let (_, key) = asked.headers.iter().find(|(name, _)| name == "idempotency-key").unwrap().clone();
+        by_key.entry(key).or_default().push(asked.body);
+    }
+    by_key
+}
+
+#[test]
+fn killed_at_any_payout_and_run_again_it_asks_for_each_once() {
+    for killed_at in 1..CUSTOMERS {
+        let world = World::new();
+        let child: Arc<Mutex<Option<u32>>> = Arc::default();
+        let (accept, victim) = (world.accept(), Arc::clone(&child));
+        let count = Mutex::new(0_u8);
+        let server = Server::start(move |asked| {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            if *count == killed_at {
+                // The writer has it, and nobody is left to hear so.
+                let pid = victim.lock().unwrap().unwrap().to_string();
+                assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+            }
+            accept(asked)
+        });
+        let args = world.args(&server.url, "10000");
+        let mut held = child.lock().unwrap();
+        let mut killed = kuraban().args(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        *held = Some(killed.id());
+        drop(held);
+        assert_eq!(killed.wait().unwrap().code(), None);
+        let journal = world.home.path("claims/payouts-BTC.jsonl");
+        // The line that was being written when the machine went down.
+        let torn = fs::read_to_string(&journal).unwrap() + "{\"asked\":{\"id\":";
+        fs::write(&journal, torn).unwrap();
+        let again = run(&args);
+        assert_eq!(again.status, 0, "{}{}", again.out, again.err);
+        let (json, want) = (again.json(), u64::from(CUSTOMERS) - 1);
+        assert_eq!((&json["payouts"], &json["without_address"]), (&json!(want), &json!(1)));
+        let before = u64::from(killed_at) - 1;
+        assert_eq!((&json["taken_before"], &json["taken_now"]), (&json!(before), &json!(want - before)));
+        let asked = by_key(&server);
+        assert_eq!(asked.len(), usize::from(CUSTOMERS) - 1);
+        let twice: Vec<_> = asked.values().filter(|bodies| bodies.len() > 1).collect();
+        assert_eq!(twice.len(), 1, "only what was not answered is asked for again");
+        assert!(twice[0].iter().all(|body| *body == twice[0][0]), "and in the same words");
+        let submits: Vec<Submit> =
+            asked.values().map(|bodies| serde_json::from_str(&bodies[0]).unwrap()).collect();
+        assert!(submits.iter().all(|submit| submit.payout.kind == "compensation"));
+        let ids: BTreeSet<&str> = submits.iter().map(|submit| submit.payout.id.as_str()).collect();
+        assert_eq!(ids.len(), submits.len());
+        let sats: BTreeSet<u64> = submits.iter().map(|submit| submit.payout.amount).collect();
+        assert_eq!(sats, (0..u64::from(CUSTOMERS) - 1).map(|number| 100_000 + number * 10_000).collect());
+        let sent = server.asked().len();
+        assert_eq!(run(&args).json()["taken_before"], want);
+        assert_eq!(server.asked().len(), sent, "what is done is not asked for");
+        let list = fs::read_to_string(world.home.path("claims/without-address-BTC.csv")).unwrap();
+        assert_eq!(list, format!("customer\n\"c{}\"\n", CUSTOMERS - 1));
+    }
+}
+
+#[test]
+fn what_was_asked_for_is_not_asked_for_in_other_terms() {
+    let world = World::new();
+    let refuse = Server::start(|_| (503, Vec::new()));
+    let check = |ran: Ran, status: i32, want: &str| {
+        assert_eq!(ran.status, status, "{}", ran.err);
+        assert!(ran.err.contains(want), "{}", ran.err);
+    };
+    check(run(world.args(&refuse.url, "10000")), 3, "HTTP status 503");
+    let server = Server::start(world.accept());
+    check(run(world.args(&server.url, "10001")), 2, "was begun with other terms");
+    let addresses = fs::read_to_string(world.home.path("addresses.csv")).unwrap();
+    let of = |number: u8| {
+        let start = format!("c{number},BTC,");
+        addresses.lines().find_map(|line| line.strip_prefix(&start)).unwrap().to_owned()
+    };
+    fs::write(world.home.path("addresses.csv"), addresses.replace(&of(0), &of(1))).unwrap();
+    check(run(world.args(&server.url, "10000")), 3, "address, roster or policy has changed");
+    assert!(server.asked().is_empty());
+    fs::write(world.home.path("addresses.csv"), &addresses).unwrap();
+    assert_eq!(run(world.args(&server.url, "10000")).status, 0);
+    fs::write(world.home.path("addresses.csv"), format!("{addresses}c0,BTC,x\n")).unwrap();
+    check(run(world.args(&server.url, "10000")), 2, "\"c0\" has an address already");
+}
+
+#[test]
+fn what_signers_would_refuse_is_not_asked_for() {
+    let world = World::new();
+    fs::write(world.home.path("policy.toml"), crate::case::policy_toml()).unwrap();
+    let server = Server::start(world.accept());
+    let ran = run(world.args(&server.url, "10000"));
+    assert_eq!(ran.status, 1, "{}{}", ran.out, ran.err);
+    assert!(!ran.json()["reasons"].as_array().unwrap().is_empty());
+    assert!(server.asked().is_empty());
+}
