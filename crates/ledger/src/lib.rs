@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod asset;
+pub mod books;
 pub mod claims;
 mod decimal;
 mod exact;
