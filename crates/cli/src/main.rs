@@ -3,6 +3,7 @@
 //! a chain, to run an embedded node. Parses the command line and hands on; decides nothing itself.
 
 mod approve;
+mod books;
 mod charter;
 mod claims;
 mod classify;
@@ -10,6 +11,7 @@ mod cluster;
 mod demo;
 mod fail;
 mod file;
+mod funding;
 mod holdings;
 mod http;
 mod index;
@@ -92,9 +94,15 @@ enum Command {
     /// Take in, check, write and look up tags of addresses
     #[command(subcommand)]
     Tags(tags::Command),
+    /// Keep double-entry books of customers, and say who held what
+    #[command(subcommand)]
+    Books(books::Command),
     /// Compute what customers are compensated with
     #[command(subcommand)]
     Claims(claims::Command),
+    /// Lay what making whole costs against the money for it, by date
+    #[command(after_help = funding::HELP)]
+    Funding(funding::Args),
     /// Make up chains with thefts of which the truth is known
     #[command(subcommand)]
     Sim(sim::Command),
@@ -141,7 +149,9 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Transfers(command) => transfers::run(command, say),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
+        Command::Books(command) => books::run(command, say),
         Command::Claims(command) => claims::run(command, say),
+        Command::Funding(args) => funding::run(&args, say),
         Command::Sim(command) => sim::run(command, say),
         // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.
         Command::Demo(args) => {

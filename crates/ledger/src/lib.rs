@@ -10,6 +10,7 @@ pub mod books;
 pub mod claims;
 mod decimal;
 mod exact;
+pub mod funding;
 pub mod holdings;
 pub mod loss;
 pub mod price;
