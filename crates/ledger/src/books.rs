@@ -4,66 +4,27 @@
 //! Balances are credits less debits in base units: what a customer is owed is positive. Time never runs back: an entry before the
 //! last one is refused, so what was held at an instant that is past does not change any more.
 
+mod column;
 mod journal;
+mod problem;
 mod wire;
 
 use std::collections::HashMap;
 
 use kuraban_base::{Amount, Instant};
 
-pub use journal::{Builder, Entry, Journal, JournalError, Kind, MEMO_MAX, RawPost, Side};
+use column::Column;
+pub use journal::{Builder, Entry, Journal, Kind, MEMO_MAX, RawPost, Side};
+pub use problem::{BooksError, JournalError};
 pub use wire::WireError;
 
 use crate::{
-    AssetNum, Assets, AssetsError,
+    AssetNum, Assets,
     holdings::{self, Holdings, HoldingsError, RawRow, Written},
 };
 
-/// Accounts whose balances of one asset stand together.
-const PAGE: usize = 64;
-
 /// The most base units of one asset that all entries together may move. No balance and no sum can be greater.
 pub const TURNOVER_MAX: u128 = i128::MAX.unsigned_abs();
-
-/// Balances of one asset: 16 bytes each, in pages that are there once an account of them was moved.
-#[derive(Clone, Debug, Default)]
-struct Column {
-    pages: Vec<Option<Box<[i128; PAGE]>>>,
-    turnover: u128,
-}
-
-impl Column {
-    fn balance(&self, account: u32) -> i128 {
-        let (page, place) = split(account);
-        let page = self.pages.get(page).and_then(Option::as_deref);
-        page.and_then(|page| page.get(place)).copied().unwrap_or_default()
-    }
-
-    /// Adds without a check: no balance can be beyond the turnover, which is checked.
-    fn add(&mut self, account: u32, change: i128) {
-        let (page, place) = split(account);
-        if self.pages.len() <= page {
-            self.pages.resize(page.saturating_add(1), None);
-        }
-        let page = self.pages.get_mut(page).map(|page| page.get_or_insert_with(|| Box::new([0; PAGE])));
-        if let Some(balance) = page.and_then(|page| page.get_mut(place)) {
-            *balance = balance.saturating_add(change);
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (u32, i128)> {
-        let balances = self.pages.iter().flat_map(|page| page.as_deref().unwrap_or(&[0; PAGE]));
-        (0..)
-            .zip(balances)
-            .filter(|(_, balance)| **balance != 0)
-            .map(|(account, balance)| (account, *balance))
-    }
-}
-
-fn split(account: u32) -> (usize, usize) {
-    let account = usize::try_from(account).unwrap_or(usize::MAX);
-    (account.div_euclid(PAGE), account.rem_euclid(PAGE))
-}
 
 /// What is kept of an entry that was taken: enough to know it again and to know its counter-entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,93 +39,6 @@ enum State {
     Stands,
     Reversed,
     Reversal,
-}
-
-/// Why books take nothing of a journal. Lines are those of its rows.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum BooksError {
-    /// An asset with other decimals, or one too many.
-    #[error("asset: {0}")]
-    Assets(#[from] AssetsError),
-    /// An account of two kinds.
-    #[error(
-        "line {line}, kind: account {account} is of kind {found} here and {known} in the books, want one"
-    )]
-    Kind {
-        /// Where.
-        line: u64,
-        /// Which.
-        account: String,
-        /// What was given.
-        found: Kind,
-        /// What it is.
-        known: Kind,
-    },
-    /// An id that has another content already.
-    #[error(
-        "line {line}, entry: {entry} is in the books with other content; a correction needs an id of its own"
-    )]
-    Conflict {
-        /// Where.
-        line: u64,
-        /// Which.
-        entry: String,
-    },
-    /// An entry before the last one.
-    #[error(
-        "line {line}, time: entry {entry} is of {found}, before the last entry of the books, {last}; post it with a later time"
-    )]
-    Late {
-        /// Where.
-        line: u64,
-        /// Which.
-        entry: String,
-        /// Its time.
-        found: Instant,
-        /// The last one's.
-        last: Instant,
-    },
-    /// A counter-entry that is none.
-    #[error("line {line}, reverses: entry {entry} cannot reverse {target}: {problem}")]
-    Reversal {
-        /// Where.
-        line: u64,
-        /// Which.
-        entry: String,
-        /// What it should reverse.
-        target: String,
-        /// What is wrong.
-        problem: &'static str,
-    },
-    /// A customer below zero.
-    #[error(
-        "line {line}, amount: account {account} has {short} {asset} too little for entry {entry}; want zero or more left at the end of {at}"
-    )]
-    Below {
-        /// Where.
-        line: u64,
-        /// The entry.
-        entry: String,
-        /// Whose.
-        account: String,
-        /// Of what.
-        asset: String,
-        /// How much is missing, in whole coins.
-        short: String,
-        /// When.
-        at: Instant,
-    },
-    /// More than is counted.
-    #[error("line {line}, amount: the books would have moved more than 2^127 - 1 base units of {asset}")]
-    Large {
-        /// Where.
-        line: u64,
-        /// Of what.
-        asset: String,
-    },
-    /// More than is counted.
-    #[error("there are more than 4,294,967,295 accounts")]
-    Accounts,
 }
 
 /// What came of a journal.

@@ -44,6 +44,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     from: From,
     /// The question to the database: one SELECT that names the columns
+    #[cfg(feature = "postgres")]
     #[arg(long, value_name = "SQL", requires = "postgres")]
     query: Option<String>,
     /// An account of the operator's own, where the journal has no column kind

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use kuraban_base::{Amount, Instant};
 use sha2::{Digest as _, Sha256};
 
-use super::TURNOVER_MAX;
+use super::{JournalError, TURNOVER_MAX};
 use crate::{
-    Assets, DecimalError,
+    Assets,
     holdings::{NAME_MAX, Written},
     units,
 };
@@ -17,7 +17,7 @@ use crate::{
 /// Longest memo, in bytes.
 pub const MEMO_MAX: usize = 500;
 /// Most rows of one journal.
-const ROWS_MAX: usize = 1 << 31;
+pub(super) const ROWS_MAX: usize = 1 << 31;
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal,)* }) => {
@@ -97,126 +97,6 @@ pub struct RawPost<'a> {
     pub memo: &'a str,
     /// The entry that this one takes back; empty for none.
     pub reverses: &'a str,
-}
-
-/// Why rows are no journal.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum JournalError {
-    /// A text that cannot stand there.
-    #[error(
-        "line {line}, {field}: has {found:?}, want 1 to {NAME_MAX} bytes without control characters and blanks at its ends"
-    )]
-    Name {
-        /// Where.
-        line: u64,
-        /// Which field.
-        field: &'static str,
-        /// What stood there, shortened.
-        found: String,
-    },
-    /// A long memo.
-    #[error("line {line}, memo: has {found} bytes, want at most {MEMO_MAX}, without control characters")]
-    Memo {
-        /// Where.
-        line: u64,
-        /// How many.
-        found: usize,
-    },
-    /// An asset that nobody named.
-    #[error("line {line}, asset: {found:?} is not known, only {known}; name it with its decimals")]
-    Asset {
-        /// Where.
-        line: u64,
-        /// What stood there, shortened.
-        found: String,
-        /// All that are known.
-        known: String,
-    },
-    /// No amount.
-    #[error("line {line}, amount of {asset}: {problem}")]
-    Amount {
-        /// Where.
-        line: u64,
-        /// Of what.
-        asset: String,
-        /// What is wrong.
-        problem: DecimalError,
-    },
-    /// Nothing, or more than is counted.
-    #[error("line {line}, amount of {asset}: is {found}, want 1 to 2^127 - 1 base units")]
-    Range {
-        /// Where.
-        line: u64,
-        /// Of what.
-        asset: String,
-        /// How much.
-        found: u128,
-    },
-    /// Rows of one entry that differ.
-    #[error(
-        "line {line}, {field}: differs from line {earlier} of the same entry {entry}, want the same in all its rows"
-    )]
-    Differs {
-        /// Where.
-        line: u64,
-        /// Which field.
-        field: &'static str,
-        /// The first line of the entry.
-        earlier: u64,
-        /// Which entry.
-        entry: String,
-    },
-    /// An account of two kinds.
-    #[error(
-        "line {line}, kind: account {account} is of kind {found} here and {known} in line {earlier}, want one"
-    )]
-    Kind {
-        /// Where.
-        line: u64,
-        /// Which account.
-        account: String,
-        /// What stood there.
-        found: Kind,
-        /// What stood there before.
-        known: Kind,
-        /// Where.
-        earlier: u64,
-    },
-    /// An entry that does not balance.
-    #[error(
-        "line {line}, entry {entry}: debits of {asset} are {debits} and credits {credits}, want them equal"
-    )]
-    Balance {
-        /// Its first line.
-        line: u64,
-        /// Which.
-        entry: String,
-        /// Of what.
-        asset: String,
-        /// In whole coins.
-        debits: String,
-        /// In whole coins.
-        credits: String,
-    },
-    /// Sums that are not counted.
-    #[error("line {line}, entry {entry}: moves more than 2^127 - 1 base units of {asset}")]
-    Large {
-        /// Its first line.
-        line: u64,
-        /// Which.
-        entry: String,
-        /// Of what.
-        asset: String,
-    },
-    /// More rows than are counted.
-    #[error("line {line}: there are more than {ROWS_MAX} rows; divide the journal")]
-    Many {
-        /// Where.
-        line: u64,
-    },
-    /// Nothing at all.
-    #[error("has no rows, want an entry with debit and credit")]
-    Empty,
 }
 
 /// One side of one account in an entry.
