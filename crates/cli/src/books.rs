@@ -42,8 +42,9 @@ Example:
       --out holders.csv";
 
 const CHECK_HELP: &str = "\
-Verifies every checksum, posts every entry again, and shows for each asset what
-customers are owed and what the operator's own accounts have: they are equal.
+Verifies every checksum, posts every entry again, and shows for each asset
+what customers are owed and what the operator's own accounts have: they are
+equal.
 Exit status 2 if the file is damaged.
 
 Example:

@@ -198,21 +198,21 @@ impl Database {
                 Command::new("chown").arg("postgres").arg(database.folder.path()).status().unwrap().success()
             );
         }
-        let data = database.data();
+        let cluster = database.cluster();
         database.run(
             "initdb",
-            &["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],
+            &["-D", &cluster, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],
         );
         let options = format!("-k {} -c listen_addresses='' -c fsync=off", database.folder.path().display());
         let log = database.folder.path().join("log");
         database.run(
             "pg_ctl",
-            &["-D", &data, "-w", "-t", "60", "-o", &options, "-l", log.to_str().unwrap(), "start"],
+            &["-D", &cluster, "-w", "-t", "60", "-o", &options, "-l", log.to_str().unwrap(), "start"],
         );
         Some(database)
     }
 
-    fn data(&self) -> String {
+    fn cluster(&self) -> String {
         self.folder.path().join("data").to_str().unwrap().to_owned()
     }
 
@@ -245,7 +245,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         // Where it never ran there is nothing to stop.
-        let _stopped = self.runs("pg_ctl", &["-D", &self.data(), "-m", "immediate", "-w", "stop"]);
+        let _stopped = self.runs("pg_ctl", &["-D", &self.cluster(), "-m", "immediate", "-w", "stop"]);
     }
 }
 
