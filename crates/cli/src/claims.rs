@@ -5,6 +5,8 @@ mod tables;
 
 use clap::Subcommand;
 
+pub(crate) use compute::thousands;
+
 use crate::{
     fail::Failure,
     say::{Report, Say},

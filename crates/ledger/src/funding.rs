@@ -173,7 +173,7 @@ fn bearable(plan: &Plan) -> Option<Rate> {
     }
     let (asset, quantity) = open?;
     let left = Exact::of(sources.less(needs)?, plan.assets.decimals(plan.currency))?;
-    left.per(Exact::of(quantity, plan.assets.decimals(asset))?, Rounding::Down)
+    left.per(Exact::of(quantity, plan.assets.decimals(asset))?, crate::decimal::RATE_PLACES, Rounding::Down)
 }
 
 #[cfg(test)]
