@@ -145,6 +145,49 @@ impl Need {
 }
 
 impl Form {
+    /// The same names, in UTF-8.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn in_utf8(&self) -> Self {
+        Self { encoding: Encoding::Utf8, columns: self.columns.clone() }
+    }
+
+    /// As [`Self::each`], from a Parquet file. Its lines are its rows, from 1.
+    #[cfg(feature = "lake")]
+    pub(crate) fn parquet<const N: usize>(
+        &self,
+        path: &Path,
+        columns: [Need; N],
+        say: &Say,
+        mut take: impl FnMut(u64, [Option<&str>; N]) -> anyhow::Result<()>,
+    ) -> Result<(), Failure> {
+        let bar = say.progress(0);
+        let named = columns.map(|need| (self.header(need.name()), matches!(need, Need::Must(_))));
+        let mut told = |read, all| {
+            bar.set_length(all);
+            bar.set_position(read);
+        };
+        let read = kuraban_lake::rows(path, named, &mut told, |row, values| {
+            take(row, values).map_err(|problem| at_line(row, problem))
+        });
+        bar.finish_and_clear();
+        read.or_input(path.display())
+    }
+
+    /// Tables in Parquet are not read.
+    #[cfg(not(feature = "lake"))]
+    pub(crate) fn parquet<const N: usize>(
+        &self,
+        path: &Path,
+        _: [Need; N],
+        _: &Say,
+        _: impl FnMut(u64, [Option<&str>; N]) -> anyhow::Result<()>,
+    ) -> Result<(), Failure> {
+        let path = path.display();
+        Err(Failure::input(format!(
+            "{path}: this build reads no Parquet; build it with the feature lake, or give CSV"
+        )))
+    }
+
     fn header<'a>(&'a self, column: &'a str) -> &'a str {
         self.columns.iter().find(|(name, _)| name == column).map_or(column, |(_, header)| header.as_str())
     }
@@ -167,7 +210,8 @@ impl Form {
         read
     }
 
-    fn rows<const N: usize>(
+    /// As [`Self::each`], from any source.
+    pub(crate) fn rows<const N: usize>(
         &self,
         source: impl Read,
         columns: [Need; N],

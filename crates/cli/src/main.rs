@@ -3,6 +3,7 @@
 //! a chain, to run an embedded node. Parses the command line and hands on; decides nothing itself.
 
 mod approve;
+mod books;
 mod charter;
 mod claims;
 mod classify;
@@ -10,6 +11,7 @@ mod cluster;
 mod demo;
 mod fail;
 mod file;
+mod funding;
 mod holdings;
 mod http;
 mod index;
@@ -103,6 +105,9 @@ enum Command {
     /// Take in, check, write and look up tags of addresses
     #[command(subcommand)]
     Tags(tags::Command),
+    /// Keep double-entry books of customers, and say who held what
+    #[command(subcommand)]
+    Books(books::Command),
     /// Say what coins were worth, by rules over tapes of trades
     #[command(after_help = value::HELP)]
     Value(value::Args),
@@ -112,6 +117,9 @@ enum Command {
     /// Compute what customers are compensated with
     #[command(subcommand)]
     Claims(claims::Command),
+    /// Lay what making whole costs against the money for it, by date
+    #[command(after_help = funding::HELP)]
+    Funding(funding::Args),
     /// Make up chains with thefts of which the truth is known
     #[command(subcommand)]
     Sim(sim::Command),
@@ -160,9 +168,11 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Transfers(command) => transfers::run(command, say),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
+        Command::Books(command) => books::run(command, say),
         Command::Value(args) => value::run(&args, say),
         Command::Loss(args) => loss::run(&args, say.lang()),
         Command::Claims(command) => claims::run(command, say),
+        Command::Funding(args) => funding::run(&args, say),
         Command::Sim(command) => sim::run(command, say),
         // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.
         Command::Demo(args) => {

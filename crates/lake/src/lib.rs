@@ -127,6 +127,54 @@ pub fn holdings(
     Ok(builder.finish()?)
 }
 
+/// Hands each row on, with its number from 1 and the values of `columns`, each a name and whether it must be there; a column that
+/// the file does not have is none. Tells `progress` how many rows of how many it has read.
+///
+/// # Errors
+/// As [`holdings`], and what `take` refuses.
+pub fn rows<const N: usize, E: From<LakeError>>(
+    path: &Path,
+    columns: [(&str, bool); N],
+    progress: &mut dyn FnMut(u64, u64),
+    mut take: impl FnMut(u64, [Option<&str>; N]) -> Result<(), E>,
+) -> Result<(), E> {
+    let reader = File::open(path).map_err(LakeError::Open)?;
+    let reader = SerializedFileReader::new(reader).map_err(LakeError::from)?;
+    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let mut places = [const { None }; N];
+    for (to, (name, must)) in places.iter_mut().zip(columns) {
+        *to = Place::find(&schema, name)?;
+        if to.is_none() && must {
+            let want = name.to_owned();
+            return Err(LakeError::Missing { want, has: column::names(&schema) }.into());
+        }
+    }
+    let all = u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
+    let mut row = 0_u64;
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group).map_err(LakeError::from)?;
+        let count = group.metadata().num_rows();
+        if count > GROUP_ROWS_MAX {
+            return Err(LakeError::Group { found: count }.into());
+        }
+        let count = usize::try_from(count).unwrap_or_default();
+        let mut read = [const { None }; N];
+        for (to, place) in read.iter_mut().zip(&places) {
+            *to = place.as_ref().map(|place| place.read(group.as_ref(), count, row)).transpose()?;
+        }
+        for at in 0..count {
+            row = row.saturating_add(1);
+            let mut texts: [Option<Cow<'_, str>>; N] = [const { None }; N];
+            for (to, column) in texts.iter_mut().zip(&read) {
+                *to = column.as_ref().map(|column| column.text(at)).transpose().map_err(LakeError::from)?;
+            }
+            take(row, texts.each_ref().map(Option::as_deref))?;
+        }
+        progress(row, all);
+    }
+    Ok(())
+}
+
 impl Places {
     fn find(schema: &parquet::schema::types::SchemaDescriptor, columns: &Columns) -> Result<Self, LakeError> {
         let place = |name: &str| Place::find(schema, name);

@@ -168,6 +168,12 @@ impl Share {
     pub fn plus(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
+
+    /// What is left, or `None` below zero.
+    #[must_use]
+    pub fn less(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
+    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod asset;
+pub mod books;
 pub mod claims;
 mod decimal;
 mod exact;
+pub mod funding;
 pub mod holdings;
 pub mod loss;
 pub mod price;

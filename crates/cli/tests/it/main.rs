@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod approve;
+mod books;
 mod browser;
 mod case;
 mod claims;
@@ -19,6 +20,7 @@ mod decode;
 mod dmm;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 mod embedded;
+mod funding;
 mod heist;
 mod index;
 mod index_node;

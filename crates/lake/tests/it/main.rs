@@ -168,3 +168,28 @@ fn damaged_files_are_errors_at_every_truncation() {
     }
     assert!(open(&folder.path().join("none.parquet")).unwrap_err().contains("could not be opened"));
 }
+
+#[test]
+fn rows_of_any_columns_are_handed_on_with_their_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.parquet");
+    let schema = "required binary entry (UTF8); required int64 time; required int32 amount (DECIMAL(9,2));";
+    let cells = [Cells::Text(&["e1", "e2"]), Cells::Int64(&[0, 1_717_128_720_000]), Cells::Int32(&[150, 1])];
+    write(&path, schema, &cells, Compression::UNCOMPRESSED);
+    let mut found = Vec::new();
+    let columns = [("entry", true), ("time", true), ("amount", false), ("memo", false)];
+    kuraban_lake::rows::<4, kuraban_lake::LakeError>(&path, columns, &mut |_, _| (), |row, values| {
+        found.push((row, values.map(|value| value.map(str::to_owned))));
+        Ok(())
+    })
+    .unwrap();
+    let want = |row, texts: [&str; 3]| {
+        (row, [Some(texts[0].to_owned()), Some(texts[1].to_owned()), Some(texts[2].to_owned()), None])
+    };
+    assert_eq!(found, [want(1, ["e1", "0", "1.5"]), want(2, ["e2", "1717128720000", "0.01"])]);
+    let missing =
+        kuraban_lake::rows::<1, kuraban_lake::LakeError>(&path, [("side", true)], &mut |_, _| (), |_, _| {
+            Ok(())
+        });
+    assert!(missing.unwrap_err().to_string().starts_with("there is no column \"side\""));
+}

@@ -1,0 +1,86 @@
+//! `kuraban books`: double-entry books of customers and the operator. Reads journals, keeps them in a file, says who held what; which
+//! entries are taken is `kuraban-ledger`'s.
+
+mod answer;
+mod import;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod store;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use kuraban_base::Instant;
+
+use crate::{
+    fail::Failure,
+    input::{NotInstant, instant},
+    say::{Report, Say},
+};
+
+/// What to do with books.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Take journals into books: CSV, Parquet or the answer of a database
+    #[command(after_help = import::HELP)]
+    Import(Box<import::Args>),
+    /// Say who held what at an instant
+    #[command(after_help = HOLDINGS_HELP)]
+    Holdings(Holdings),
+    /// Read books from their first byte and say what they come to
+    #[command(after_help = CHECK_HELP)]
+    Check(Check),
+}
+
+const HOLDINGS_HELP: &str = "\
+Writes every balance above zero of customers' accounts as a table with the
+columns customer, asset and amount (whole coins): what kuraban claims compute
+reads. Entries of the instant itself count.
+
+Example:
+  kuraban books holdings --books books --at 2018-01-26T23:59:59+09:00 \\
+      --out holders.csv";
+
+const CHECK_HELP: &str = "\
+Verifies every checksum, posts every entry again, and shows for each asset
+what customers are owed and what the operator's own accounts have: they are
+equal.
+Exit status 2 if the file is damaged.
+
+Example:
+  kuraban books check --books books --json";
+
+/// Whose holdings, and when.
+#[derive(clap::Args)]
+pub(crate) struct Holdings {
+    /// The file that the books are kept in
+    #[arg(long, value_name = "FILE")]
+    books: PathBuf,
+    /// The instant: RFC 3339, or milliseconds since 1970
+    #[arg(long, value_name = "INSTANT", value_parser = at)]
+    at: Instant,
+    /// Where the table goes; it must not exist yet
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// What to check.
+#[derive(clap::Args)]
+pub(crate) struct Check {
+    /// The file that the books are kept in
+    #[arg(long, value_name = "FILE")]
+    books: PathBuf,
+}
+
+fn at(text: &str) -> Result<Instant, NotInstant> {
+    instant(text)
+}
+
+/// Runs `kuraban books …`.
+pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
+    match command {
+        Command::Import(args) => import::run(&args, say),
+        Command::Holdings(args) => answer::holdings(&args, say),
+        Command::Check(args) => answer::check(&args, say),
+    }
+}

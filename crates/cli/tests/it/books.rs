@@ -1,0 +1,308 @@
+//! `kuraban books` as its user meets it: journals in CSV and out of PostgreSQL, a process that is killed, holdings that
+//! `kuraban claims` reads.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::json;
+
+use crate::run::{Ran, kuraban, repository, run};
+
+fn books(args: &[&str]) -> Ran {
+    run(["books"].iter().chain(args))
+}
+
+fn import(folder: &Path, rows: &[u8], more: &[&str]) -> Ran {
+    let (file, kept) = (folder.join("journal.csv"), folder.join("books"));
+    fs::write(&file, rows).unwrap();
+    let (file, kept) = (file.to_str().unwrap(), kept.to_str().unwrap());
+    books(&[&["import", "--json", "--books", kept, "--journal", file], more].concat())
+}
+
+fn check(folder: &Path) -> Ran {
+    books(&["check", "--json", "--books", folder.join("books").to_str().unwrap()])
+}
+
+const DAY: &str = "entry,time,account,asset,side,amount,memo\n\
+    d1,2018-01-25T10:00:00+09:00,hot,XEM,debit,600,deposit\n\
+    d1,2018-01-25T10:00:00+09:00,ann,XEM,credit,600,deposit\n\
+    t1,2018-01-26T12:00:00+09:00,ann,XEM,debit,100.5,\n\
+    t1,2018-01-26T12:00:00+09:00,bob,XEM,credit,100.5,\n\
+    d2,2018-01-27T09:00:00+09:00,hot,XEM,debit,1,late\n\
+    d2,2018-01-27T09:00:00+09:00,ann,XEM,credit,1,late\n";
+
+#[test]
+fn what_customers_held_at_an_instant_is_what_claims_are_computed_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = import(folder.path(), DAY.as_bytes(), &["--own", "hot"]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let found = ran.json();
+    assert_eq!((&found["entries"], &found["repeated"], &found["rows"]), (&json!(3), &json!(0), &json!(6)));
+    let again = import(folder.path(), DAY.as_bytes(), &["--own", "hot"]).json();
+    assert_eq!((&again["entries"], &again["repeated"], &again["batches"]), (&json!(0), &json!(3), &json!(1)));
+    let [kept, out, paid] =
+        ["books", "held.csv", "paid"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let at = ["holdings", "--books", &kept, "--at", "2018-01-26T23:59:59+09:00", "--out", &out];
+    let ran = books(&at);
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    assert!(ran.out.starts_with("2 customers, 2 holdings at 2018-01-26T14:59:59Z"), "{}", ran.out);
+    assert_eq!(fs::read_to_string(&out).unwrap(), "customer,asset,amount\nann,XEM,499.5\nbob,XEM,100.5\n");
+    assert_eq!(books(&at).status, 2);
+    let scheme = repository().join("examples/schemes/coincheck-2018.toml");
+    let claims = run([
+        "claims",
+        "compute",
+        "--json",
+        "--holdings",
+        &out,
+        "--scheme",
+        scheme.to_str().unwrap(),
+        "--out",
+        &paid,
+    ]);
+    // 499.5 × 88.549 = 44,230.2255 and 100.5 × 88.549 = 8,899.1745.
+    assert_eq!(claims.json()["total"], json!(44_230 + 8_899));
+    let checked = check(folder.path());
+    assert_eq!(checked.status, 0);
+    let found = checked.json();
+    assert_eq!(
+        (&found["balanced"], &found["entries"], &found["accounts"]),
+        (&json!(true), &json!(3), &json!(3))
+    );
+    let total = json!([{
+        "asset": "XEM", "decimals": 6, "owed_units": "601000000", "overdrawn_units": "0", "own_units": "601000000",
+        "turnover_units": "701500000", "holders": 2
+    }]);
+    assert_eq!(found["assets"], total);
+    let japanese = run(["--lang", "ja", "books", "check", "--books", &kept]);
+    assert!(japanese.out.starts_with("取込 1 回、仕訳 3 件、口座 3 件"), "{}", japanese.out);
+}
+
+#[test]
+fn journals_have_debit_and_credit_columns_too_and_names_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "伝票,日時,口座,通貨,借方,貸方,区分\n1,0,hot,JPY,500,,own\n1,0,山田,JPY,,500,customer\n";
+    let names =
+        ["entry=伝票", "time=日時", "account=口座", "asset=通貨", "debit=借方", "credit=貸方", "kind=区分"];
+    let columns: Vec<&str> = names.iter().flat_map(|name| ["--column", name]).collect();
+    let ran = import(folder.path(), rows.as_bytes(), &columns);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert_eq!(ran.json()["assets"][0]["owed_units"], "500");
+}
+
+#[test]
+fn bad_journals_are_refused_with_line_and_field_and_nothing_is_taken() {
+    let head = "entry,time,account,asset,side,amount\n";
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(import(folder.path(), DAY.as_bytes(), &["--own", "hot"]).status, 0);
+    let before = fs::read(folder.path().join("books")).unwrap();
+    for (rows, want) in [
+        ("x,0,hot,BTC,debit,1\n", "line 2, entry x: debits of BTC are 1 and credits 0, want them equal"),
+        ("x,soon,hot,BTC,debit,1\n", "line 2: time: \"soon\" is no point in time"),
+        ("x,0,hot,BTC,left,1\n", "line 2: side: \"left\", want one of debit credit"),
+        (
+            "x,0,hot,BTC,debit,0.123456789\n",
+            "line 2, amount of BTC: 0.123456789 has 9 decimals, want at most 8",
+        ),
+        ("x,0,hot,LSK,debit,1\n", "line 2, asset: \"LSK\" is not known"),
+        ("x,0,hot,BTC,debit,0\n", "line 2, amount of BTC: is 0"),
+        ("x,0,,BTC,debit,1\n", "line 2, account: has \"\""),
+        ("x,0,hot,BTC,debit\n", "line 2: has 5 fields, want 6 as in line 1"),
+        (
+            "w,2018-01-28T00:00:00Z,bob,XEM,debit,101\nw,2018-01-28T00:00:00Z,hot,XEM,credit,101\n",
+            "line 2, amount: account bob has 0.5 XEM too little for entry w",
+        ),
+        (
+            "w,2018-01-01T00:00:00Z,hot,XEM,debit,1\nw,2018-01-01T00:00:00Z,bob,XEM,credit,1\n",
+            "before the last entry of the books",
+        ),
+        (
+            "d1,2018-01-25T10:00:00+09:00,hot,XEM,debit,601\nd1,2018-01-25T10:00:00+09:00,ann,XEM,credit,601\n",
+            "line 2, entry: d1 is in the books with other content",
+        ),
+    ] {
+        let ran = import(folder.path(), format!("{head}{rows}").as_bytes(), &["--own", "hot"]);
+        assert_eq!(ran.status, 2, "{rows}: {}", ran.err);
+        assert!(ran.err.contains(want), "{rows}: {}", ran.err);
+        assert_eq!(fs::read(folder.path().join("books")).unwrap(), before, "{rows}");
+    }
+    assert_eq!(books(&["import", "--books", "x"]).status, 2);
+}
+
+/// A journal of many entries, the first `count` of a series.
+fn many(count: u64) -> String {
+    let mut rows = String::from("entry,time,account,asset,side,units\n");
+    for number in 0..count {
+        rows.push_str(&format!("e{number},{number},hot,BTC,debit,{}\n", number + 1));
+        rows.push_str(&format!("e{number},{number},c{},BTC,credit,{}\n", number % 977, number + 1));
+    }
+    rows
+}
+
+#[test]
+fn an_import_that_is_killed_took_all_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, kept) = (folder.path().join("many.csv"), folder.path().join("books"));
+    fs::write(&file, many(20_000)).unwrap();
+    for round in 0..6_u64 {
+        let mut command = kuraban();
+        command.args(["books", "import", "--own", "hot", "--books"]).arg(&kept).arg("--journal").arg(&file);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Killed at once, or as soon as the file is there, or as soon as it has grown so far.
+        let grown = || fs::metadata(&kept).map_or(0, |about| about.len());
+        let enough = [0, 1, 17, 40, 100_000, 400_000][usize::try_from(round).unwrap()];
+        while grown() < enough && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if grown() >= 16 {
+            let found = check(folder.path());
+            assert_eq!(found.status, 0, "{}", found.err);
+            assert!([0, 20_000].contains(&found.json()["entries"].as_u64().unwrap()), "{}", found.out);
+        }
+    }
+    let ran = import(folder.path(), many(20_000).as_bytes(), &["--own", "hot"]);
+    let found = ran.json();
+    assert_eq!(
+        found["entries"].as_u64().unwrap() + found["repeated"].as_u64().unwrap(),
+        20_000,
+        "{}",
+        ran.err
+    );
+    assert_eq!(found["assets"][0]["owed_units"], "200010000");
+}
+
+/// A database of its own in a temporary folder, on a socket there; ended when dropped.
+struct Database {
+    folder: tempfile::TempDir,
+    programs: PathBuf,
+}
+
+impl Database {
+    /// One that runs, unless PostgreSQL is not installed.
+    fn start() -> Option<Self> {
+        let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+        let mut programs: Vec<PathBuf> =
+            versions.flatten().map(|version| version.path().join("bin")).collect();
+        programs.sort();
+        let programs = programs.pop().filter(|folder| folder.join("initdb").exists())?;
+        let folder = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
+        let database = Self { folder, programs };
+        let of_root = fs::metadata(database.folder.path()).ok()?;
+        if std::os::unix::fs::MetadataExt::uid(&of_root) == 0 {
+            assert!(
+                Command::new("chown").arg("postgres").arg(database.folder.path()).status().unwrap().success()
+            );
+        }
+        let cluster = database.cluster();
+        database.run(
+            "initdb",
+            &["-D", &cluster, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],
+        );
+        let options = format!("-k {} -c listen_addresses='' -c fsync=off", database.folder.path().display());
+        let log = database.folder.path().join("log");
+        database.run(
+            "pg_ctl",
+            &["-D", &cluster, "-w", "-t", "60", "-o", &options, "-l", log.to_str().unwrap(), "start"],
+        );
+        Some(database)
+    }
+
+    fn cluster(&self) -> String {
+        self.folder.path().join("data").to_str().unwrap().to_owned()
+    }
+
+    fn run(&self, program: &str, args: &[&str]) {
+        assert!(self.runs(program, args), "{program}");
+    }
+
+    /// Runs one of its programs, as a user who may.
+    fn runs(&self, program: &str, args: &[&str]) -> bool {
+        let program = self.programs.join(program);
+        let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap());
+        let mut command = if owner == 0 { Command::new("runuser") } else { Command::new(&program) };
+        if owner == 0 {
+            command.args(["-u", "postgres", "--"]).arg(&program);
+        }
+        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(args).status().unwrap().success()
+    }
+
+    fn parameters(&self) -> String {
+        format!("host={} user=postgres dbname=postgres", self.folder.path().display())
+    }
+
+    fn tell(&self, sql: &str) {
+        let host = self.folder.path().to_str().unwrap();
+        self.run("psql", &["-h", host, "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Where it never ran there is nothing to stop.
+        let _stopped = self.runs("pg_ctl", &["-D", &self.cluster(), "-m", "immediate", "-w", "stop"]);
+    }
+}
+
+#[test]
+fn journals_come_out_of_postgresql() {
+    let Some(database) = Database::start() else {
+        println!("skipped: PostgreSQL is not installed at /usr/lib/postgresql");
+        return;
+    };
+    database.tell(
+        "create table journal (entry bigint, at timestamptz, account text, asset text, side text, amount numeric(38,18), \
+         near double precision, memo text); \
+         insert into journal values \
+         (1, '2024-05-31 13:12:00+09', 'hot', 'BTC', 'debit', 4502.9, 4502.9, null), \
+         (1, '2024-05-31 13:12:00+09', '山田, 太郎', 'BTC', 'credit', 4502.9, 4502.9, null);",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("books");
+    let ask = |query: &str| {
+        let parameters = database.parameters();
+        let from = ["--postgres", &parameters, "--query", query, "--own", "hot"];
+        books(&[&["import", "--json", "--books", kept.to_str().unwrap()], from.as_slice()].concat())
+    };
+    let refused = |query: &str, want: &str| {
+        let ran = ask(query);
+        assert_eq!(ran.status, 2, "{query}: {}", ran.err);
+        assert!(ran.err.contains(want), "{query}: {}", ran.err);
+        assert!(!kept.exists(), "{query}");
+    };
+    let all = "entry, at as time, account, asset, side, memo";
+    refused("select * from nothing", "relation \"nothing\" does not exist");
+    refused(
+        &format!("select {all}, near as amount from journal"),
+        "column amount is of type float8, which is not exact",
+    );
+    refused("select entry, account, asset, side, amount from journal", "there is no column \"time\"");
+    refused(
+        &format!("select {all}, amount from journal where side = 'debit'"),
+        "debits of BTC are 4502.9 and credits 0",
+    );
+    refused("delete from journal returning entry", "read-only transaction");
+    let ran = ask(&format!("select {all}, amount from journal order by account;"));
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert_eq!(ran.json()["assets"][0]["owed_units"], "450290000000");
+    let out = folder.path().join("held.csv");
+    let ran = books(&[
+        "holdings",
+        "--books",
+        kept.to_str().unwrap(),
+        "--at",
+        "2024-05-31T04:12:00Z",
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert_eq!(fs::read_to_string(out).unwrap(), "customer,asset,amount\n\"山田, 太郎\",BTC,4502.9\n");
+    let gone =
+        books(&["import", "--books", "x", "--postgres", "host=/nowhere user=a", "--query", "select 1"]);
+    assert_eq!(gone.status, 3, "{}", gone.err);
+}
