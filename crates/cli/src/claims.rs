@@ -3,6 +3,8 @@
 mod compute;
 mod tables;
 
+pub(crate) use compute::units_json;
+
 use clap::Subcommand;
 
 use crate::{

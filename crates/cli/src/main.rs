@@ -19,6 +19,7 @@ mod judge;
 mod key;
 mod log;
 mod look;
+mod migrate;
 mod node;
 mod order;
 mod payout;
@@ -95,6 +96,9 @@ enum Command {
     /// Compute what customers are compensated with
     #[command(subcommand)]
     Claims(claims::Command),
+    /// Hand customers over to another operator, and prove that nothing was lost
+    #[command(subcommand)]
+    Migrate(migrate::Command),
     /// Make up chains with thefts of which the truth is known
     #[command(subcommand)]
     Sim(sim::Command),
@@ -142,6 +146,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
         Command::Claims(command) => claims::run(command, say),
+        Command::Migrate(command) => migrate::run(command, say),
         Command::Sim(command) => sim::run(command, say),
         // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.
         Command::Demo(args) => {

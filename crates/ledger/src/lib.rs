@@ -9,6 +9,7 @@ mod asset;
 pub mod claims;
 mod decimal;
 mod exact;
+pub mod handover;
 pub mod holdings;
 pub mod loss;
 pub mod price;

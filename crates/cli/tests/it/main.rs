@@ -21,6 +21,7 @@ mod index;
 mod index_node;
 mod judge;
 mod log;
+mod migrate;
 mod order;
 mod real_peer;
 mod report;
