@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use kuraban_base::{Digest, Instant};
-use kuraban_ledger::handover::{CHUNKS_MAX, ChunkLine, FileLine, Manifest};
+use kuraban_ledger::handover::{CHUNK_BYTES_MAX, CHUNKS_MAX, ChunkLine, FileLine, Manifest};
 use sha2::{Digest as _, Sha256};
 use ssh_key::{LineEnding, PublicKey, SshSig};
 
@@ -141,11 +141,11 @@ pub(super) fn names(folder: &Path) -> Result<BTreeSet<String>, Stop> {
 /// Reads a chunk as the manifest names it, still encrypted, and verifies its hash and signature.
 pub(super) fn chunk(folder: &Path, number: u64, line: &ChunkLine, from: &PublicKey) -> Result<Vec<u8>, Stop> {
     let path = folder.join(CHUNKS).join(chunk_name(number));
-    let length = usize::try_from(line.length).unwrap_or(usize::MAX);
-    let bytes = read(&path, length)?;
     let place = format!("chunk {number}, {}", path.display());
-    if bytes.len() < length {
-        return Err(Stop::Refused(format!("{place}: ends after {} bytes, want {length}", bytes.len())));
+    let bytes = read(&path, CHUNK_BYTES_MAX)?;
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if length != line.length {
+        return Err(Stop::Refused(format!("{place}: has {length} bytes, the manifest says {}", line.length)));
     }
     let found = Digest::sha256(&[&bytes]);
     if found != line.hash {

@@ -27,10 +27,10 @@ use crate::{
 };
 
 pub(crate) const HELP: &str = "\
-Verifies every signature, decrypts, compares with the manifest and writes tables
-(accounts.csv, balances.csv, addresses.csv, consents.csv, the cases' files,
-differences.csv) with a signed receipt. Nothing is there before everything is
-accepted; a second import of the same changes nothing.
+Verifies every signature, decrypts, compares with the manifest and writes
+tables (accounts.csv, balances.csv, addresses.csv, consents.csv, the cases'
+files, differences.csv) with a signed receipt. Nothing is there before
+everything is accepted; a second import of the same changes nothing.
 
 Example:
   kuraban migrate import handover --from sender.pub \\

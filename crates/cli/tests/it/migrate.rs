@@ -13,7 +13,7 @@ use age::secrecy::ExposeSecret as _;
 use serde_json::json;
 use ssh_key::{LineEnding, PrivateKey, private::Ed25519Keypair};
 
-use crate::run::{Ran, run};
+use crate::run::{Ran, kuraban, run};
 
 /// Two operators, each with an SSH key and an age identity.
 struct Two {
@@ -170,9 +170,16 @@ fn two_installations_hand_over_and_prove_that_nothing_was_lost() {
     // The sender alone can verify its own side.
     let own = two.run(&["verify", "@out", "--from", "@sender.pub"]);
     assert_eq!((own.status, &own.json()["root"]), (0, &exported["root"]));
+}
+
+#[test]
+fn a_second_import_changes_nothing() {
+    let two = Two::new();
+    handed_over(&two);
+    assert_eq!(two.import("@out", "@in", &[]).status, 0);
     // A second import says so and changes nothing; another hand-over does not go into the same folder.
     let before = two.read("in/receipt.cbor.sig");
-    let again = two.import("@out", "@in", &["--against", "books.csv"]);
+    let again = two.import("@out", "@in", &[]);
     assert_eq!((again.status, &again.json()["already"]), (0, &json!(true)));
     assert_eq!(two.read("in/receipt.cbor.sig"), before);
     assert_eq!(two.export(HOLDINGS, "@other", &[]).status, 0);
@@ -287,6 +294,33 @@ fn swapped_repeated_added_and_foreign_pieces_are_refused() {
     let ran = two.verify("@other", "@in");
     assert_eq!(ran.status, 1);
     assert!(ran.out.contains("answers the manifest"), "{}", ran.out);
+}
+
+#[test]
+fn an_import_that_is_killed_leaves_nothing_half_and_the_next_is_whole() {
+    let two = Two::new();
+    let row = |customer: u32| format!("customer-{customer:06},XEM,{customer}\n");
+    let rows = (0..40_000).map(row).collect::<String>();
+    let exported = two.export(&format!("customer,asset,amount\n{rows}"), "@out", &[]);
+    assert_eq!(exported.status, 0, "{}", exported.err);
+    assert_eq!(exported.json()["assets"][0]["units"], json!(799_980_000_000_000_u64));
+    let mut command = kuraban();
+    command.args(["migrate", "import"]).stdout(Stdio::null()).stderr(Stdio::null()).arg(two.path("out"));
+    for (option, file) in
+        [("from", "sender.pub"), ("identity", "receiver.age"), ("key", "receiver"), ("out", "in")]
+    {
+        command.arg(format!("--{option}")).arg(two.path(file));
+    }
+    let mut child = command.spawn().unwrap();
+    while !two.path("in.part/balances.csv").exists() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(two.path("in.part").exists() && !two.path("in").exists());
+    assert_eq!(two.import("@out", "@in", &[]).json()["already"], json!(false));
+    assert!(!two.path("in.part").exists());
+    assert_eq!(two.verify("@out", "@in").status, 0);
 }
 
 #[test]

@@ -289,6 +289,33 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_of_another_place_or_hand_over_is_refused() {
+        let manifest = manifest(2);
+        let chunk = |export, number, kind, rows: usize| {
+            let case = super::super::Case { name: "x.json".to_owned(), bytes: Vec::new() };
+            let rows = vec![super::super::Row::Case(case); rows];
+            Chunk { export: ExportId([export; 16]), number, salt: Salt([0; 32]), kind, rows }
+        };
+        let check = |place, chunk: Chunk, want: Option<&str>| {
+            let found = manifest.holds(place, &chunk).err().map(|problem| problem.to_string());
+            assert!(
+                found
+                    .as_deref()
+                    .zip(want)
+                    .map_or(found.is_none() && want.is_none(), |(found, want)| found.starts_with(want)),
+                "{found:?}"
+            );
+        };
+        let accounts = Kind::Accounts;
+        check(1, chunk(1, 1, accounts, 1), None);
+        check(2, chunk(1, 2, accounts, 1), Some("chunks: "));
+        check(1, chunk(2, 1, accounts, 1), Some("the hand-over that the chunk belongs to"));
+        check(1, chunk(1, 0, accounts, 1), Some("the chunk's own number is 0, want 1"));
+        check(1, chunk(1, 1, Kind::Cases, 1), Some("its kind is cases, want accounts"));
+        check(1, chunk(1, 1, accounts, 2), Some("its number of rows is 2, want 1"));
+    }
+
+    #[test]
     fn chunks_are_counted_and_measured_up_to_their_bounds() {
         assert!(Manifest::decode(&manifest(CHUNKS_MAX).encode()).is_ok());
         assert!(Manifest::decode(&manifest(CHUNKS_MAX + 1).encode()).is_err());
