@@ -6,6 +6,7 @@
 mod appeal;
 mod breaker;
 mod event;
+mod liabilities;
 mod openapi;
 mod operation;
 mod payout;
@@ -16,6 +17,7 @@ mod signer;
 pub use appeal::{APPEAL_TEXT_BYTES_MAX, AppealList, AppealSubmit, AppealView};
 pub use breaker::{AlarmList, AlarmView, BreakerReset, BreakerView, CellName, CellView, ResetAccepted};
 pub use event::{EventView, OpeningView};
+pub use liabilities::{DatingBlock, LiabilitiesList, LiabilitiesSubmit, LiabilitiesView};
 pub use openapi::{openapi, screen_openapi};
 pub use operation::{Method, Operation, ScreenOperation};
 pub use payout::{

@@ -11,9 +11,9 @@ use utoipa::{
 pub use screen::screen_openapi;
 
 use crate::{
-    AlarmList, ApprovalSubmit, BreakerReset, BreakerView, EventView, Method, OpeningView, Operation,
-    PayoutAccepted, PayoutList, PayoutView, Problem, ResetAccepted, SignerList, SignerResume, SignerView,
-    Submit,
+    AlarmList, ApprovalSubmit, BreakerReset, BreakerView, EventView, LiabilitiesList, LiabilitiesSubmit,
+    LiabilitiesView, Method, OpeningView, Operation, PayoutAccepted, PayoutList, PayoutView, Problem,
+    ResetAccepted, SignerList, SignerResume, SignerView, Submit,
 };
 
 /// The writer's OpenAPI 3.1 document of version 1.
@@ -83,6 +83,9 @@ fn schemas() -> Map<String, Value> {
     add::<SignerList>(&mut all);
     add::<SignerResume>(&mut all);
     add::<SignerView>(&mut all);
+    add::<LiabilitiesList>(&mut all);
+    add::<LiabilitiesSubmit>(&mut all);
+    add::<LiabilitiesView>(&mut all);
     add::<AlarmList>(&mut all);
     add::<EventView>(&mut all);
     add::<OpeningView>(&mut all);
@@ -109,6 +112,8 @@ fn answer(operation: Operation) -> (u16, Answer) {
         Operation::BreakerReset => (201, Answer::Json("ResetAccepted")),
         Operation::SignerList => (200, Answer::Json("SignerList")),
         Operation::SignerResume => (201, Answer::Json("SignerView")),
+        Operation::LiabilitiesList => (200, Answer::Json("LiabilitiesList")),
+        Operation::LiabilitiesPublish => (201, Answer::Json("LiabilitiesView")),
         Operation::AlarmList => (200, Answer::Json("AlarmList")),
         Operation::LogOpening => (200, Answer::Json("OpeningView")),
         Operation::Events => (200, Answer::Other("text/event-stream")),
@@ -126,10 +131,12 @@ fn body(operation: Operation) -> Option<&'static str> {
         Operation::PayoutApprove => Some("ApprovalSubmit"),
         Operation::BreakerReset => Some("BreakerReset"),
         Operation::SignerResume => Some("SignerResume"),
+        Operation::LiabilitiesPublish => Some("LiabilitiesSubmit"),
         Operation::PayoutList
         | Operation::PayoutShow
         | Operation::BreakerShow
         | Operation::SignerList
+        | Operation::LiabilitiesList
         | Operation::AlarmList
         | Operation::Events
         | Operation::LogCheckpoint
@@ -155,6 +162,8 @@ fn parameters(operation: Operation) -> &'static [(&'static str, &'static str, &'
         | Operation::BreakerReset
         | Operation::SignerList
         | Operation::SignerResume
+        | Operation::LiabilitiesList
+        | Operation::LiabilitiesPublish
         | Operation::LogCheckpoint
         | Operation::LogTile
         | Operation::LogOpening
@@ -264,7 +273,15 @@ mod tests {
     #[test]
     fn what_is_asked_for_refuses_unknown_fields_in_the_document_too() {
         let document = openapi();
-        for name in ["Submit", "Payout", "ApprovalSubmit", "BreakerReset", "CellName", "SignerResume"] {
+        for name in [
+            "Submit",
+            "Payout",
+            "ApprovalSubmit",
+            "BreakerReset",
+            "CellName",
+            "SignerResume",
+            "LiabilitiesSubmit",
+        ] {
             let schema = &document["components"]["schemas"][name];
             assert_eq!(schema["additionalProperties"], Value::Bool(false), "{name}: {schema}");
         }

@@ -68,6 +68,10 @@ operations! {
     SignerList = Get "/v1/signers" "listSigners",
     /// Lets a signer resume whose disk was set back, on a quorum's order.
     SignerResume = Post "/v1/signers/resume" "resumeSigner",
+    /// Lists the roots of liabilities in the log, oldest first.
+    LiabilitiesList = Get "/v1/liabilities" "listLiabilities",
+    /// Publishes a root of liabilities, signed by somebody on the roster.
+    LiabilitiesPublish = Post "/v1/liabilities" "publishLiabilities",
     /// Lists alarms, oldest first, a page at a time.
     AlarmList = Get "/v1/alarms" "listAlarms",
     /// Streams log entries as server-sent events, from an index on or from now on.

@@ -109,7 +109,7 @@ pub struct PayoutView {
     pub policy_hash: String,
     /// What people sign, 32 bytes in hexadecimal. Never accept it: recompute it.
     pub digest: String,
-    /// `requested`, `assembled`, `signed`, `broadcast`, `confirmed`, `refused`, `cancelled` or `expired`.
+    /// `requested`, `assembled`, `signed`, `broadcast`, `confirmed`, `refused`, `cancelled`, `expired` or `attested`.
     pub status: String,
     /// When it was logged, by the writer's clock; milliseconds since 1970-01-01 UTC.
     pub requested_at_ms: u64,

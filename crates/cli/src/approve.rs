@@ -22,7 +22,7 @@ use crate::{
 /// Characters of the destination that are asked for.
 const ASKED: usize = 6;
 /// Words for payouts that have ended.
-const ENDED: [&str; 4] = ["confirmed", "refused", "cancelled", "expired"];
+const ENDED: [&str; 5] = ["confirmed", "refused", "cancelled", "expired", "attested"];
 
 const HELP: &str = "\
 Without PAYOUT it lists the payouts that are open. With PAYOUT it shows that

@@ -73,6 +73,15 @@ pub(crate) fn japanese(reason: &Reason) -> String {
         }
         Reason::EvacuationNotOrdered { problem } => format!("退避の常設指示に合いません（{problem}）"),
         Reason::EvacuationNoEvidence { problem } => format!("退避の根拠となる証拠がありません（{problem}）"),
+        Reason::AttestationValue { amount, fee_cap } => {
+            format!("証明は何も動かしません。数量 {amount}、手数料の上限 {fee_cap} は 0 でなければなりません")
+        }
+        Reason::AttestationChallenge { problem } => {
+            format!("署名すべきチャレンジがないか、使えません（{problem}）")
+        }
+        Reason::AttestationMinable { problem } => {
+            format!("証明の取引は決して採掘できないものでなければなりません（{problem}）")
+        }
         Reason::BreakerClosed { stage } => format!("この資産の出金は遮断中です（{stage}）"),
         Reason::PayoutEnded { status } => format!("この送金はすでに終わっています（{status}）"),
         Reason::TransactionOther { earlier } => {

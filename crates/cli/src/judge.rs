@@ -3,6 +3,8 @@
 
 mod people;
 mod proof;
+
+pub(crate) use self::proof::LogProof;
 mod state;
 
 use std::path::{Path, PathBuf};

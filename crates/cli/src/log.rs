@@ -37,7 +37,7 @@ pub(crate) fn log_key(text: &str) -> Result<VerifierKey, String> {
 }
 
 /// A witness's key from the command line.
-fn witness_key(text: &str) -> Result<VerifierKey, String> {
+pub(crate) fn witness_key(text: &str) -> Result<VerifierKey, String> {
     key(text, KeyKind::Cosignature, "a witness's key (type 0x04)")
 }
 

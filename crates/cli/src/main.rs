@@ -17,19 +17,23 @@ mod input;
 mod ja;
 mod judge;
 mod key;
+mod liabilities;
 mod log;
 mod look;
+mod loss;
 mod migrate;
 mod node;
 mod order;
 mod payout;
 mod request;
+mod reserves;
 mod say;
 mod sim;
 mod tags;
 mod trace;
 mod transfers;
 mod tx;
+mod value;
 mod writer;
 
 use std::process::ExitCode;
@@ -79,6 +83,12 @@ enum Command {
     /// Verify the log, prove that an entry stands in it
     #[command(subcommand)]
     Log(log::Command),
+    /// Show what the vaults can spend, check what is shown, set it against what is owed
+    #[command(subcommand)]
+    Reserves(reserves::Command),
+    /// Publish what is owed to customers, and show each that it is counted
+    #[command(subcommand)]
+    Liabilities(liabilities::Command),
     /// Which addresses one holder controls, and which transactions say so
     #[command(after_help = cluster::HELP)]
     Cluster(cluster::Args),
@@ -93,6 +103,12 @@ enum Command {
     /// Take in, check, write and look up tags of addresses
     #[command(subcommand)]
     Tags(tags::Command),
+    /// Say what coins were worth, by rules over tapes of trades
+    #[command(after_help = value::HELP)]
+    Value(value::Args),
+    /// Show a loss statement with its versions side by side
+    #[command(after_help = loss::HELP)]
+    Loss(loss::Args),
     /// Compute what customers are compensated with
     #[command(subcommand)]
     Claims(claims::Command),
@@ -139,12 +155,16 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Approve(args) => approve::run(&args, say),
         Command::Order(command) => order::run(command, say),
         Command::Index(command) => index::run(command, say),
+        Command::Liabilities(command) => liabilities::run(command, say),
         Command::Log(command) => log::run(command, say),
+        Command::Reserves(command) => reserves::run(command, say),
         Command::Cluster(args) => cluster::run(&args, say),
         Command::Trace(args) => trace::run(&args, say),
         Command::Transfers(command) => transfers::run(command, say),
         Command::Classify(args) => classify::run(&args, say),
         Command::Tags(command) => tags::run(command, say),
+        Command::Value(args) => value::run(&args, say),
+        Command::Loss(args) => loss::run(&args, say.lang()),
         Command::Claims(command) => claims::run(command, say),
         Command::Migrate(command) => migrate::run(command, say),
         Command::Sim(command) => sim::run(command, say),

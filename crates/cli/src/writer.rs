@@ -1,8 +1,9 @@
 //! The writer's HTTP interface as a client sees it. Brings what the writer says; nothing of it is believed here.
 
 use kuraban_api::{
-    AlarmList, AlarmView, ApprovalSubmit, BreakerReset, BreakerView, PayoutAccepted, PayoutList, PayoutView,
-    Problem, ReasonView, ResetAccepted, SignerList, SignerResume, SignerView, Submit,
+    AlarmList, AlarmView, ApprovalSubmit, BreakerReset, BreakerView, LiabilitiesSubmit, LiabilitiesView,
+    PayoutAccepted, PayoutList, PayoutView, Problem, ReasonView, ResetAccepted, SignerList, SignerResume,
+    SignerView, Submit,
 };
 use kuraban_base::PayoutId;
 use serde::{Serialize, de::DeserializeOwned};
@@ -118,6 +119,16 @@ impl Writer {
         let path = "v1/breaker/reset";
         let answer = taken::<ResetAccepted>(path, self.0.post(path, &[], json, ANSWER_MAX)?)?;
         Ok(answer.map(drop))
+    }
+
+    /// Hands in a root of liabilities.
+    pub(crate) fn publish(
+        &self,
+        submit: &LiabilitiesSubmit,
+    ) -> Result<Result<LiabilitiesView, Refused>, Failure> {
+        let json = serde_json::to_string(submit).or_undone("the liabilities")?;
+        let path = "v1/liabilities";
+        taken(path, self.0.post(path, &[], json, ANSWER_MAX)?)
     }
 
     /// Hands in an order to let a signer resume.

@@ -148,12 +148,6 @@ impl Rate {
 }
 
 impl Rate {
-    /// Rounded to so many decimals.
-    #[must_use]
-    pub fn round(self, places: u8, rounding: crate::Rounding) -> Option<Self> {
-        crate::exact::to_places(self.0, RATE_PLACES, places, rounding).map(Self)
-    }
-
     /// Halfway between two, rounded once to so many decimals.
     #[must_use]
     pub fn midpoint(self, other: Self, places: u8, rounding: crate::Rounding) -> Option<Self> {

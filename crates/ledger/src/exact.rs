@@ -79,16 +79,18 @@ impl Exact {
         sums.into_iter().try_fold(Self::ZERO, Self::plus)
     }
 
-    /// This much money for that many coins, as a rate, rounded in its last place: what a volume-weighted average is. `None` for
-    /// no coins.
+    /// This much money for that many coins, as a rate with `places` decimals, rounded once: what a volume-weighted average is.
+    /// `None` for no coins, and for more decimals than a rate has.
     #[must_use]
-    pub fn per(self, coins: Self, rounding: Rounding) -> Option<Rate> {
-        let scaled: U512 = self.0.widening_mul(ten_to(RATE_PLACES)?);
+    pub fn per(self, coins: Self, places: u8, rounding: Rounding) -> Option<Rate> {
+        let scaled: U512 = self.0.widening_mul(ten_to(places)?);
         let of = U512::from(coins.0);
         let quotient = scaled.checked_div(of)?;
         let rest = U256::checked_from_limbs_slice(scaled.checked_rem(of)?.as_limbs())?;
         let up = rounding.goes_up(quotient.bit(0), rest, coins.0);
-        u128::try_from(quotient.checked_add(U512::from(up))?).ok().map(Rate::from_parts)
+        let rounded = u128::try_from(quotient.checked_add(U512::from(up))?).ok()?;
+        let missing = u128::try_from(ten_to(RATE_PLACES.checked_sub(places)?)?).ok()?;
+        rounded.checked_mul(missing).map(Rate::from_parts)
     }
 
     /// In units with `decimals` decimals, rounded; and the fraction of a unit above the lower one, in 10⁻³⁶ of a whole.
@@ -202,12 +204,18 @@ mod tests {
     #[test]
     fn money_over_coins_is_a_rate() {
         let of = |text: &str| Exact::of(units(text, 12).unwrap(), 12).unwrap();
-        let rate = |money, coins, rounding| of(money).per(of(coins), rounding).map(|rate| rate.to_string());
-        assert_eq!(rate("46311127000", "523000000", Rounding::HalfUp).as_deref(), Some("88.549"));
-        assert_eq!(rate("2", "3", Rounding::HalfUp).as_deref(), Some("0.666666666667"));
-        assert_eq!(rate("2", "3", Rounding::Down).as_deref(), Some("0.666666666666"));
-        assert_eq!(rate("0", "3", Rounding::Up).as_deref(), Some("0"));
-        assert_eq!(rate("1", "0", Rounding::Up), None);
+        let rate = |money, coins, places, rounding| {
+            of(money).per(of(coins), places, rounding).map(|rate| rate.to_string())
+        };
+        assert_eq!(rate("46311127000", "523000000", 3, Rounding::HalfUp).as_deref(), Some("88.549"));
+        assert_eq!(rate("2", "3", 12, Rounding::HalfUp).as_deref(), Some("0.666666666667"));
+        assert_eq!(rate("2", "3", 12, Rounding::Down).as_deref(), Some("0.666666666666"));
+        // Just below the half: rounded to twelve decimals first, it would go up.
+        assert_eq!(rate("0.499999999999", "0.999999999999", 0, Rounding::HalfUp).as_deref(), Some("0"));
+        assert_eq!(rate("1499999999999", "1000000000000", 0, Rounding::HalfUp).as_deref(), Some("1"));
+        assert_eq!(rate("0", "3", 0, Rounding::Up).as_deref(), Some("0"));
+        assert_eq!(rate("1", "0", 0, Rounding::Up), None);
+        assert_eq!(rate("1", "1", 13, Rounding::Up), None);
     }
 
     #[test]

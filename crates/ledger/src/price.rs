@@ -7,9 +7,9 @@ use core::fmt;
 
 use kuraban_base::Amount;
 
-pub use rule::{Rule, RuleError, Rules, instant};
+pub use rule::{Named, Rule, RuleError, Rules, instant};
 
-use crate::{Exact, Rate, Rounding, Share, units};
+use crate::{Exact, Rate, Share, units};
 
 /// Most trades that a tape may have.
 const TRADES_MAX: usize = 200_000_000;
@@ -182,12 +182,10 @@ impl Rule {
             Self::Vwap { venue, from, to, gap_s, places, rounding } => {
                 let window = Window { tape, venue: venue.as_deref(), from: *from, to: *to, gap_s: *gap_s };
                 let seen = window.seen()?;
-                let rate = seen
-                    .money
-                    .per(seen.coins, Rounding::HalfEven)
-                    .ok_or_else(|| window.empty(seen.trades))?;
-                // Rounded once, from the exact quotient: the quotient has twelve places, the rule at most that many.
-                let rate = rate.round(*places, *rounding).ok_or(PriceError::Large)?;
+                if seen.coins == Exact::ZERO {
+                    return Err(window.empty(seen.trades));
+                }
+                let rate = seen.money.per(seen.coins, *places, *rounding).ok_or(PriceError::Large)?;
                 Ok(Price {
                     rate,
                     trades: seen.trades,

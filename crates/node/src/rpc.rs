@@ -14,7 +14,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 
 pub use auth::{Auth, AuthError, SECRET_BYTES_MAX};
-use coins::sat;
+pub use coins::sat;
 
 /// Largest answer that is read: the hexadecimal of the largest block, and a large mempool's ids.
 pub const ANSWER_BYTES_MAX: u64 = 32 << 20;
@@ -187,6 +187,20 @@ impl Rpc {
         found.map(Some).or_else(absent(CODE_NOT_THERE))
     }
 
+    /// The height of a block, of whatever branch; none where the node does not know it.
+    ///
+    /// # Errors
+    /// No answer, or one of another form.
+    pub fn block_height(&self, hash: BlockHash) -> Result<Option<Height>, RpcError> {
+        #[derive(Deserialize)]
+        struct Found {
+            height: u32,
+        }
+        let found = self.call("getblockheader", json!([hash.to_string(), true]));
+        let found = found.and_then(|answer| answer.parse::<Found>("a header with its height"));
+        found.map(|found| Some(Height::new(found.height))).or_else(absent(CODE_NOT_THERE))
+    }
+
     /// A block's bytes; none where the node does not have it. They are not decoded here.
     ///
     /// # Errors
@@ -218,6 +232,18 @@ impl Rpc {
     /// # Errors
     /// No answer, or one of another form.
     pub fn unspent(&self, outpoint: OutPoint) -> Result<Option<Unspent>, RpcError> {
+        self.txout(outpoint, true)
+    }
+
+    /// An output that no block spends, whatever the mempool does; none where there is none.
+    ///
+    /// # Errors
+    /// No answer, or one of another form.
+    pub fn unspent_by_blocks(&self, outpoint: OutPoint) -> Result<Option<Unspent>, RpcError> {
+        self.txout(outpoint, false)
+    }
+
+    fn txout(&self, outpoint: OutPoint, mempool: bool) -> Result<Option<Unspent>, RpcError> {
         #[derive(Deserialize)]
         struct Found<'a> {
             #[serde(borrow)]
@@ -231,7 +257,7 @@ impl Rpc {
         struct FoundScript {
             hex: String,
         }
-        let answer = self.call("gettxout", json!([outpoint.txid.to_string(), outpoint.vout, true]))?;
+        let answer = self.call("gettxout", json!([outpoint.txid.to_string(), outpoint.vout, mempool]))?;
         let Some(found) = answer.parse::<Option<Found<'_>>>("an output")? else { return Ok(None) };
         let script = hex::decode(&found.script.hex).map(Script::new);
         let (Some(value_sat), Ok(script)) = (sat(found.value.get()), script) else {

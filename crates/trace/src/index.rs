@@ -9,6 +9,7 @@ pub mod build;
 mod column;
 mod head;
 mod locator;
+mod lock;
 mod map;
 mod pieces;
 mod prepared;
@@ -22,7 +23,7 @@ mod writer;
 use core::ops::Range;
 use std::{
     collections::BTreeMap,
-    fs::{File, TryLockError},
+    fs::File,
     path::{Path, PathBuf},
 };
 
@@ -32,6 +33,7 @@ use kuraban_chain::btc::{Address, BlockHash, Header, Network, Script};
 use self::{
     column::{Column, Hidden, Place, require, share_of_row, wide},
     head::{Head, Marks, State, TABLES},
+    lock::{LOCK, Use, lock},
     pieces::{Sums, count, items_of, piece_of},
     rows::{Blob, Rows},
     scripts::Short,
@@ -46,10 +48,6 @@ pub use self::{
 };
 use crate::graph::{AddressNum, Fate, Graph, OutputNum, Tip, TxNum};
 
-/// The file whose lock says who writes an index.
-const LOCK: &str = "lock";
-/// The file whose lock says who reads it: a writer takes nothing off that somebody may be reading.
-const READERS: &str = "readers";
 /// Of so many outputs one has its transaction noted.
 const ANCHOR_EVERY: u64 = 64;
 
@@ -639,44 +637,6 @@ impl Index {
     pub fn find_script(&self, script: &Script) -> Option<AddressNum> {
         let short = Short::of(script.as_bytes())?;
         self.columns.find_script(short, short.hash()).map(AddressNum::new)
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Use {
-    Read,
-    Write,
-    /// Take blocks off.
-    Cut,
-}
-
-fn lock(folder: &Path, how: Use) -> Result<File, OpenError> {
-    let path = folder.join(match how {
-        Use::Write => LOCK,
-        Use::Read | Use::Cut => READERS,
-    });
-    let busy = |by| OpenError::Busy { folder: folder.to_owned(), by };
-    let (file, locked, by) = match how {
-        Use::Read => {
-            let file = File::open(&path).map_err(FileError::io(&path, "opened"))?;
-            let locked = file.try_lock_shared();
-            (file, locked, "rolled back")
-        }
-        Use::Write => {
-            let file = File::create(&path).map_err(FileError::io(&path, "made"))?;
-            let locked = file.try_lock();
-            (file, locked, "written")
-        }
-        Use::Cut => {
-            let file = File::create(&path).map_err(FileError::io(&path, "made"))?;
-            let locked = file.try_lock();
-            (file, locked, "read")
-        }
-    };
-    match locked {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(busy(by)),
-        Err(TryLockError::Error(error)) => Err(FileError::io(&path, "locked")(error).into()),
     }
 }
 

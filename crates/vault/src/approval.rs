@@ -17,6 +17,8 @@ pub const REQUEST: &str = "kuraban-request";
 pub const RESET: &str = "kuraban-reset";
 /// Namespace of orders that let a signer resume whose disk was set back.
 pub const RESUME: &str = "kuraban-resume";
+/// Namespace of the roots of liabilities that somebody publishes.
+pub const LIABILITIES: &str = "kuraban-liabilities";
 
 /// Longest armoured signature that is read, in bytes; an Ed25519 one has about 300.
 const PEM_MAX: usize = 2048;

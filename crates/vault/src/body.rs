@@ -8,6 +8,7 @@ use kuraban_base::{
 use crate::{
     approval::Approval,
     breaker::{Cell, Trip, cells_from_value, cells_to_value},
+    liabilities::Liabilities,
     payout::Payout,
     receipt::Receipt,
     statement::{Signed, Statement, instant},
@@ -149,6 +150,13 @@ pub enum Body {
         /// The approvals.
         approvals: Vec<Approval>,
     },
+    /// Somebody published what is owed to customers.
+    LiabilitiesPublished {
+        /// What was published.
+        liabilities: Liabilities,
+        /// The signature of somebody on the roster.
+        approval: Approval,
+    },
 }
 
 /// The digest that people sign to loosen cells: good for one log and one epoch.
@@ -261,6 +269,7 @@ impl Body {
             Self::BreakerTripped(_) => "breaker.tripped",
             Self::BreakerReset { .. } => "breaker.reset",
             Self::SignerResumed { .. } => "signer.resumed",
+            Self::LiabilitiesPublished { .. } => "liabilities.published",
         }
     }
 
@@ -312,6 +321,9 @@ impl Body {
                 ("seq", Value::uint(*seq)),
                 ("approvals", Value::array(approvals.iter().map(Approval::to_value))),
             ]),
+            Self::LiabilitiesPublished { liabilities, approval } => {
+                Value::map([("liabilities", liabilities.to_value()), ("approval", approval.to_value())])
+            }
         }
         .encode()
     }
@@ -402,6 +414,10 @@ impl Body {
                 signer: fields.parse("signer")?,
                 seq: fields.uint("seq")?,
                 approvals: approvals(fields)?,
+            },
+            "liabilities.published" => Self::LiabilitiesPublished {
+                liabilities: Liabilities::from_value(fields.value("liabilities")?)?,
+                approval: Approval::from_value("approval", &fields.value("approval")?)?,
             },
             _ => return Err(invalid("kind", format!("{kind:?} is not a known kind of entry"))),
         })

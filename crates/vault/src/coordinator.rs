@@ -26,6 +26,7 @@ use crate::{
     fold::{Fold, FoldError, Record, Status},
     follow,
     judge::{admit, people},
+    liabilities::Liabilities,
     payout::{Payout, PayoutKind},
     reason::Reason,
     statement::Signed,
@@ -88,6 +89,13 @@ pub enum Ask {
         seq: u64,
         /// The approvals.
         approvals: Vec<Approval>,
+    },
+    /// Publish what is owed to customers.
+    Publish {
+        /// What is published.
+        liabilities: Liabilities,
+        /// The signature of somebody on the roster.
+        approval: Approval,
     },
 }
 
@@ -432,6 +440,14 @@ impl Coordinator {
                     }
                 }
             }
+            Ask::Publish { liabilities, approval } => {
+                match self.append(now, Body::LiabilitiesPublished { liabilities, approval }, fresh) {
+                    Ok(()) => Reply::Logged { digest: None, repeated: false },
+                    Err(problem) => {
+                        Reply::Conflict { code: "liabilities-not-published", detail: problem.to_string() }
+                    }
+                }
+            }
         }
     }
 
@@ -587,7 +603,9 @@ impl Coordinator {
     }
 
     fn reserve(&mut self, id: &PayoutId) {
-        let Some(record) = self.fold.payout(id) else { return };
+        // An attestation leaves its coins to payouts.
+        let moves = |record: &&Record| record.payout.kind != PayoutKind::Attestation;
+        let Some(record) = self.fold.payout(id).filter(moves) else { return };
         for input in record.drafts.iter().flat_map(|draft| &draft.tx.inputs) {
             self.reserved.insert(input.prev, id.clone());
         }
@@ -595,7 +613,8 @@ impl Coordinator {
 
     fn tick(&mut self, now: Instant, fresh: &mut dyn FnMut() -> [u8; 32]) {
         let over = |record: &&Record| {
-            record.receipts.is_empty() && record.status <= Status::Assembled && now >= record.payout.expiry
+            let may_end = record.receipts.is_empty() || record.payout.kind == PayoutKind::Attestation;
+            may_end && record.status <= Status::Assembled && now >= record.payout.expiry
         };
         let expired: Vec<PayoutId> = self
             .active

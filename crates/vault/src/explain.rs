@@ -5,6 +5,7 @@ use kuraban_base::{Amount, PayoutId, Txid, VaultId};
 use kuraban_chain::btc::{Network, OutPoint, Script, Tx, TxOut, verify_input};
 
 use crate::{
+    attestation,
     body::Evidence,
     fold::{Draft, Fold, Record, Status, unsigned_id},
     judge::{listed, outputs, people, spent},
@@ -97,11 +98,21 @@ pub fn explain<'a>(fold: &'a Fold, vault: &VaultId, tx: &Tx) -> Result<&'a Recor
         people(views.roster, request, approvals, &rule.approvals, record.digest, &mut reasons);
     }
     // A payout that was called off explains nothing, whoever called it off.
-    if let (Some(status), true) = (record.status.ended(), record.status != Status::Confirmed) {
+    let done = matches!(record.status, Status::Confirmed | Status::Attested);
+    if let (Some(status), false) = (record.status.ended(), done) {
         reasons.push(Reason::PayoutEnded { status });
     }
     // Even with enough receipts a transaction explains nothing unless it pays what was approved: signers may be stolen.
-    outputs(views, &record.payout, tx, &mut reasons);
+    if record.payout.kind == PayoutKind::Attestation {
+        // With this first input no chain ever takes it.
+        let first = tx.inputs.first().map(|input| input.prev);
+        if first.is_none() || first != attestation::first_input(&record.payout) {
+            let problem = "its first input is not the virtual one of the challenge";
+            reasons.push(Reason::AttestationMinable { problem });
+        }
+    } else {
+        outputs(views, &record.payout, tx, &mut reasons);
+    }
     reasons.extend(not_once(record, tx, &txid));
     if !reasons.is_empty() {
         return Err(Unexplained::NotApproved { payout: payout.clone(), reasons });

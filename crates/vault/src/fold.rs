@@ -15,11 +15,12 @@ use kuraban_base::{Amount, Digest, Instant, MachineId, PayoutDigest, PayoutId, T
 use kuraban_chain::btc::{Network, OutPoint, Script, Tx};
 
 use crate::{
-    approval::{Approval, RESET, RESUME},
+    approval::{Approval, LIABILITIES, RESET, RESUME},
     body::{Alarm, Body, Evidence, reset_digest, resume_digest},
     breaker::{Breaker, Cell, Service, Trip},
     charter::Charter,
     judge::{CLOCKS_APART_MAX_MS, Standing, Views},
+    liabilities::Liabilities,
     outflow::Outflows,
     payout::{Payout, PayoutKind},
     receipt::Receipt,
@@ -54,6 +55,8 @@ pub enum Status {
     Cancelled,
     /// Ran out before anything was signed.
     Expired,
+    /// An attestation's transaction has all signatures; it is handed to no node.
+    Attested,
 }
 
 impl Status {
@@ -69,6 +72,7 @@ impl Status {
             Self::Refused => "refused",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
+            Self::Attested => "attested",
         }
     }
 
@@ -76,7 +80,9 @@ impl Status {
     #[must_use]
     pub const fn ended(self) -> Option<&'static str> {
         match self {
-            Self::Confirmed | Self::Refused | Self::Cancelled | Self::Expired => Some(self.word()),
+            Self::Confirmed | Self::Refused | Self::Cancelled | Self::Expired | Self::Attested => {
+                Some(self.word())
+            }
             Self::Requested | Self::Assembled | Self::Signed | Self::Broadcast => None,
         }
     }
@@ -188,6 +194,8 @@ pub struct Fold {
     /// How many alarms, and how many entries, the last reset left behind.
     alarms_reset: usize,
     size_reset: u64,
+    /// Roots of liabilities, with the index of each entry.
+    liabilities: Vec<(u64, Liabilities)>,
 }
 
 impl Fold {
@@ -211,6 +219,7 @@ impl Fold {
             resumed: BTreeMap::new(),
             alarms_reset: 0,
             size_reset: 0,
+            liabilities: Vec::new(),
         }
     }
 
@@ -224,6 +233,12 @@ impl Fold {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The roots of liabilities, oldest first, each with the index of its entry.
+    #[must_use]
+    pub fn liabilities(&self) -> &[(u64, Liabilities)] {
+        &self.liabilities
     }
 
     /// The breaker.
@@ -320,7 +335,8 @@ impl Fold {
                 | PayoutKind::Consolidation
                 | PayoutKind::Fee
                 | PayoutKind::Migration
-                | PayoutKind::Compensation => Amount::ZERO,
+                | PayoutKind::Compensation
+                | PayoutKind::Attestation => Amount::ZERO,
             },
         })
     }
@@ -406,6 +422,9 @@ impl Fold {
             }
             Body::BreakerReset { cells, epoch, approvals } => self.reset(cells, epoch, &approvals)?,
             Body::SignerResumed { signer, seq, approvals } => self.resume(signer, seq, &approvals)?,
+            Body::LiabilitiesPublished { liabilities, approval } => {
+                self.published(at, liabilities, &approval)?
+            }
         }
         self.size = self.size.saturating_add(1);
         Ok(())
@@ -491,10 +510,12 @@ impl Fold {
     }
 
     /// Refusal and expiry end a payout only while no signer's receipt is logged. One that a signer gave and whose answer
-    /// was lost does not count: its signature never leaves before the receipt is logged.
+    /// was lost does not count: its signature never leaves before the receipt is logged. An attestation moves nothing, so it
+    /// may end in any case.
     fn end(&mut self, id: &PayoutId, status: Status) -> Result<(), FoldError> {
         let record = self.record(id)?;
-        let receipted = record.receipts.iter().any(|logged| logged.first.is_some());
+        let moves = record.payout.kind != PayoutKind::Attestation;
+        let receipted = moves && record.receipts.iter().any(|logged| logged.first.is_some());
         step(record, status.word(), record.status <= Status::Assembled && !receipted)?;
         record.status = status;
         Ok(())
@@ -571,7 +592,17 @@ impl Fold {
             return Err(FoldError::UnknownTransaction { payout: id.clone(), txid });
         }
         record.signed = Some((txid, bytes));
-        record.status = record.status.max(Status::Signed);
+        record.status = match record.payout.kind {
+            PayoutKind::Attestation => Status::Attested,
+            PayoutKind::CustomerWithdrawal
+            | PayoutKind::Rebalance
+            | PayoutKind::Sweep
+            | PayoutKind::Consolidation
+            | PayoutKind::Evacuation
+            | PayoutKind::Fee
+            | PayoutKind::Migration
+            | PayoutKind::Compensation => record.status.max(Status::Signed),
+        };
         Ok(())
     }
 
@@ -628,6 +659,26 @@ impl Fold {
         Ok(())
     }
 
+    fn published(
+        &mut self,
+        at: Instant,
+        liabilities: Liabilities,
+        approval: &Approval,
+    ) -> Result<(), FoldError> {
+        let refuse = |problem: String| FoldError::Liabilities { problem };
+        let digest = liabilities.digest(self.charter.roster().origin());
+        let signed = approval.verify(self.charter.roster(), LIABILITIES, digest.as_bytes());
+        signed.map_err(|problem| refuse(problem.to_string()))?;
+        if liabilities.as_of > at.plus_ms(CLOCKS_APART_MAX_MS) {
+            return Err(refuse(format!("they are as of {}, and it is {at}", liabilities.as_of)));
+        }
+        if self.liabilities.iter().any(|(_, known)| known.root == liabilities.root) {
+            return Err(refuse("this root stands in the log already".to_owned()));
+        }
+        self.liabilities.push((self.size, liabilities));
+        Ok(())
+    }
+
     /// Whether the quorum that may loosen the breaker signed `digest`.
     fn ordered(&self, namespace: &'static str, digest: Digest, approvals: &[Approval]) -> Result<(), String> {
         let needs = self.charter.order_needs(namespace, digest, approvals);
@@ -660,8 +711,21 @@ pub fn unsigned_id(tx: &Tx) -> Txid {
 
 /// A receipt says what the payout can take out, and no more: one hostile signer must not be able to use up a limit.
 fn bounded(receipt: &Receipt, payout: &Payout) -> Result<(), FoldError> {
-    let most = payout.amount.plus(payout.fee_cap).unwrap_or(Amount::new(u128::MAX));
-    if (payout.amount..=most).contains(&receipt.outflow) {
+    // An attestation takes out nothing, whatever it says.
+    let (least, most) = match payout.kind {
+        PayoutKind::Attestation => (Amount::ZERO, Amount::ZERO),
+        PayoutKind::CustomerWithdrawal
+        | PayoutKind::Rebalance
+        | PayoutKind::Sweep
+        | PayoutKind::Consolidation
+        | PayoutKind::Evacuation
+        | PayoutKind::Fee
+        | PayoutKind::Migration
+        | PayoutKind::Compensation => {
+            (payout.amount, payout.amount.plus(payout.fee_cap).unwrap_or(Amount::new(u128::MAX)))
+        }
+    };
+    if (least..=most).contains(&receipt.outflow) {
         return Ok(());
     }
     let (payout, by) = (payout.id.clone(), receipt.by.to_string());

@@ -125,6 +125,12 @@ impl Follower {
         self.heads.get(&size) == Some(root)
     }
 
+    /// The root that this witness co-signed at a size, as far back as it remembers.
+    #[must_use]
+    pub fn root_at(&self, size: u64) -> Option<TreeHash> {
+        self.heads.get(&size).copied()
+    }
+
     /// Takes up stored entries at a restart. They were co-signed, so an error means a damaged store.
     ///
     /// # Errors

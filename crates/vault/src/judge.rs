@@ -14,6 +14,7 @@ use kuraban_chain::btc::{
 
 use crate::{
     approval::{APPROVE, Approval, ApprovalError, REQUEST},
+    attestation,
     breaker::{Breaker, Service, Stage},
     fold::unsigned_id,
     payout::{DigestContext, Payout, PayoutKind},
@@ -199,16 +200,24 @@ pub fn judge(views: Views<'_>, facts: Facts<'_>, ask: Ask<'_>) -> Verdict<Judged
     identity(views, ask.payout, &mut reasons);
     time(facts, ask.payout, &mut reasons);
     log(facts, &mut reasons);
-    let flow = flow(views, ask, &mut reasons);
-    if ask.payout.kind == PayoutKind::Evacuation {
-        evacuation(views, facts, ask.payout, flow.fee, &mut reasons);
-    } else {
+    let outflow = if ask.payout.kind == PayoutKind::Attestation {
+        attestation::judge(views, facts.now, ask, &mut reasons);
         rule(views, ask, digest, &mut reasons);
-        limits(views, facts, ask.payout, flow.outflow, &mut reasons);
-        fee(views, ask, flow, &mut reasons);
-    }
+        breaker(facts, &mut reasons);
+        Some(Amount::ZERO)
+    } else {
+        let flow = flow(views, ask, &mut reasons);
+        if ask.payout.kind == PayoutKind::Evacuation {
+            evacuation(views, facts, ask.payout, flow.fee, &mut reasons);
+        } else {
+            rule(views, ask, digest, &mut reasons);
+            limits(views, facts, ask.payout, flow.outflow, &mut reasons);
+            fee(views, ask, flow, &mut reasons);
+        }
+        flow.outflow
+    };
     once(facts, ask.tx, &mut reasons);
-    match flow.outflow {
+    match outflow {
         Some(outflow) if reasons.is_empty() => Verdict::Allow(Judged {
             payout: ask.payout.id.clone(),
             digest,
@@ -242,6 +251,9 @@ pub fn admit(
         reasons.push(Reason::BreakerClosed { stage });
     }
     listed(views, payout, &mut reasons);
+    if payout.kind == PayoutKind::Attestation {
+        attestation::admit(views, payout, &mut reasons);
+    }
     let outflow = payout.amount;
     if outflow > views.policy.limit.per_payout_max {
         reasons.push(Reason::LimitPerPayout { outflow, max: views.policy.limit.per_payout_max });
@@ -280,7 +292,7 @@ fn identity(views: Views<'_>, payout: &Payout, reasons: &mut Vec<Reason>) {
         reasons.push(Reason::OtherVault { found, want });
     }
     let min = dust_min(vault.network);
-    if payout.amount < min {
+    if payout.amount < min && payout.kind != PayoutKind::Attestation {
         reasons.push(Reason::AmountTooSmall { amount: payout.amount, min });
     }
 }
@@ -561,8 +573,14 @@ fn limits(
         let before = standing.before.unwrap_or(Amount::new(u128::MAX));
         reasons.push(Reason::LimitRolling { before, outflow, max });
     }
-    if standing.stage != Stage::Open {
-        reasons.push(Reason::BreakerClosed { stage: standing.stage });
+    breaker(facts, reasons);
+}
+
+fn breaker(facts: Facts<'_>, reasons: &mut Vec<Reason>) {
+    match facts.standing {
+        Some(standing) if standing.stage == Stage::Open => {}
+        Some(standing) => reasons.push(Reason::BreakerClosed { stage: standing.stage }),
+        None => reasons.push(Reason::NotJudged { what: "the vault's state" }),
     }
 }
 

@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod approval;
+pub mod attestation;
 pub mod body;
 pub mod breaker;
 mod charter;
@@ -14,6 +15,7 @@ pub mod explain;
 pub mod fold;
 pub mod follow;
 pub mod judge;
+mod liabilities;
 mod outflow;
 mod payout;
 pub mod permit;
@@ -28,8 +30,9 @@ mod vault;
 pub mod wire;
 mod word;
 
-pub use approval::{APPROVE, Approval, ApprovalError, REQUEST, RESET, RESUME};
+pub use approval::{APPROVE, Approval, ApprovalError, LIABILITIES, REQUEST, RESET, RESUME};
 pub use charter::{Charter, OrderNeed};
+pub use liabilities::{DatedBy, Liabilities};
 pub use payout::{DigestContext, Payout, PayoutKind};
 pub use policy::{Approvals, Evacuation, Limit, Policy, PolicyError, Rule, VaultPolicy};
 pub use reason::{Reason, Verdict};

@@ -9,7 +9,7 @@ use kuraban_chain::btc::{Network, Script};
 use crate::{breaker::closed_words, statement::instant};
 
 /// Longest memo, in bytes.
-const MEMO_MAX: usize = 256;
+pub(crate) const MEMO_MAX: usize = 256;
 
 closed_words! {
     /// What a payout is for. Policy rules name the kinds they govern.
@@ -30,6 +30,8 @@ closed_words! {
         Migration = "migration",
         /// To customers after a loss.
         Compensation = "compensation",
+        /// To nobody: shows what the vault can spend, by a transaction that can never be mined.
+        Attestation = "attestation",
     }
 }
 

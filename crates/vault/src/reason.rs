@@ -76,6 +76,12 @@ pub enum Reason {
     EvacuationNotOrdered { problem: &'static str },
     /// An evacuation without evidence that verifies.
     EvacuationNoEvidence { problem: String },
+    /// An attestation that would move something.
+    AttestationValue { amount: Amount, fee_cap: Amount },
+    /// An attestation over no challenge, another's, or one that is not fresh.
+    AttestationChallenge { problem: String },
+    /// An attestation's transaction is not the one that its challenge demands: it could be mined.
+    AttestationMinable { problem: &'static str },
     /// The breaker is not open for withdrawals of the asset.
     BreakerClosed { stage: Stage },
     /// The payout has ended.
@@ -136,6 +142,9 @@ impl Reason {
             Self::FeeRateAboveCap { .. } => "fee-rate-above-cap",
             Self::EvacuationNotOrdered { .. } => "evacuation-not-ordered",
             Self::EvacuationNoEvidence { .. } => "evacuation-no-evidence",
+            Self::AttestationValue { .. } => "attestation-value",
+            Self::AttestationChallenge { .. } => "attestation-challenge",
+            Self::AttestationMinable { .. } => "attestation-minable",
             Self::BreakerClosed { .. } => "breaker-closed",
             Self::PayoutEnded { .. } => "payout-ended",
             Self::TransactionOther { .. } => "transaction-other",
@@ -213,6 +222,13 @@ impl fmt::Display for Reason {
             Self::EvacuationNotOrdered { problem } => f.write_str(problem),
             Self::EvacuationNoEvidence { problem } => {
                 write!(f, "no evidence that calls for evacuation: {problem}")
+            }
+            Self::AttestationValue { amount, fee_cap } => {
+                write!(f, "an attestation moves nothing, its amount is {amount} and its fee cap {fee_cap}")
+            }
+            Self::AttestationChallenge { problem } => write!(f, "no challenge to attest over: {problem}"),
+            Self::AttestationMinable { problem } => {
+                write!(f, "an attestation's transaction must never be mined: {problem}")
             }
             Self::BreakerClosed { stage } => write!(f, "withdrawals of the asset are {stage}"),
             Self::PayoutEnded { status } => write!(f, "the payout is already {status}"),

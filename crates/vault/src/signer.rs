@@ -19,11 +19,12 @@ use kuraban_chain::btc::{Digests, EcdsaSighash, OutPoint, Tx, TxOut, XPriv};
 use kuraban_proof::{Cosigner, SignedCheckpoint, TreeHead};
 
 use crate::{
+    attestation::{challenge, is_commitment, spent_by},
     breaker::{Breaker, Cell, Service, Stage, Trip},
     charter::Charter,
     fold::Record,
     follow::{FollowError, Follower},
-    judge::{Ask, Facts, Judged, LogStanding, Now, clocks, judge, spent},
+    judge::{Ask, Facts, Judged, LogStanding, Now, clocks, judge},
     payout::PayoutKind,
     reason::{Reason, Verdict},
     receipt::{Lease, Receipt},
@@ -421,15 +422,34 @@ impl Signer {
         };
         let verdict = judge(views, facts, ask);
         let leased = moment.leases(draft.index, record.payout.asset());
-        let more: Vec<Reason> = leased.err().into_iter().chain(moment.frozen.clone()).collect();
+        let other_log = self.other_log(record);
+        let more: Vec<Reason> =
+            leased.err().into_iter().chain(moment.frozen.clone()).chain(other_log).collect();
         match verdict {
             Verdict::Allow(judged) if more.is_empty() => {
                 // The judgement made sure that all are there.
-                Ok((judged, spent(&draft.tx, &prevs).into_iter().flatten().collect()))
+                Ok((judged, spent_by(&record.payout, &draft.tx, &prevs).into_iter().flatten().collect()))
             }
             Verdict::Allow(_) => Err(more),
             Verdict::Refuse(reasons) => Err(reasons.into_iter().chain(more).collect()),
         }
+    }
+
+    /// Why an attestation's challenge is not of this log: a checkpoint that this signer has not come to, or that it co-signed
+    /// with another root.
+    fn other_log(&self, record: &Record) -> Option<Reason> {
+        if record.payout.kind != PayoutKind::Attestation {
+            return None;
+        }
+        let fold = self.follower.fold();
+        // What is wrong with the challenge itself the judgement says.
+        let challenge = challenge(fold.charter().roster().origin(), &record.payout).ok()?;
+        let problem = match self.follower.root_at(challenge.size) {
+            Some(root) if root != challenge.root => "this signer co-signed another root of that size",
+            None if challenge.size > fold.size() => "this signer has not folded a log of that size",
+            Some(_) | None => return None,
+        };
+        Some(Reason::AttestationChallenge { problem: problem.to_owned() })
     }
 
     fn release(
@@ -514,6 +534,9 @@ impl Signer {
                 false => Err(Reason::FeeAboveCap { fee, max }),
             };
         }
+        if record.payout.kind == PayoutKind::Attestation {
+            return Ok(());
+        }
         let own = record.receipts.iter().find(|logged| logged.receipt == given.receipt);
         let before = own.and_then(|logged| logged.before);
         let max = policy.limit.rolling_24h_max;
@@ -550,6 +573,9 @@ impl Signer {
         let digests = Digests::new(&draft.tx, &given.prevouts).map_err(|problem| problem.to_string())?;
         let mut signatures = Vec::with_capacity(given.prevouts.len());
         for (index, prevout) in given.prevouts.iter().enumerate() {
+            if is_commitment(&record.payout, index) {
+                continue;
+            }
             let (branch, at) = views.scripts.place(&prevout.script).ok_or("an input is not the vault's")?;
             let digest = views.sighash(&digests, index, prevout)?;
             let child = secret.child(branch, at).map_err(|problem| problem.to_string())?;

@@ -5,6 +5,7 @@
 mod table;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::available_parallelism;
 
@@ -52,12 +53,14 @@ pub(crate) enum Subject {
     Tags,
     /// The screening service over HTTP, beside `redis-server`.
     Screen,
+    /// The tree of liabilities and all customers' files, beside their bare hashes and the crate `dapol`.
+    Liabilities,
     /// Blocks and waiting transactions through cases with a million tainted outputs, beside the bare look-ups.
     Live,
 }
 
 impl Subject {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Fsync,
         Self::Signatures,
         Self::Payouts,
@@ -67,6 +70,7 @@ impl Subject {
         Self::Patterns,
         Self::Tags,
         Self::Screen,
+        Self::Liabilities,
         Self::Live,
     ];
 
@@ -81,6 +85,7 @@ impl Subject {
             Self::Patterns => "patterns",
             Self::Tags => "tags",
             Self::Screen => "screen",
+            Self::Liabilities => "liabilities",
             Self::Live => "live",
         }
     }
@@ -97,6 +102,7 @@ impl Subject {
             Self::Patterns => &[Self::Patterns],
             Self::Tags => &[Self::Tags],
             Self::Screen => &[Self::Screen],
+            Self::Liabilities => &[Self::Liabilities],
             Self::Live => &[Self::Live],
         }
     }
@@ -110,6 +116,7 @@ impl Subject {
             | Self::Patterns
             | Self::Tags
             | Self::Screen
+            | Self::Liabilities
             | Self::Live => false,
             Self::Payouts | Self::Stop => true,
         }
@@ -124,6 +131,7 @@ impl Subject {
             Self::Patterns => ["kuraban-trace", "patterns"],
             Self::Tags => ["kuraban-trace", "tags"],
             Self::Screen => ["xtask", "screen"],
+            Self::Liabilities => ["xtask", "liabilities"],
             Self::Live => ["kuraban-trace", "live"],
         }
     }
@@ -177,6 +185,12 @@ fn measure(subject: Subject, args: &Args, workspace: &Workspace) -> Result<Value
             command.env("KURABAN_BENCH_REDIS", ensure_redis()?);
             command.env("KURABAN_BENCH_GUARDD", demo::build_guardd(workspace)?);
         }
+        if subject == Subject::Liabilities {
+            match build_dapol(workspace) {
+                Ok(peer) => drop(command.env("KURABAN_BENCH_DAPOL", peer)),
+                Err(error) => say::note(&format!("{error:#}; liabilities are measured without their peer")),
+            }
+        }
         if subject == Subject::Trace {
             match ensure_peers(workspace) {
                 Ok(python) => drop(command.env("KURABAN_BENCH_PYTHON", python)),
@@ -188,6 +202,17 @@ fn measure(subject: Subject, args: &Args, workspace: &Workspace) -> Result<Value
     let said = output(command.stderr(Stdio::inherit()))?;
     serde_json::from_str(&said)
         .with_context(|| format!("`{}` did not print one JSON document", line(&command)))
+}
+
+/// The program that times the crate `dapol`, with a tree of packages of its own under `target`.
+fn build_dapol(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target.join("peers");
+    let manifest = workspace.root.join("crates/xtask/benches/peers/dapol/Cargo.toml");
+    let mut command = cargo();
+    command.args(["build", "--quiet", "--release", "--locked"]);
+    command.arg("--manifest-path").arg(&manifest).arg("--target-dir").arg(&folder);
+    output(command.stderr(Stdio::inherit())).context("the peer `dapol` could not be built")?;
+    Ok(folder.join("release/peer-dapol"))
 }
 
 /// Writes the figures with what they depend on into the file that is named after the subject.

@@ -1,13 +1,15 @@
 //! Messages signed by the owner of an address (BIP 322, forms *simple* and *full*).
 //!
 //! Decides whether whoever could spend from an address has signed a text, by the same templates as [`super::verify`]; scripts
-//! that no template covers, time locks and proofs of funds are refused, never good. The older form of 65 bytes is not read.
+//! that no template covers and time locks are refused, never good. The older form of 65 bytes is not read; proofs of funds are
+//! [`super::funds`]'s.
 
 use sha2::{Digest as _, Sha256};
 
 use super::{
     network::Network,
-    read::{DecodeError, Reader},
+    psbt,
+    read::DecodeError,
     script::Script,
     tx::{Mweb, OutPoint, Tx, TxIn, TxOut},
     verify::{Signer, VerifyError, verify_input},
@@ -15,8 +17,6 @@ use super::{
 
 /// Longest signature that is read, in bytes: the multisignatures of standard templates fit many times.
 pub const SIGNATURE_BYTES_MAX: usize = 20_000;
-/// Most items of a witness.
-const ITEMS_MAX: usize = 100;
 
 /// How a message was signed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,8 +59,10 @@ fn digest(text: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(tag).chain_update(tag).chain_update(text).finalize().into()
 }
 
-/// The virtual transaction whose output a signer of the text spends.
-fn to_spend(script: &Script, text: &[u8]) -> Tx {
+/// The virtual transaction whose output a signer of the text spends. Only a coinbase spends what it spends, and none that a
+/// chain could take up looks so: it can never be mined, and neither can what spends it.
+#[must_use]
+pub fn to_spend(script: &Script, text: &[u8]) -> Tx {
     let script_sig = [&[0x00, 0x20][..], &digest(text)].concat();
     Tx {
         version: 0,
@@ -106,7 +108,7 @@ pub fn verify_message(
         return Err(MessageError::Length { got: signature.len() });
     }
     let spent = to_spend(script, text);
-    let (tx, form) = match witness(signature) {
+    let (tx, form) = match psbt::stack(signature) {
         Ok(witness) => (to_sign(&spent, witness), SignedAs::Simple),
         Err(no_witness) => {
             let tx = Tx::decode(network, signature).map_err(|_| MessageError::Form(no_witness))?;
@@ -117,19 +119,10 @@ pub fn verify_message(
     if spend.signers().iter().all(Signer::covers_all) { Ok(form) } else { Err(MessageError::Partial) }
 }
 
-fn witness(bytes: &[u8]) -> Result<Vec<Vec<u8>>, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let count = reader.count("witness items", 1, ITEMS_MAX)?;
-    let items =
-        (0..count).map(|_| reader.bytes("witness item").map(<[u8]>::to_vec)).collect::<Result<_, _>>()?;
-    reader.finish("witness")?;
-    Ok(items)
-}
-
 /// The transaction, if it is the virtual one but for what its signer adds.
 fn full(tx: Tx, spent: &Tx) -> Result<Tx, MessageError> {
     let other = |problem| Err(MessageError::Other { problem });
-    let [input] = tx.inputs.as_slice() else { return other("proofs of funds are not read, want one input") };
+    let [input] = tx.inputs.as_slice() else { return other("want one input, a proof of funds is none") };
     if input.prev != (OutPoint { txid: spent.txid(), vout: 0 }) {
         return other("it spends another text, or another address");
     }
@@ -218,7 +211,7 @@ mod tests {
     fn the_full_form_holds_as_the_simple_one_does() {
         let signed = |text: &str| {
             let spent = to_spend(&script(P2WPKH), text.as_bytes());
-            to_sign(&spent, witness(&bytes(HELLO)).unwrap())
+            to_sign(&spent, psbt::stack(&bytes(HELLO)).unwrap())
         };
         let tx = signed("Hello World");
         assert_eq!(verify(P2WPKH, "Hello World", &tx.encode()), Ok(SignedAs::Full));
@@ -237,7 +230,7 @@ mod tests {
                 second.prev.vout = 7;
                 tx.inputs.push(second);
             },
-            "proofs of funds",
+            "a proof of funds is none",
         );
         check(|tx| tx.outputs[0].value_sat = 1, "one output of nothing");
         check(|tx| tx.inputs[0].prev.vout = 1, "another text");

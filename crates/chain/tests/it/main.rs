@@ -5,6 +5,8 @@ mod conformance;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod funds;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod sighash;

@@ -23,10 +23,10 @@ use crate::{
 pub(crate) const HELP: &str = "\
 Reads who held what, and a scheme in TOML that says what is paid for which
 asset to whom, at which rate, how it is rounded and who bears what rounding
-leaves. Nothing is written before everything is accepted and balances. DIR gets
-claims.csv (each claim with its rate), payments.csv (cash for each customer),
-in-kind.csv (coins for each customer) and summary.json. Schemes of six incidents
-stand in examples/schemes.
+leaves. Nothing is written before everything is accepted and balances. DIR
+gets claims.csv (each claim with its rate), payments.csv (cash for each
+customer), in-kind.csv (coins for each customer) and summary.json. Schemes of
+six incidents stand in examples/schemes.
 
 Examples:
   kuraban claims compute --holdings holders.parquet \\
@@ -36,8 +36,8 @@ Examples:
       --scheme scheme.toml --out claims --json";
 
 pub(crate) const COMPARE_HELP: &str = "\
-Computes every scheme on the same holdings and says what each comes to, and how
-many customers get more or less than by the first.
+Computes every scheme on the same holdings and says what each comes to, and
+how many customers get more or less than by the first.
 
 Example:
   kuraban claims compare --holdings holders.csv --scheme vwap.toml \\
@@ -323,7 +323,8 @@ pub(super) fn money(scheme: &Scheme, amount: Amount) -> String {
     )
 }
 
-fn thousands(number: &str) -> String {
+/// A decimal number with its thousands apart.
+pub(crate) fn thousands(number: &str) -> String {
     let (whole, part) = number.split_once('.').map_or((number, None), |(whole, part)| (whole, Some(part)));
     let digits: Vec<char> = whole.chars().collect();
     let first = digits.len() % 3;

@@ -39,14 +39,15 @@ struct LogProofForm {
     body: String,
 }
 
-struct LogProof {
+pub(crate) struct LogProof {
     proof: ProofFile,
     entry: Vec<u8>,
     opening: Opening,
 }
 
 impl LogProof {
-    fn read(path: &Path) -> Result<Self, Failure> {
+    /// From a file, within limits.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let form: LogProofForm = json(path, LOG_PROOF_MAX)?;
         let at = |field: &str| format!("{}: {field}", path.display());
         let opening = Opening {
@@ -61,7 +62,7 @@ impl LogProof {
     }
 
     /// The witnesses' time and what the entry says.
-    fn open(&self, roster: &Roster) -> Result<(Instant, Body), LogStanding> {
+    pub(crate) fn open(&self, roster: &Roster) -> Result<(Instant, Body), LogStanding> {
         let quorum = roster.quorum();
         let logs = core::slice::from_ref(roster.log());
         let signed = self.proof.verify_by_quorum(leaf_hash(&self.entry), logs, quorum);
@@ -160,7 +161,8 @@ fn about(body: &Body, payout: &Payout, tx: &Tx) -> Result<bool, String> {
         | Body::AlarmRaised(_)
         | Body::BreakerTripped(_)
         | Body::BreakerReset { .. }
-        | Body::SignerResumed { .. } => {
+        | Body::SignerResumed { .. }
+        | Body::LiabilitiesPublished { .. } => {
             Err(format!("is {}, want payout.requested or payout.assembled", body.kind()))
         }
     }

@@ -101,7 +101,7 @@ impl StateFile {
 }
 
 fn ended(word: &str) -> anyhow::Result<&'static str> {
-    let all = [Status::Confirmed, Status::Refused, Status::Cancelled, Status::Expired];
+    let all = [Status::Confirmed, Status::Refused, Status::Cancelled, Status::Expired, Status::Attested];
     let known = all.into_iter().filter_map(Status::ended).find(|known| *known == word);
     known.with_context(|| format!("ended is {word:?}, want null, confirmed, refused, cancelled or expired"))
 }

@@ -26,9 +26,10 @@ use crate::{
 };
 
 pub(crate) const HELP: &str = "\
-Writes a folder of chunks, each encrypted to the receiver (age) and signed with
-your SSH key, and a signed manifest with totals and roots. Print its line
-\"manifest\" into the log. Nothing is written before everything is accepted.
+Writes a folder of chunks, each encrypted to the receiver (age) and signed
+with your SSH key, and a signed manifest with totals and roots. The line
+\"manifest\" is the digest of all of it: put it into the log. Nothing is
+there before everything is accepted.
 
 Examples:
   kuraban migrate export --holdings holders.parquet --to age1… \\

@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeSet, fs};
 
-use kuraban_base::{Amount, Instant};
-use kuraban_chain::btc::{Branch, Network, Tx};
-use kuraban_vault::{PayoutKind, REQUEST};
+use kuraban_base::{Amount, Instant, TreeHash};
+use kuraban_chain::btc::{BlockHash, Branch, Network, ProofForm, Tx, funds::unsigned};
+use kuraban_vault::{PayoutKind, REQUEST, attestation::Challenge};
 use serde_json::json;
 
 use crate::{
     case::{
-        AMOUNT, Case, FEE, FEE_CAP, FUNDED, IMITATION, NOW, ROLLING_MAX, ROUTINE, Signature, codes, cold,
-        funding, hex, output, own, script, signed, spending, stranger,
+        AMOUNT, Case, FEE, FEE_CAP, FUNDED, IMITATION, NOW, ROLLING_MAX, ROUTINE, Signature, WORLD, codes,
+        cold, funding, hex, output, own, script, signed, spending, stranger,
     },
     run::repository,
 };
@@ -246,8 +246,42 @@ const EVACUATIONS: &[Row] = &[
     ("beyond what fees are left", |case| { evacuates(case); case.state["evacuation_fees"] = json!(10_001); }, &["fee-above-cap"]),
 ];
 
-const TABLES: [&[Row]; 8] =
-    [WHAT_WAS_NOT_GIVEN, PAYOUTS, PEOPLE, TRANSACTIONS, LIMITS, STANDINGS, LOGS, EVACUATIONS];
+/// An attestation of the one coin.
+fn attests(case: &mut Case) {
+    replace(&mut case.policy, "kinds = [\"rebalance\"]", "kinds = [\"rebalance\", \"attestation\"]");
+    replace(&mut case.policy, &format!("destinations = [\"{ROUTINE}\"]"), "destinations = \"any\"");
+    let challenge = Challenge {
+        form: ProofForm::Bip322,
+        origin: WORLD.origin.to_owned(),
+        size: 3,
+        root: TreeHash::from_bytes([7; 32]),
+        block: BlockHash::from_bytes([8; 32]),
+        asset: case.payout.asset(),
+        at: NOW,
+    };
+    case.payout.kind = PayoutKind::Attestation;
+    case.payout.destination = own(Branch::Receive, 1);
+    (case.payout.amount, case.payout.fee_cap) = (Amount::ZERO, Amount::ZERO);
+    case.payout.memo = Some(challenge.text().unwrap());
+    // Whatever left within the day: an attestation takes nothing of it.
+    case.state["outflow_24h"] = json!(900_000_000_000_u64);
+    let text = challenge.to_string();
+    let outputs = [(case.tx.inputs[0].prev, FUNDED)];
+    case.tx = unsigned(ProofForm::Bip322, &case.payout.destination, text.as_bytes(), &outputs).unwrap();
+}
+
+#[rustfmt::skip]
+const ATTESTATIONS: &[Row] = &[
+    ("of a coin", attests, &[]),
+    ("that is paid", |case| { attests(case); case.payout.amount = Amount::from(AMOUNT); }, &["attestation-value"]),
+    ("without a challenge", |case| { attests(case); case.payout.memo = None; }, &["attestation-challenge"]),
+    ("that pays somebody", |case| { attests(case); case.tx.outputs[0] = output(stranger(1), FUNDED - FEE); }, &["attestation-minable"]),
+    ("by a transaction that could be mined", |case| { attests(case); case.tx.inputs.remove(0); }, &["attestation-minable"]),
+    ("without the coin's transaction", |case| { attests(case); case.prevs.clear(); }, &["input-unproven"]),
+];
+
+const TABLES: [&[Row]; 9] =
+    [WHAT_WAS_NOT_GIVEN, PAYOUTS, PEOPLE, TRANSACTIONS, LIMITS, STANDINGS, LOGS, EVACUATIONS, ATTESTATIONS];
 
 #[test]
 fn the_honest_case_is_allowed() {

@@ -5,6 +5,7 @@
 
 mod answer;
 mod events;
+mod liabilities;
 mod log;
 mod parse;
 mod payouts;
@@ -107,6 +108,8 @@ fn handler(operation: Operation) -> MethodRouter<Arc<Shared>> {
         Operation::BreakerReset => post(payouts::reset),
         Operation::SignerList => get(signers::list),
         Operation::SignerResume => post(signers::resume),
+        Operation::LiabilitiesList => get(liabilities::list),
+        Operation::LiabilitiesPublish => post(liabilities::publish),
         Operation::AlarmList => get(payouts::alarms),
         Operation::Events => get(events::stream),
         Operation::LogCheckpoint => get(log::checkpoint),

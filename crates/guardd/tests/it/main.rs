@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 
+mod attest;
 mod chase;
 #[path = "../../../node/tests/it/conformance.rs"]
 #[expect(dead_code, reason = "the node clients' own tests use the rest of it")]

@@ -432,6 +432,45 @@ fn a_quorum_lets_a_signer_resume_where_its_receipts_end() {
 }
 
 #[test]
+fn a_root_of_liabilities_stands_in_the_log_once() {
+    let (writer, _process) = alone();
+    let listed: api::LiabilitiesList = writer.read("/v1/liabilities");
+    assert_eq!(listed.liabilities, Vec::new());
+    let (root, totals) = ("ab".repeat(32), "cd".repeat(32));
+    let liabilities = kuraban_vault::Liabilities {
+        root: root.parse().unwrap(),
+        totals: totals.parse().unwrap(),
+        as_of: kuraban_base::Instant::from_ms(1_700_000_000_000),
+        blocks: vec![kuraban_vault::DatedBy { chain: "btc".to_owned(), height: 7, hash: [9; 32] }],
+    };
+    let digest = liabilities.digest(&listed.origin);
+    let submit = |person: u8| {
+        let approval = kit::sign(&kit::person(person), kuraban_vault::LIABILITIES, digest.as_bytes());
+        json!({ "root": root, "totals": totals, "as_of_ms": 1_700_000_000_000_u64, "approval": approval.pem(),
+            "blocks": [{ "chain": "btc", "height": 7, "hash": "09".repeat(32) }] })
+    };
+    let post = |body: &Value| writer.post("/v1/liabilities", "", &body.to_string()).unwrap();
+    problem(&post(&submit(9)), 409, "liabilities-not-published");
+    let malformed = |field: &str, value: Value| {
+        let mut body = submit(1);
+        body[field] = value;
+        problem(&post(&body), 400, "field-malformed");
+    };
+    malformed("root", json!("ab"));
+    malformed("blocks", json!([{ "chain": "", "height": 7, "hash": "09".repeat(32) }]));
+    malformed("blocks", json!([{ "chain": "btc", "height": 7, "hash": "09" }]));
+    let block = json!({ "chain": "btc", "height": 7, "hash": "09".repeat(32) });
+    malformed("blocks", json!(vec![block; 65]));
+    let published = post(&submit(1));
+    assert_eq!(published.status, 201, "{}", published.body);
+    let view: api::LiabilitiesView = serde_json::from_str(&published.body).unwrap();
+    assert_eq!((view.log_index, &view.root), (1, &root));
+    problem(&post(&submit(2)), 409, "liabilities-not-published");
+    let listed: api::LiabilitiesList = writer.read("/v1/liabilities");
+    assert_eq!(listed.liabilities, [view]);
+}
+
+#[test]
 fn a_theft_stands_in_the_log_and_closes_withdrawals_until_a_quorum_opens_them() {
     let exchange = Exchange::start();
     let writer = &exchange.writer;

@@ -136,6 +136,14 @@ struct RawRule {
     rounding: Option<Rounding>,
 }
 
+impl Rule {
+    /// Whether it needs no tape.
+    #[must_use]
+    pub const fn is_fixed(&self) -> bool {
+        matches!(self, Self::Fixed { .. })
+    }
+}
+
 /// An instant with its offset (RFC 3339), to the millisecond.
 ///
 /// # Errors

@@ -7,7 +7,8 @@ const DECIMALS: usize = 8;
 
 /// Base units of a JSON number such as `0.00012345`; none where it is below zero, has more decimals than a
 /// coin, an exponent, or does not fit.
-pub(super) fn sat(text: &str) -> Option<u64> {
+#[must_use]
+pub fn sat(text: &str) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || fraction.len() > DECIMALS {

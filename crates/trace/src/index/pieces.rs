@@ -137,8 +137,11 @@ impl Sums {
     /// Puts them on the disk, beside those that the head names until it is replaced.
     pub(super) fn write(&self, folder: &Path) -> Result<(), FileError> {
         let path = folder.join(file_name(&self.digest()));
-        let mut file = File::create(&path).map_err(FileError::io(&path, "made"))?;
-        file.write_all(&self.bytes).and_then(|()| file.sync_all()).map_err(FileError::io(&path, "written"))
+        // The head may name them already, and a reader be reading them: they are replaced by the same, whole at every moment.
+        let part = folder.join(format!("{SUMS}.part"));
+        let mut file = File::create(&part).map_err(FileError::io(&part, "made"))?;
+        let written = file.write_all(&self.bytes).and_then(|()| file.sync_all());
+        written.and_then(|()| fs::rename(&part, &path)).map_err(FileError::io(&path, "written"))
     }
 
     /// Those that a head names.

@@ -17,11 +17,11 @@ use kuraban_base::{Height, Txid};
 use kuraban_chain::btc::{BlockHash, Network, OutPoint};
 
 use super::{
-    ANCHOR_EVERY, COLUMNS, Columns, Counts, Index, LOCK, OpenError, READERS, Use,
+    ANCHOR_EVERY, COLUMNS, Columns, Counts, Index, OpenError,
     column::{Corrupted, FileError, Place, reading, wide},
     hash_of_txid,
     head::{HEAD, Head, Marks, Start, State, TABLES},
-    lock,
+    lock::{LOCK, READERS, Use, lock},
     pieces::{self, SUMS, Sums},
     prepared::{Part, Prepared, Spent},
     read_script,

@@ -1,15 +1,19 @@
 //! Assembly: which coins pay, what goes back as change, what the fee is. All in integers; signers judge the result
 //! without knowing how it came about.
 
+use std::collections::BTreeSet;
+
 use kuraban_base::{Amount, Instant, PayoutId};
 use kuraban_chain::btc::{Branch, Mweb, OutPoint, Script, Tx, TxIn, TxOut};
 
 use super::{Coin, Coordinator, rounds::Work};
 use crate::{
+    attestation,
     body::Body,
     breaker::{Service, Stage},
+    fold::{Record, Status},
     judge::{Views, dust_min, vsize_signed},
-    payout::Payout,
+    payout::{Payout, PayoutKind},
 };
 
 /// Most payouts whose signatures are under way at once.
@@ -58,11 +62,14 @@ impl Coordinator {
         }
         self.approved.remove(id);
         self.untried.remove(id);
-        for coin in spent {
-            self.reserved.insert(coin.outpoint, id.clone());
+        let first = self.fold.payout(id).and_then(|record| attestation::first_output(&record.payout));
+        if first.is_none() {
+            for coin in spent {
+                self.reserved.insert(coin.outpoint, id.clone());
+            }
         }
         let prevs = spent.iter().map(|coin| coin.tx.as_ref().clone()).collect();
-        let prevouts = spent.iter().map(|coin| coin.output.clone()).collect();
+        let prevouts = first.into_iter().chain(spent.iter().map(|coin| coin.output.clone())).collect();
         self.work.insert(id.clone(), Work::new(txid, index, prevs, prevouts));
     }
 
@@ -71,6 +78,9 @@ impl Coordinator {
         let withdrawals = (Service::Withdrawal, record.payout.asset());
         if self.fold.breaker().stage(withdrawals) != Stage::Open {
             return None;
+        }
+        if record.payout.kind == PayoutKind::Attestation {
+            return self.attestation(record);
         }
         let views = self.fold.views(&record.payout.vault)?;
         let network = record.payout.network;
@@ -81,6 +91,28 @@ impl Coordinator {
             coins.values().filter(|coin| !self.reserved.contains_key(&coin.outpoint)).collect();
         let change = views.vault.descriptor.script_at(Branch::Change, views.scripts.change_next()).ok()?;
         assemble(views, &record.payout, &free, &change, rate)
+    }
+
+    /// The transaction by which a vault attests coins: the most valuable that no other attestation over the same challenge names,
+    /// so that several of them show a vault of many coins.
+    fn attestation(&self, record: &Record) -> Option<(Tx, Vec<Coin>)> {
+        let payout = &record.payout;
+        let stands = |other: &&Record| {
+            let dropped = matches!(other.status, Status::Refused | Status::Cancelled | Status::Expired);
+            let same = other.payout.memo == payout.memo && other.payout.vault == payout.vault;
+            other.payout.kind == PayoutKind::Attestation && same && !dropped
+        };
+        let drafts = self.fold.payouts().filter(stands).flat_map(|other| &other.drafts);
+        let named: BTreeSet<OutPoint> =
+            drafts.flat_map(|draft| &draft.tx.inputs).map(|input| input.prev).collect();
+        let coins = self.coins.get(&payout.vault)?;
+        let mut left: Vec<&Coin> = coins.values().filter(|coin| !named.contains(&coin.outpoint)).collect();
+        left.sort_by_key(|coin| (core::cmp::Reverse(coin.output.value_sat), coin.outpoint));
+        let chosen: Vec<Coin> = fitting(left.into_iter()).cloned().collect();
+        let outputs: Vec<(OutPoint, u64)> =
+            chosen.iter().map(|coin| (coin.outpoint, coin.output.value_sat)).collect();
+        let tx = attestation::transaction(payout, &outputs).filter(|_| !chosen.is_empty())?;
+        Some((tx, chosen))
     }
 }
 

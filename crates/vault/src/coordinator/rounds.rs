@@ -9,9 +9,11 @@ use kuraban_proof::SignedCheckpoint;
 
 use super::{Coordinator, Effect};
 use crate::{
+    attestation::{first_output, is_commitment},
     body::Body,
     fold::Record,
     judge::CLOCKS_APART_MAX_MS,
+    payout::PayoutKind,
     receipt::{Lease, RECEIPT_MS, Receipt},
     roster::Role,
     signer::LEASE_MS_MAX,
@@ -610,7 +612,8 @@ impl Coordinator {
         let Some(draft) = record.draft(txid) else { return false };
         let Some(views) = self.fold.views(&record.payout.vault) else { return false };
         let Ok(digests) = Digests::new(&draft.tx, &work.prevouts) else { return false };
-        let inputs = draft.tx.inputs.len();
+        let inputs: Vec<usize> =
+            (0..draft.tx.inputs.len()).filter(|index| !is_commitment(&record.payout, *index)).collect();
         let holds = |(index, signature): (usize, &InputSignature)| {
             let digest = views.sighash(&digests, index, work.prevouts.get(index)?).ok()?;
             let key = PublicKey::parse(&signature.key).ok()?;
@@ -618,7 +621,8 @@ impl Coordinator {
             let same = usize::try_from(signature.input) == Ok(index);
             (same && key.verifies(&digest, &parsed)).then_some(())
         };
-        signatures.len() == inputs && signatures.iter().enumerate().all(|pair| holds(pair).is_some())
+        let each = inputs.iter().copied().zip(signatures);
+        signatures.len() == inputs.len() && each.into_iter().all(|pair| holds(pair).is_some())
     }
 
     /// Puts the signatures in when there are enough, logs the transaction and hands it over.
@@ -626,11 +630,15 @@ impl Coordinator {
         let Some((record, work)) = self.fold.payout(payout).zip(self.work.get(payout)) else { return };
         let Some(tx) = self.combined(record, work) else { return };
         let (network, txid, bytes) = (record.payout.network, work.txid, tx.encode());
+        let moves = record.payout.kind != PayoutKind::Attestation;
         let signed = Body::PayoutSigned { payout: payout.clone(), tx: bytes.clone() };
         if self.append(now, signed, fresh).is_err() {
             return;
         }
         self.work.remove(payout);
+        if !moves {
+            return self.ended(payout);
+        }
         self.sent_at.insert(txid, now);
         self.outbox.push(Effect::Broadcast(network, bytes));
         let broadcast = Body::PayoutBroadcast { payout: payout.clone(), txid };
@@ -644,8 +652,13 @@ impl Coordinator {
         let descriptor = &views.vault.descriptor;
         let mut tx = record.draft(&work.txid)?.tx.clone();
         for (index, input) in tx.inputs.iter_mut().enumerate() {
+            if is_commitment(&record.payout, index) {
+                continue;
+            }
             let (branch, at) = views.scripts.place(&work.prevouts.get(index)?.script)?;
-            let of_input = |list: &Vec<InputSignature>| list.get(index).cloned();
+            let of_input = |list: &Vec<InputSignature>| {
+                list.iter().find(|one| usize::try_from(one.input) == Ok(index)).cloned()
+            };
             let signatures: Vec<_> = work
                 .signatures
                 .values()
@@ -710,8 +723,10 @@ impl Coordinator {
     fn work_of(&self, record: &Record) -> Option<Work> {
         let draft = record.drafts.last()?;
         let coins = self.coins.get(&record.payout.vault)?;
-        let (mut prevs, mut prevouts) = (Vec::new(), Vec::new());
-        for input in &draft.tx.inputs {
+        let first = first_output(&record.payout);
+        let real = draft.tx.inputs.iter().skip(usize::from(first.is_some()));
+        let (mut prevs, mut prevouts) = (Vec::new(), Vec::from_iter(first));
+        for input in real {
             let coin = coins.get(&input.prev)?;
             prevouts.push(coin.output.clone());
             prevs.push(coin.tx.as_ref().clone());

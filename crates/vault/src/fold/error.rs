@@ -136,6 +136,12 @@ pub enum FoldError {
         /// What is missing.
         problem: String,
     },
+    /// Liabilities that nobody on the roster published, of the future, or that stand there already.
+    #[error("the liabilities are not published: {problem}")]
+    Liabilities {
+        /// What is wrong.
+        problem: String,
+    },
     /// A body that does not decode.
     #[error("the body does not decode")]
     Body(#[source] CborError),

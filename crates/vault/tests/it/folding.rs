@@ -7,7 +7,7 @@ use kuraban_base::{
 };
 use kuraban_chain::btc::{Branch, Tx, TxOut};
 use kuraban_vault::{
-    APPROVE, Payout, PayoutKind, RESET,
+    APPROVE, LIABILITIES, Liabilities, Payout, PayoutKind, RESET,
     body::{Alarm, Body, Evidence, reset_digest},
     breaker::{Service, Stage, Trip},
     explain::{Unexplained, explain},
@@ -106,6 +106,40 @@ fn an_evacuation_needs_an_alarm_that_no_reset_has_left_behind() {
     let approvals = [2, 3].map(|n| kit::sign(&kit::person(n), RESET, digest.as_bytes())).to_vec();
     fold.apply(kit::NOW, Body::BreakerReset { cells, epoch, approvals }).unwrap();
     assert_eq!(called_for(&fold).unwrap_err(), "no alarm since the last reset carries it");
+}
+
+#[test]
+fn liabilities_are_published_once_by_somebody_on_the_roster_for_this_log() {
+    let of = |root: &[u8], as_of: Instant| {
+        let (root, totals) = (Digest::sha256(&[root]), Digest::sha256(&[b"totals"]));
+        Liabilities { root, totals, as_of, blocks: Vec::new() }
+    };
+    let mut fold = opened();
+    let mut check =
+        |liabilities: &Liabilities, person: u8, namespace: &str, origin: &str, want: Option<&str>| {
+            let digest = liabilities.digest(origin);
+            let approval = kit::sign(&kit::person(person), namespace, digest.as_bytes());
+            let before = fold.liabilities().len();
+            let body = Body::LiabilitiesPublished { liabilities: liabilities.clone(), approval };
+            match (fold.apply(kit::NOW, body), want) {
+                (Ok(()), None) => {
+                    assert_eq!(fold.liabilities().last(), Some(&(fold.size() - 1, liabilities.clone())))
+                }
+                (Err(problem), Some(want)) => {
+                    assert!(problem.to_string().contains(want), "{problem}");
+                    assert_eq!(fold.liabilities().len(), before);
+                }
+                (folded, want) => panic!("{folded:?}, want {want:?}"),
+            }
+        };
+    let now = of(b"now", kit::NOW);
+    check(&now, 9, LIABILITIES, kit::ORIGIN, Some("belongs to nobody"));
+    check(&now, 1, RESET, kit::ORIGIN, Some("namespace"));
+    check(&now, 1, LIABILITIES, "other.example", Some("not over this digest"));
+    check(&of(b"late", Instant::from_ms(kit::NOW.ms() + 30_001)), 1, LIABILITIES, kit::ORIGIN, Some("as of"));
+    check(&of(b"edge", Instant::from_ms(kit::NOW.ms() + 30_000)), 1, LIABILITIES, kit::ORIGIN, None);
+    check(&now, 1, LIABILITIES, kit::ORIGIN, None);
+    check(&now, 2, LIABILITIES, kit::ORIGIN, Some("already"));
 }
 
 #[test]

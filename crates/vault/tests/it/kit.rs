@@ -116,6 +116,8 @@ pub(crate) fn policy_toml() -> String {
          amount_max = 500000000\ndestinations = \"any\"\napprovals = [{{ group = \"approvers\", count = 2 }}]\n\
          [[rule]]\nid = \"rebalance\"\nvaults = [\"hot\"]\nkinds = [\"rebalance\"]\ndestinations = [\"{}\"]\n\
          approvals = [{{ group = \"approvers\", count = 2 }}]\n\
+         [[rule]]\nid = \"reserves\"\nvaults = [\"hot\"]\nkinds = [\"attestation\"]\ndestinations = \"any\"\n\
+         approvals = [{{ group = \"approvers\", count = 2 }}]\n\
          [[limit]]\nvault = \"hot\"\nper_payout_max = 500000000\nrolling_24h_max = 900000000\nfee_max = 100000\n\
          fee_rate_max = 100000\n\
          [[evacuation]]\nvault = \"hot\"\ndestination = \"{}\"\nfee_max = 500000\n\

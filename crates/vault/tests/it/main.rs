@@ -3,6 +3,7 @@
 
 mod asking;
 mod assembling;
+mod attesting;
 mod charters;
 mod evacuating;
 mod exchange;

@@ -8,7 +8,7 @@ use kuraban_base::{
 };
 use kuraban_chain::btc::{Script, TxOut};
 use kuraban_vault::{
-    APPROVE, Payout, REQUEST,
+    APPROVE, DatedBy, Liabilities, Payout, REQUEST,
     body::{Alarm, BODY_MAX, Body, Evidence},
     breaker::{Service, Stage, Trip},
     receipt::{Lease, Permit, Receipt},
@@ -24,6 +24,12 @@ use crate::kit;
 
 fn payout() -> Payout {
     Payout { memo: Some("ref 7".to_owned()), ..kit::payout("w-1", 9, 100_000_000) }
+}
+
+fn liabilities() -> Liabilities {
+    let block = DatedBy { chain: "btc".to_owned(), height: 7, hash: [8; 32] };
+    let (root, totals) = (Digest::sha256(&[b"root"]), Digest::sha256(&[b"totals"]));
+    Liabilities { root, totals, as_of: kit::NOW, blocks: vec![block] }
 }
 
 fn txid() -> Txid {
@@ -156,7 +162,14 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("alarm.raised", Body::AlarmRaised(signed(alarm()))),
         ("breaker.tripped", Body::BreakerTripped(signed(trip()))),
         ("breaker.reset", Body::BreakerReset { cells, epoch: 4, approvals: approvals.clone() }),
-        ("signer.resumed", Body::SignerResumed { signer: kit::machine(1), seq: 5, approvals }),
+        (
+            "signer.resumed",
+            Body::SignerResumed { signer: kit::machine(1), seq: 5, approvals: approvals.clone() },
+        ),
+        (
+            "liabilities.published",
+            Body::LiabilitiesPublished { liabilities: liabilities(), approval: approvals[0].clone() },
+        ),
     ]
 }
 

@@ -14,6 +14,8 @@ const OWN: &[(&str, &[&str], &str)] = &[
     ("base", &[], "the words everyone speaks stand on nothing"),
     ("chain", &["base"], "bytes mean the same whoever reads them"),
     ("proof", &["base"], "outsiders verify with this alone"),
+    ("inclusion", &[], "a customer verifies with this alone, in a browser too"),
+    ("liabilities", &["inclusion"], "trees of holdings are no business of what can spend"),
     ("vault", &["base", "chain", "proof"], "the signer judges with this, so it holds nothing else"),
     ("threshold", &["base"], "signing is apart from judging"),
     ("ledger", &["base", "proof"], "books know customers, not keys"),
@@ -62,6 +64,8 @@ const OWN: &[(&str, &[&str], &str)] = &[
             "base",
             "chain",
             "proof",
+            "inclusion",
+            "liabilities",
             "vault",
             "threshold",
             "node",
@@ -101,7 +105,8 @@ const BANNED: &[(&[&str], &[&str], &str)] = &[
 const DAEMONS: &[&str] = &["kuraban-signerd", "kuraban-guardd"];
 
 /// The crates that decide. What they need from outside comes as an argument.
-const DECISIONS: &[&str] = &["base", "chain", "proof", "vault", "threshold", "ledger", "watch"];
+const DECISIONS: &[&str] =
+    &["base", "chain", "proof", "inclusion", "liabilities", "vault", "threshold", "ledger", "watch"];
 
 /// Crates that reach the network.
 const NETWORK: &[&str] = &[
@@ -142,6 +147,21 @@ const PROOF_STANDS_ON: &[&str] = &[
     "thiserror",
     "typenum",
     "zeroize",
+];
+
+/// All that `inclusion` may stand on: one hash and error texts.
+const INCLUSION_STANDS_ON: &[&str] = &[
+    "kuraban-inclusion",
+    "block-buffer",
+    "cfg-if",
+    "cpufeatures",
+    "crypto-common",
+    "digest",
+    "generic-array",
+    "libc",
+    "sha2",
+    "thiserror",
+    "typenum",
 ];
 
 /// Most packages of other people in a program, by name and version. What can spend is read in full before a release, so
@@ -282,6 +302,17 @@ fn lake_only(member: &Member) -> Vec<String> {
         .collect()
 }
 
+/// What `inclusion` stands on beyond what it may.
+fn inclusion_weight(member: &Member) -> Vec<String> {
+    if member.name != "kuraban-inclusion" {
+        return Vec::new();
+    }
+    let beyond = member.tree.iter().filter(|package| !INCLUSION_STANDS_ON.contains(&package.as_str()));
+    beyond
+        .map(|package| format!("inclusion must not reach {package}: customers run it in a browser"))
+        .collect()
+}
+
 /// What in a decision crate's source reaches outside.
 fn outside(path: &str, text: &str) -> Vec<String> {
     let production = Source::read(text).production();
@@ -303,7 +334,7 @@ fn outside(path: &str, text: &str) -> Vec<String> {
 fn walls_hold_between_crates() {
     let members = members();
     assert!(members.iter().any(|member| member.name == "kuraban-base" && member.tree.contains("sha2")));
-    let rules = [own_edges, banned, daemons, proof_weight, lake_only];
+    let rules = [own_edges, banned, daemons, proof_weight, inclusion_weight, lake_only];
     none(members.iter().flat_map(|member| rules.iter().flat_map(|rule| rule(member))).collect());
 }
 
@@ -393,6 +424,18 @@ fn a_planted_edge_is_seen() {
     check(lake_only, "kuraban-cli", &["kuraban-lake", "arrowhead"], &[], &[]);
     let want = "kuraban-trace must not name arrow-array: only lake does, others reach it by one feature";
     check(lake_only, "kuraban-trace", &["arrow-array"], &[], &[want]);
+}
+
+#[test]
+fn a_weight_on_the_customers_verifier_is_seen() {
+    let check = |name: &str, beneath: &str, want: &[&str]| {
+        let tree = [name, beneath].map(str::to_owned).into();
+        let member = Member { name: name.to_owned(), direct: BTreeSet::new(), tree };
+        assert_eq!(inclusion_weight(&member), want, "{beneath}");
+    };
+    check("kuraban-inclusion", "sha2", &[]);
+    check("kuraban-inclusion", "serde", &["inclusion must not reach serde: customers run it in a browser"]);
+    check("kuraban-liabilities", "serde", &[]);
 }
 
 #[test]

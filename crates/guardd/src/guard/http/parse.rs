@@ -6,10 +6,10 @@ use axum::{
     http::{HeaderMap, Uri},
 };
 use kuraban_api as api;
-use kuraban_base::{Amount, Asset, Instant, MachineId, PayoutId};
+use kuraban_base::{Amount, Asset, Instant, MachineId, PayoutId, hex};
 use kuraban_chain::btc::{Address, Network};
 use kuraban_vault::{
-    Approval, Payout,
+    Approval, DatedBy, Liabilities, Payout,
     breaker::{Cell, Service},
 };
 use serde::de::DeserializeOwned;
@@ -22,6 +22,9 @@ const KEY_BYTES_MAX: usize = 128;
 const MEMO_BYTES_MAX: usize = 256;
 /// Most approvals of one order, and most cells.
 const LIST_MAX: usize = 32;
+/// Most blocks that date a root of liabilities, and the longest name of a chain in bytes; the log reads no more.
+const BLOCKS_MAX: usize = 64;
+const CHAIN_BYTES_MAX: usize = 16;
 
 /// Reads a body of the contract.
 pub(super) async fn body<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
@@ -107,6 +110,27 @@ pub(super) fn reset(raw: &api::BreakerReset) -> Result<(Vec<Cell>, Vec<Approval>
 /// An order to let a signer resume.
 pub(super) fn resume(raw: &api::SignerResume) -> Result<(MachineId, Vec<Approval>), Failure> {
     Ok((field("id", raw.id.parse())?, approvals(&raw.approvals)?))
+}
+
+/// A root of liabilities.
+pub(super) fn liabilities(raw: &api::LiabilitiesSubmit) -> Result<(Liabilities, Approval), Failure> {
+    if raw.blocks.len() > BLOCKS_MAX {
+        return field("blocks", Err(format!("{} of them, want at most {BLOCKS_MAX}", raw.blocks.len())));
+    }
+    let block = |block: &api::DatingBlock| -> Result<DatedBy, Failure> {
+        if !(1..=CHAIN_BYTES_MAX).contains(&block.chain.len()) {
+            return field("chain", Err(format!("{} bytes, want 1 to {CHAIN_BYTES_MAX}", block.chain.len())));
+        }
+        let hash = field("hash", hex::decode_array(&block.hash))?;
+        Ok(DatedBy { chain: block.chain.clone(), height: block.height, hash })
+    };
+    let liabilities = Liabilities {
+        root: field("root", raw.root.parse())?,
+        totals: field("totals", raw.totals.parse())?,
+        as_of: Instant::from_ms(raw.as_of_ms),
+        blocks: raw.blocks.iter().map(block).collect::<Result<_, _>>()?,
+    };
+    Ok((liabilities, approval("approval", &raw.approval)?))
 }
 
 fn approvals(pems: &[String]) -> Result<Vec<Approval>, Failure> {

@@ -72,6 +72,9 @@ impl Rogue {
                 }
                 Ask::Reset { cells, epoch, approvals } => Body::BreakerReset { cells, epoch, approvals },
                 Ask::Resume { signer, seq, approvals } => Body::SignerResumed { signer, seq, approvals },
+                Ask::Publish { liabilities, approval } => {
+                    Body::LiabilitiesPublished { liabilities, approval }
+                }
             };
             if !random.one_in(6) {
                 branch.append(self.now, body, random);
@@ -189,9 +192,11 @@ impl Rogue {
                 let other = random.pick(plans).map(|other| other.payout.id.clone());
                 let given = self.heard.iter().find_map(|ask| match ask {
                     Ask::Approve { payout, approval } if *payout == id => Some(approval.clone()),
-                    Ask::Approve { .. } | Ask::Request { .. } | Ask::Reset { .. } | Ask::Resume { .. } => {
-                        None
-                    }
+                    Ask::Approve { .. }
+                    | Ask::Request { .. }
+                    | Ask::Reset { .. }
+                    | Ask::Resume { .. }
+                    | Ask::Publish { .. } => None,
                 });
                 if let Some((payout, approval)) = other.zip(given).filter(|(other, _)| *other != id) {
                     self.say_in(index, Body::PayoutApproved { payout, approval }, random);
@@ -235,7 +240,11 @@ impl Rogue {
             Ask::Approve { payout, approval } if *payout == plan.payout.id => {
                 Some((approval.clone(), Some(())))
             }
-            Ask::Approve { .. } | Ask::Request { .. } | Ask::Reset { .. } | Ask::Resume { .. } => None,
+            Ask::Approve { .. }
+            | Ask::Request { .. }
+            | Ask::Reset { .. }
+            | Ask::Resume { .. }
+            | Ask::Publish { .. } => None,
         });
         let (approvals, requests): (Vec<_>, Vec<_>) = asks.partition(|(_, approval)| approval.is_some());
         let Some((request, _)) = requests.into_iter().next() else { return };
