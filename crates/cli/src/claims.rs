@@ -10,6 +10,8 @@ mod tell;
 mod transfer;
 mod zengin;
 
+pub(crate) use compute::units_json;
+
 use clap::Subcommand;
 
 pub(crate) use compute::thousands;

@@ -48,7 +48,7 @@ pub(crate) struct Held {
 }
 
 /// How tables are written.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Form {
     /// The encoding of CSV files
     #[arg(long, value_enum, default_value = "utf-8")]
@@ -66,6 +66,11 @@ fn named(text: &str) -> Result<(String, String), String> {
 }
 
 impl Held {
+    /// A file of holdings, written in this form.
+    pub(crate) const fn of(holdings: PathBuf, form: Form) -> Self {
+        Self { holdings, form }
+    }
+
     /// How this and other tables are written.
     pub(crate) const fn form(&self) -> &Form {
         &self.form
@@ -186,6 +191,17 @@ impl Form {
         Err(Failure::input(format!(
             "{path}: this build reads no Parquet; build it with the feature lake, or give CSV"
         )))
+    }
+
+    /// As this program writes tables: UTF-8 and the names of columns as they are.
+    pub(crate) const fn own() -> Self {
+        Self { encoding: Encoding::Utf8, columns: Vec::new() }
+    }
+
+    /// For a table that has fewer columns: what others are called is nothing to it.
+    pub(crate) fn only(&self, names: &[&str]) -> Self {
+        let columns = self.columns.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        Self { encoding: self.encoding, columns: columns.cloned().collect() }
     }
 
     fn header<'a>(&'a self, column: &'a str) -> &'a str {

@@ -70,6 +70,13 @@ impl Key {
         key.ok_or_else(|| Failure::undone("the key is not an Ed25519 key"))
     }
 
+    /// An armoured SSH signature over a file's bytes (OpenSSH PROTOCOL.sshsig, SHA-512), as `ssh-keygen -Y sign` makes it.
+    pub(crate) fn sign_file(&self, namespace: &'static str, bytes: &[u8]) -> Result<String, Failure> {
+        let signed = self.private.sign(namespace, HashAlg::Sha512, bytes);
+        let pem = signed.and_then(|signature| signature.to_pem(LineEnding::LF));
+        pem.map_err(|problem| Failure::undone(format!("signing: {problem}")))
+    }
+
     /// An armoured SSH signature over the digest (OpenSSH PROTOCOL.sshsig, SHA-512).
     pub(crate) fn sign(&self, namespace: &'static str, digest: &[u8; 32]) -> Result<Approval, Failure> {
         let signed = self.private.sign(namespace, HashAlg::Sha512, digest);
@@ -81,7 +88,7 @@ impl Key {
 
 /// Whether nobody but the owner can read the file, as ssh itself asks.
 #[cfg(unix)]
-fn guarded(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn guarded(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(path).context("could not be opened")?.permissions().mode() & 0o777;
     anyhow::ensure!(mode & 0o077 == 0, "others can read it (mode {mode:03o}), want 600: chmod 600 it");

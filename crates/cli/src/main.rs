@@ -24,6 +24,7 @@ mod liabilities;
 mod log;
 mod look;
 mod loss;
+mod migrate;
 mod node;
 mod order;
 mod payout;
@@ -120,6 +121,9 @@ enum Command {
     /// Lay what making whole costs against the money for it, by date
     #[command(after_help = funding::HELP)]
     Funding(funding::Args),
+    /// Hand customers over to another operator, and prove that nothing was lost
+    #[command(subcommand)]
+    Migrate(migrate::Command),
     /// Make up chains with thefts of which the truth is known
     #[command(subcommand)]
     Sim(sim::Command),
@@ -173,6 +177,7 @@ fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Loss(args) => loss::run(&args, say.lang()),
         Command::Claims(command) => claims::run(command, say),
         Command::Funding(args) => funding::run(&args, say),
+        Command::Migrate(command) => migrate::run(command, say),
         Command::Sim(command) => sim::run(command, say),
         // A timeline that nobody reads is no reason to stop. To people it is the answer, so there is no more to say.
         Command::Demo(args) => {

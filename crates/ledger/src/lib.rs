@@ -11,6 +11,7 @@ pub mod claims;
 mod decimal;
 mod exact;
 pub mod funding;
+pub mod handover;
 pub mod holdings;
 pub mod loss;
 pub mod price;

@@ -250,7 +250,12 @@ fn find(assets: &Assets, code: &str) -> anyhow::Result<AssetNum> {
 
 /// Units as JSON has them: numbers for the coins whose whole supply is a safe number everywhere, text for all others.
 fn coins(assets: &Assets, asset: AssetNum, units: Amount) -> Value {
-    match (assets.code(asset), units.to_u64()) {
+    units_json(assets.code(asset), units)
+}
+
+/// As [`coins`], of an asset by its code.
+pub(crate) fn units_json(code: &str, units: Amount) -> Value {
+    match (code, units.to_u64()) {
         ("BTC" | "BCH" | "LTC" | "XEM", Some(units)) => json!(units),
         (_, _) => json!(units.to_string()),
     }

@@ -27,6 +27,7 @@ mod index_node;
 mod judge;
 mod liabilities;
 mod log;
+mod migrate;
 mod order;
 mod real_peer;
 mod report;
