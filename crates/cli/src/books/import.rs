@@ -21,11 +21,12 @@ pub(crate) const HELP: &str = "\
 A row is one side of one account: columns entry, time (RFC 3339, or
 milliseconds since 1970), account, asset, side (debit or credit) and amount
 (whole coins) or units (base units); or instead of side and amount the columns
-debit and credit of which one is filled in. May be there: kind (customer, margin or own), memo,
-reverses. Credit is what a customer is owed. An entry balances in every asset;
-customers are never below zero; an entry that is in the books already with the
-same content is passed over. Nothing is taken before all of it is accepted.
-A database's password is read from PGPASSWORD; connections go to this machine.
+debit and credit of which one is filled in. May be there: kind (customer,
+margin or own), memo, reverses. Credit is what a customer is owed. An entry
+balances in every asset; customers are never below zero; an entry that is in
+the books already with the same content is passed over. Nothing is taken
+before all of it is accepted. A database's password is read from PGPASSWORD;
+connections go to this machine.
 
 Examples:
   kuraban books import --books books --journal 2024-05.csv --own hot-wallet

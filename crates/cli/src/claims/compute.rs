@@ -25,9 +25,9 @@ Reads who held what, and a scheme in TOML that says what is paid for which
 asset to whom, at which rate, how it is rounded and who bears what rounding
 leaves. Nothing is written before everything is accepted and balances. DIR
 gets claims.csv (each claim with its rate), payments.csv (cash for each
-customer), in-kind.csv (coins for each customer), summary.json with the root of
-all statements, and what those are proven with: statements.seed (for its owner
-alone) and statements.leaves. Schemes of six incidents stand in
+customer), in-kind.csv (coins for each customer), summary.json with the root
+of all statements, and what those are proven with: statements.seed (for its
+owner alone) and statements.leaves. Schemes of six incidents stand in
 examples/schemes.
 
 Examples:

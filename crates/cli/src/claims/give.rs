@@ -18,10 +18,10 @@ use crate::{
 };
 
 pub(super) const HELP: &str = "\
-A statement says what its customer held, at which rate it is paid, how that was
-rounded and what comes of it, with the hashes that lead from it to the root of
-all statements. Publish the root; whoever has a statement verifies it with
-`kuraban claims verify`. --all writes everybody's, a line each.
+A statement says what its customer held, at which rate it is paid, how that
+was rounded and what comes of it, with the hashes that lead from it to the
+root of all statements. Publish the root; whoever has a statement verifies it
+with `kuraban claims verify`. --all writes everybody's, a line each.
 
 Examples:
   kuraban claims statement --claims claims --customer c-17 --json > c-17.json
