@@ -38,6 +38,14 @@ const LEFT_BEHIND: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat
 /// Folders of one machine that mean nothing on another; spelled so that this file does not hold them.
 const LOCAL_FOLDERS: &[&str] = &[concat!("/", "work"), concat!("/", "root"), concat!("/", "home")];
 
+/// Where floating point numbers may stand: points on paper, and a JSON number that is passed over. Never money.
+const NO_MONEY: &[&str] = &[
+    "crates/cli/src/ink.rs",
+    "crates/cli/src/ink/",
+    "crates/cli/src/trace/report/paper/",
+    "crates/guardd/src/screen/bulk/row.rs",
+];
+
 #[test]
 fn every_module_says_what_it_decides() {
     none(rust().iter().flat_map(|file| opening(&file.path, &file.text)).collect());
@@ -204,6 +212,48 @@ fn uncovered(codes: &[(String, String)], documented: &str, tests: &[String]) -> 
     found
 }
 
+/// Money is whole base units and decimals. A type or a literal of floating point in production code is a fault everywhere else.
+#[test]
+fn no_float_reaches_money() {
+    let files = rust();
+    let shipped = |path: &str| {
+        path.starts_with("crates/") && path.contains("/src/") && !path.starts_with("crates/xtask/")
+    };
+    let exempt = |path: &str| NO_MONEY.iter().any(|other| path.starts_with(other));
+    let money = files.iter().filter(|file| shipped(&file.path) && !exempt(&file.path) && !file.is_test());
+    none(money.flat_map(|file| floats(&file.path, &file.text)).collect());
+}
+
+fn floats(path: &str, text: &str) -> Vec<String> {
+    let code = Source::read(text).production();
+    let lines = code.lines().enumerate().filter(|(_, line)| {
+        let typed = names(line).any(|name| ["f16", "f32", "f64", "f128"].contains(&name));
+        typed || has_float_literal(line)
+    });
+    lines
+        .map(|(at, _)| {
+            format!("{path}:{} holds a floating point number; count in base units or decimals", at + 1)
+        })
+        .collect()
+}
+
+/// Digits, a point and a digit, where the digits begin a word and no point stands before them: `1.5`, and not `pair.0.1` or `x1.0`.
+fn has_float_literal(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    (1..bytes.len()).any(|at| {
+        let mut begin = at;
+        while begin > 0 && (digit(begin - 1) || bytes[begin - 1] == b'_') {
+            begin -= 1;
+        }
+        let before = begin.checked_sub(1).map(|before| bytes[before]);
+        let starts = begin < at
+            && digit(begin)
+            && !before.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte));
+        bytes[at] == b'.' && digit(at + 1) && starts
+    })
+}
+
 #[test]
 fn files_stay_short() {
     let files = rust();
@@ -281,6 +331,23 @@ fn names_folder(line: &str, folder: &str) -> bool {
         let after = line[at + folder.len()..].chars().next();
         !before.is_some_and(part) && !after.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-')
     })
+}
+
+#[test]
+fn planted_floats_are_seen() {
+    for text in ["fn a(x: f64) {}", "let x = 1.5;", "let x = 1_000.25e3;", "let x = y as f32;"] {
+        assert_eq!(floats("x.rs", text).len(), 1, "{text}");
+    }
+    for text in [
+        "let x = pair.0.1;",
+        "// 1.5 f64",
+        "let x = \"1.5 f64\";",
+        "for x in 0..5 {}",
+        "let x1 = y1.0;",
+        "#[cfg(test)]\nmod tests { fn a(x: f64) {} }",
+    ] {
+        assert_eq!(floats("x.rs", text), Vec::<String>::new(), "{text}");
+    }
 }
 
 #[test]
