@@ -1,17 +1,18 @@
 //! `kuraban approve`: shows a payout on the approver's own machine, as the approver's own files see it, and signs the
 //! digest that was recomputed here. Never signs what it did not show, and never a digest that somebody handed over.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use kuraban_api::ApprovalSubmit;
-use kuraban_base::{Instant, PayoutId, PersonId};
+use kuraban_base::{PayoutId, PersonId};
 use kuraban_vault::{APPROVE, Approval, Charter, Reason};
 use serde::Serialize;
 
 use crate::{
     charter::Files,
     fail::{Failure, OrFail as _},
+    input::now,
     judge::{Broken, listed},
     key::Key,
     look::{Look, LookJson, Need},
@@ -242,10 +243,4 @@ fn signed(look: &Look<'_>, charter: &Charter, key: &Key) -> Result<Approval, Fai
     let approval = key.sign(APPROVE, look.digest.as_bytes())?;
     approval.verify(charter.roster(), APPROVE, look.digest.as_bytes()).or_undone("the own signature")?;
     Ok(approval)
-}
-
-/// This machine's clock.
-pub(crate) fn now() -> Result<Instant, Failure> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).or_undone("the clock")?;
-    u64::try_from(since.as_millis()).map(Instant::from_ms).or_undone("the clock")
 }

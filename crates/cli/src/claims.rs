@@ -14,8 +14,6 @@ pub(crate) use compute::units_json;
 
 use clap::Subcommand;
 
-pub(crate) use compute::thousands;
-
 use crate::{
     fail::Failure,
     say::{Report, Say},

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, Read},
     path::Path,
+    time::SystemTime,
 };
 
 use anyhow::Context as _;
@@ -173,6 +174,12 @@ pub(crate) fn instant(text: &str) -> Result<Instant, NotInstant> {
     }
     let parsed: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
     u64::try_from(parsed.as_millisecond()).map(Instant::from_ms).map_err(|_| wrong())
+}
+
+/// This machine's clock.
+pub(crate) fn now() -> Result<Instant, Failure> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).or_undone("the clock")?;
+    u64::try_from(since.as_millis()).map(Instant::from_ms).or_undone("the clock")
 }
 
 /// A point in time as people read it, in UTC; in milliseconds where no calendar reaches.

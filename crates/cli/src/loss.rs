@@ -10,10 +10,9 @@ use kuraban_ledger::{
 use serde_json::{Value, json};
 
 use crate::{
-    claims::thousands,
     fail::{Failure, OrFail as _},
     input,
-    say::{Lang, Report, Side, table, tame},
+    say::{Lang, Report, Side, table, tame, thousands},
 };
 
 pub(crate) const HELP: &str = "\

@@ -9,9 +9,9 @@ use kuraban_vault::{Approval, Charter, REQUEST};
 use serde::Serialize;
 
 use crate::{
-    approve::now,
     charter::Files,
     fail::{Failure, OrFail as _},
+    input::now,
     judge::{Broken, listed},
     key::Key,
     look::Look,

@@ -290,6 +290,20 @@ pub(crate) fn grouped(address: &str) -> String {
     characters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
 }
 
+/// A decimal number with its thousands apart.
+pub(crate) fn thousands(number: &str) -> String {
+    let (whole, part) = number.split_once('.').map_or((number, None), |(whole, part)| (whole, Some(part)));
+    let digits: Vec<char> = whole.chars().collect();
+    let first = digits.len() % 3;
+    let (head, tail) = digits.split_at_checked(first).unwrap_or((&digits, &[]));
+    let mut groups: Vec<String> = tail.chunks(3).map(|group| group.iter().collect()).collect();
+    if !head.is_empty() {
+        groups.insert(0, head.iter().collect());
+    }
+    let whole = groups.join(",");
+    part.map_or_else(|| whole.clone(), |part| format!("{whole}.{part}"))
+}
+
 /// Text that somebody else wrote, without what would steer a terminal: control characters, and marks that turn the
 /// direction of writing.
 pub(crate) fn tame(text: &str) -> String {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     fail::{Failure, OrFail as _},
+    file,
     holdings::{Form, Need},
     input,
     say::{Lang, Report, Say, Side, table, tame},
@@ -69,10 +69,7 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let prices = rules.into_iter().map(|rule| priced(rule, &tapes)).collect::<Result<Vec<_>, _>>()?;
     let document = json!({ "prices": prices.iter().map(|(rule, price)| (rule.name.clone(), document(price))).collect::<Map<_, _>>() });
     if let Some(out) = &args.out {
-        let part = out.with_extension("part");
-        fs::write(&part, format!("{document}\n"))
-            .and_then(|()| fs::rename(&part, out))
-            .or_undone(out.display())?;
+        file::write(out, format!("{document}\n").as_bytes())?;
     }
     Ok(Report::done(&document, text(&prices, say.lang())))
 }

@@ -17,7 +17,7 @@ use crate::{
     fail::{Failure, OrFail as _},
     holdings::{self, Need},
     input,
-    say::{Lang, Report, Say, Side, table, tame},
+    say::{Lang, Report, Say, Side, table, tame, thousands},
 };
 
 pub(crate) const HELP: &str = "\
@@ -325,20 +325,6 @@ pub(super) fn money(scheme: &Scheme, amount: Amount) -> String {
         thousands(&amount.to_coins(scheme.assets.decimals(scheme.currency))),
         scheme.assets.code(scheme.currency)
     )
-}
-
-/// A decimal number with its thousands apart.
-pub(crate) fn thousands(number: &str) -> String {
-    let (whole, part) = number.split_once('.').map_or((number, None), |(whole, part)| (whole, Some(part)));
-    let digits: Vec<char> = whole.chars().collect();
-    let first = digits.len() % 3;
-    let (head, tail) = digits.split_at_checked(first).unwrap_or((&digits, &[]));
-    let mut groups: Vec<String> = tail.chunks(3).map(|group| group.iter().collect()).collect();
-    if !head.is_empty() {
-        groups.insert(0, head.iter().collect());
-    }
-    let whole = groups.join(",");
-    part.map_or_else(|| whole.clone(), |part| format!("{whole}.{part}"))
 }
 
 /// Everything that a scheme comes to, for people.

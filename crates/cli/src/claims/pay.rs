@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
 use crate::{
-    approve::now,
     charter::Files,
     fail::{Failure, OrFail as _},
     file,
     holdings::{Form, Need},
     input::instant,
+    input::now,
     judge::{Broken, listed},
     key::Key,
     look::Look,

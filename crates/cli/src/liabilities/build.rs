@@ -4,7 +4,6 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use anyhow::Context as _;
@@ -24,7 +23,7 @@ use super::{
 use crate::{
     fail::{Failure, OrFail as _},
     holdings::Held,
-    input,
+    input::{self, now},
     say::{Lang, Report, Say},
 };
 
@@ -130,11 +129,6 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
 fn least(customers: usize) -> u8 {
     let levels = customers.checked_next_power_of_two().map_or(u32::MAX, usize::trailing_zeros);
     u8::try_from(levels).unwrap_or(u8::MAX).max(1)
-}
-
-fn now() -> Result<Instant, Failure> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).or_undone("the clock")?;
-    u64::try_from(now.as_millis()).map(Instant::from_ms).or_undone("the clock")
 }
 
 fn salts(seed: &Seed, scope: &Scope, book: &Book, padding: u64) -> Vec<Salt> {

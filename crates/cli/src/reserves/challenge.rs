@@ -11,9 +11,9 @@ use kuraban_vault::attestation::{CHALLENGE_MS_MAX, Challenge};
 use serde::Serialize;
 
 use crate::{
-    approve::now,
     charter::vault,
     fail::{Failure, OrFail as _},
+    input::now,
     log::{Place, checkpoint, log_key},
     say::{Lang, Report},
 };

@@ -12,9 +12,8 @@ use super::{
     file,
 };
 use crate::{
-    approve::now,
     fail::Failure,
-    input::{instant, shown_utc},
+    input::{instant, now, shown_utc},
     log::{log_key, witness_key},
     say::{Answer, Lang, Report, Say, tame},
 };

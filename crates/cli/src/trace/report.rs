@@ -23,7 +23,7 @@ use kuraban_trace::{
     taint::{End, Spread, Totals, Trace, outpoint},
 };
 
-use self::words::{Coin, grouped, minute, whole};
+use self::words::{Coin, minute, thousands, whole};
 use super::{
     answer::{Answer, Name},
     bounds::IntervalRows,
@@ -121,13 +121,13 @@ impl Told {
         let (parameters, tip) = (&answer.parameters, &answer.tip);
         let (asset, dust) = (network.asset(), u128::from(parameters.dust_sat));
         let coin = Coin { ticker: &asset.to_string(), decimals: asset.decimals() };
-        let ended = format!("{} {} {}", grouped(&tip.height.to_string()), tip.hash, minute(tip_time_s));
+        let ended = format!("{} {} {}", thousands(&tip.height.to_string()), tip.hash, minute(tip_time_s));
         let stops = tame(&parameters.stops.join(", "));
         let term = |en, ja, value: String| Term { en, ja, value };
         let terms = vec![
             term("Chain", "チェーン", network.name().to_owned()),
             term("Last block of the index", "索引の最終ブロック", ended.trim_end().to_owned()),
-            term("Last block that counts", "対象の最終ブロック", grouped(&until.blocks().to_string())),
+            term("Last block that counts", "対象の最終ブロック", thousands(&until.blocks().to_string())),
             term("Method asked for", "指定された方式", answer.method.to_owned()),
             term("Fees", "手数料の扱い", parameters.fees.to_owned()),
             term("Coinbases", "コインベースの扱い", parameters.coinbase.to_owned()),

@@ -5,7 +5,7 @@
 
 use super::{
     Sheet,
-    words::{Coin, coins, count, grouped, short, whole},
+    words::{Coin, coins, count, short, thousands, whole},
 };
 use crate::{say::Lang, trace::origins::Answer as Origins};
 
@@ -102,7 +102,7 @@ fn origins(sheet: &Sheet<'_>, at: usize, found: &Origins, lang: Lang) -> Section
         (row.amount_sat, line)
     };
     let minted = |row: &crate::trace::origins::MintedRow| {
-        let height = grouped(&row.height.to_string());
+        let height = thousands(&row.height.to_string());
         let place = match lang {
             Lang::En => format!("new in block {height}, {}", row.txid),
             Lang::Ja => format!("ブロック {height} で新規発行、{}", row.txid),

@@ -12,7 +12,7 @@ use super::{
     Final, Kind, Owner, Sheet, Span,
     beside::{Line, sections},
     listed, svg,
-    words::{both, coins, count, embedded, escaped, grouped, minute, short, whole},
+    words::{both, coins, count, embedded, escaped, minute, short, thousands, whole},
 };
 use crate::say::{Lang, tame};
 
@@ -126,7 +126,7 @@ fn summary(sheet: &Sheet<'_>) -> String {
     let outputs = sheet.counts.get(sheet.shown).copied().unwrap_or(0);
     let outputs = format!("<strong data-count>{}</strong>", count(outputs));
     let seeds = count(sheet.told.seeds.len());
-    let block = grouped(&sheet.until.blocks().to_string());
+    let block = thousands(&sheet.until.blocks().to_string());
     let when = minute(sheet.until_time_s);
     // A list of transfers has no times.
     let when = if when.is_empty() { when } else { format!(" ({when})") };
@@ -407,7 +407,7 @@ fn outputs(sheet: &Sheet<'_>) -> String {
         let at = at.map_or_else(String::new, |at| short(&at.to_string(), 10, 8));
         let height = sheet
             .maker(end.flow)
-            .map_or_else(String::new, |maker| grouped(&maker.height.blocks().to_string()));
+            .map_or_else(String::new, |maker| thousands(&maker.height.blocks().to_string()));
         let flow = sheet.picture.flows.get(end.flow);
         let kind = flow.map_or("", |flow| svg::sign(sheet.end(flow)).0);
         let kind = KINDS.iter().position(|(class, ..)| *class == kind).map_or_else(String::new, |kind| {
@@ -459,7 +459,7 @@ fn transactions(sheet: &Sheet<'_>) -> String {
             let place = place.as_ref()?;
             Some(format!(
                 "<tr><td>{} {}</td><td class=\"mono\">{}</td><td class=\"amount\">{}</td><td class=\"amount\">{}</td></tr>\n",
-                grouped(&place.height.blocks().to_string()),
+                thousands(&place.height.blocks().to_string()),
                 minute(place.time_s),
                 place.txid,
                 coins(sheet.coin(), *came_in),

@@ -10,7 +10,7 @@ use super::{
     beside::{Line, sections},
     page::{KINDS, amounts, words},
     svg,
-    words::{coins, count, grouped, minute, short, whole},
+    words::{coins, count, minute, short, thousands, whole},
 };
 use crate::{
     ink::{Colour, Face, FontError, INK, Ink, PAGE, RULE, SOFT, Wide},
@@ -193,7 +193,7 @@ fn summary(sheet: &Sheet<'_>, press: &mut Press) {
     };
     let (method, seeds) = (sheet.told.method, count(sheet.told.seeds.len()));
     let outputs = count(sheet.counts.get(sheet.shown).copied().unwrap_or(0));
-    let block = grouped(&sheet.until.blocks().to_string());
+    let block = thousands(&sheet.until.blocks().to_string());
     let when = minute(sheet.until_time_s);
     let agreed = whole(sheet.coin(), sheet.agreed_sat);
     let (stolen, unspent, fees, stopped) = (said(0), said(1), said(2), said(4));
@@ -339,7 +339,7 @@ fn transactions(sheet: &Sheet<'_>, press: &mut Press) {
         .filter_map(|((node, place), came_in)| {
             let place = place.as_ref()?;
             Some(vec![
-                grouped(&place.height.blocks().to_string()),
+                thousands(&place.height.blocks().to_string()),
                 minute(place.time_s),
                 place.txid.clone(),
                 coins(sheet.coin(), *came_in),

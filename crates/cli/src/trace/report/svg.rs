@@ -9,7 +9,7 @@ use kuraban_trace::{
 
 use super::{
     Sheet,
-    words::{brief, count, escaped, grouped, minute, short, whole},
+    words::{brief, count, escaped, minute, short, thousands, whole},
 };
 
 /// The whole element.
@@ -51,7 +51,7 @@ pub(super) fn blocks(sheet: &Sheet<'_>, column: &Column) -> Option<(String, Stri
     let place = |node: Option<&usize>| sheet.places.get(*node?)?.as_ref();
     let (first, last) = (place(column.nodes.first())?, place(column.nodes.last())?);
     let day = minute(first.time_s).chars().take(10).collect();
-    let number = |height: kuraban_base::Height| grouped(&height.blocks().to_string());
+    let number = |height: kuraban_base::Height| thousands(&height.blocks().to_string());
     let range = if first.height == last.height {
         format!("block {}", number(first.height))
     } else {

@@ -2,6 +2,7 @@
 //!
 //! Decides spelling alone. Text from outside is escaped here, and nowhere else.
 
+pub(super) use crate::say::thousands;
 use kuraban_base::Amount;
 
 /// How an asset's amounts are written.
@@ -33,21 +34,9 @@ pub(super) fn both(en: &str, ja: &str) -> String {
     format!("<span data-l=\"en\" lang=\"en\">{en}</span><span data-l=\"ja\" lang=\"ja\">{ja}</span>")
 }
 
-/// Digits in groups of three.
-pub(super) fn grouped(digits: &str) -> String {
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len().saturating_sub(at)).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// A count in groups of three.
 pub(super) fn count(number: impl TryInto<u64>) -> String {
-    grouped(&number.try_into().unwrap_or(u64::MAX).to_string())
+    thousands(&number.try_into().unwrap_or(u64::MAX).to_string())
 }
 
 /// Whole coins, exactly.
@@ -56,7 +45,7 @@ pub(super) fn coins(coin: Coin<'_>, sat: u128) -> String {
     let (whole, rest) = exact.split_once('.').unwrap_or((&exact, ""));
     let rest = rest.trim_end_matches('0');
     let point = if rest.is_empty() { "" } else { "." };
-    format!("{}{point}{rest}", grouped(whole))
+    format!("{}{point}{rest}", thousands(whole))
 }
 
 /// Whole coins with the ticker.
@@ -133,7 +122,7 @@ mod tests {
         for (digits, want) in
             [("", ""), ("1", "1"), ("123", "123"), ("1234", "1,234"), ("1234567", "1,234,567")]
         {
-            assert_eq!(grouped(digits), want);
+            assert_eq!(thousands(digits), want);
         }
         assert_eq!(minute(Some(1_717_128_900)), "2024-05-31 04:15Z");
         assert_eq!(minute(None), "");
