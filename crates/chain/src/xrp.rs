@@ -174,6 +174,49 @@ impl fmt::Display for PublicKey {
     }
 }
 
+/// What a ledger's hash is the hash of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LedgerHeader {
+    /// Its number.
+    pub index: u32,
+    /// All XRP that there is, in drops.
+    pub drops: u64,
+    /// The ledger before.
+    pub parent: [u8; 32],
+    /// The root of its transactions.
+    pub transactions: [u8; 32],
+    /// The root of its state.
+    pub accounts: [u8; 32],
+    /// When the ledger before was closed, in seconds since 2000.
+    pub parent_close_time: u32,
+    /// When it was closed.
+    pub close_time: u32,
+    /// Seconds to which that is rounded.
+    pub close_resolution: u8,
+    /// How its close was agreed on.
+    pub close_flags: u8,
+}
+
+impl LedgerHeader {
+    /// The ledger's hash.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        let fields: [&[u8]; 10] = [
+            b"LWR\0",
+            &self.index.to_be_bytes(),
+            &self.drops.to_be_bytes(),
+            &self.parent,
+            &self.transactions,
+            &self.accounts,
+            &self.parent_close_time.to_be_bytes(),
+            &self.close_time.to_be_bytes(),
+            &[self.close_resolution],
+            &[self.close_flags],
+        ];
+        sha512_half(&fields.concat())
+    }
+}
+
 /// The first 32 bytes of SHA-512.
 fn sha512_half(bytes: &[u8]) -> [u8; 32] {
     let (mut half, whole) = ([0; 32], Sha512::digest(bytes));
@@ -238,6 +281,26 @@ mod tests {
         check(&format!("02{}", "FF".repeat(32)), XrpError::Key);
         // The neutral point.
         check(&format!("ED01{}", "00".repeat(31)), XrpError::Weak);
+    }
+
+    #[test]
+    fn a_ledger_has_its_hash() {
+        // Ledger 38,129 of the main network, as rippled shows it.
+        let array = |text: &str| hex::decode_array::<32>(text).unwrap();
+        let ledger = LedgerHeader {
+            index: 38_129,
+            drops: 99_999_999_999_996_310,
+            parent: array("3401E5B2E5D3A53EB0891088A5F2D9364BBB6CE5B37A337D2C0660DAF9C4175E"),
+            transactions: array("DB83BF807416C5B3499A73130F843CF615AB8E797D79FE7D330ADF1BFA93951A"),
+            accounts: array("2C23D15B6B549123FB351E4B5CDE81C564318EB845449CD43C3EA7953C4DB452"),
+            parent_close_time: 410_424_200,
+            close_time: 410_424_200,
+            close_resolution: 10,
+            close_flags: 0,
+        };
+        let hash = array("E6DB7365949BF9814D76BCC730B01818EB9136A89DB224F3F9F5AAE4569D758E");
+        assert_eq!(ledger.hash(), hash);
+        assert_ne!(LedgerHeader { close_flags: 1, ..ledger }.hash(), hash);
     }
 
     proptest! {
