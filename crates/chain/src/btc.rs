@@ -4,7 +4,6 @@
 //! is libsecp256k1's and descriptors are `miniscript`'s. Never guesses: what no rule here covers is an error.
 
 pub mod address;
-mod base58;
 mod bech32;
 pub mod block;
 pub mod descriptor;

@@ -6,4 +6,13 @@
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
+#[cfg(feature = "accounts")]
+pub mod accounts;
+pub mod base58;
 pub mod btc;
+#[cfg(feature = "accounts")]
+pub mod evm;
+#[cfg(feature = "accounts")]
+pub mod nem;
+#[cfg(feature = "accounts")]
+pub mod xrp;

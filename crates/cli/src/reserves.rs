@@ -1,6 +1,7 @@
-//! `kuraban reserves`: attestations asked for, collected into a file, checked by anybody with a node, and set against what is
-//! owed. Decides nothing about coins: an attestation moves none.
+//! `kuraban reserves`: attestations and signed texts asked for, collected into a file, checked by anybody with a node, and set
+//! against what is owed. Decides nothing about coins: an attestation moves none.
 
+mod accounts;
 mod chain;
 mod challenge;
 mod check;
@@ -19,13 +20,16 @@ use crate::{
 /// `kuraban reserves …`
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Write a request for an attestation over a fresh challenge
+    /// Write a fresh challenge: a request for an attestation over it, or the text that accounts sign
     #[command(after_help = challenge::HELP)]
     Challenge(challenge::Args),
     /// Put finished attestations into one file that anybody can check
     #[command(after_help = prove::HELP)]
     Prove(prove::Args),
-    /// Check such a file: signatures, challenge, and every output against the chain
+    /// Put texts that accounts signed (Ethereum, XRP Ledger, NEM) into one file that anybody can check
+    #[command(after_help = accounts::HELP)]
+    Collect(accounts::Args),
+    /// Check such a file: signatures, challenge, and every output or balance against the chain
     #[command(after_help = verify::HELP)]
     Verify(verify::Args),
     /// Set reserves against liabilities, asset by asset
@@ -38,6 +42,7 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
     match command {
         Command::Challenge(args) => challenge::run(&args, say.lang()),
         Command::Prove(args) => prove::run(&args, say),
+        Command::Collect(args) => accounts::collect(&args, say.lang()),
         Command::Verify(args) => verify::run(&args, say),
         Command::Statement(args) => statement::run(&args, say.lang()),
     }

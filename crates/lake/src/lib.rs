@@ -11,11 +11,12 @@ use kuraban_ledger::{
 };
 use parquet::{
     errors::ParquetError,
-    file::reader::{FileReader as _, RowGroupReader, SerializedFileReader},
+    file::reader::{FileReader as _, SerializedFileReader},
+    schema::types::SchemaDescPtr,
 };
 
 pub use column::ColumnError;
-use column::{Column, Place};
+use column::Place;
 
 /// Most rows that one group of a file may have: a group is read as a whole.
 const GROUP_ROWS_MAX: i64 = 64 * 1024 * 1024;
@@ -88,20 +89,6 @@ pub enum LakeError {
     Holdings(#[from] HoldingsError),
 }
 
-/// Where the columns stand in this file.
-struct Places {
-    customer: Place,
-    asset: Place,
-    amount: Amounts,
-    group: Option<Place>,
-    vault: Option<Place>,
-}
-
-enum Amounts {
-    Coins(Place),
-    Units(Place),
-}
-
 /// The holdings of a Parquet file, in `assets`; tells `progress` how many rows of how many it has read.
 ///
 /// # Errors
@@ -113,17 +100,34 @@ pub fn holdings(
     assets: &Assets,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Holdings, LakeError> {
-    let reader = SerializedFileReader::new(File::open(path).map_err(LakeError::Open)?)?;
-    let schema = reader.metadata().file_metadata().schema_descr_ptr();
-    let places = Places::find(&schema, columns)?;
-    let all = reader.metadata().file_metadata().num_rows();
+    let table = Table::open(path)?;
+    let (customer, asset) = (table.must(&columns.customer)?, table.must(&columns.asset)?);
+    let amounts = |found| {
+        let (amount, units) = (columns.amount.clone(), columns.units.clone());
+        LakeError::Amounts { found, amount, units }
+    };
+    let (amount, in_coins) = match (table.place(&columns.amount)?, table.place(&columns.units)?) {
+        (Some(coins), None) => (coins, true),
+        (None, Some(units)) => (units, false),
+        (Some(_), Some(_)) => return Err(amounts("both")),
+        (None, None) => return Err(amounts("none")),
+    };
+    let places = [
+        Some(amount),
+        Some(customer),
+        Some(asset),
+        table.place(&columns.group)?,
+        table.place(&columns.vault)?,
+    ];
     let mut builder = Builder::new(assets.clone());
-    let mut row = 0_u64;
-    for group in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(group)?;
-        places.rows(group.as_ref(), &mut row, &mut builder)?;
-        progress(row, u64::try_from(all).unwrap_or_default());
-    }
+    table.each(&places, progress, |line, texts| {
+        let [amount, customer, asset, group, vault] = texts.map(Option::unwrap_or_default);
+        let amount = match in_coins {
+            true => Written::Coins(amount),
+            false => Written::Units(column::whole(amount, line)?),
+        };
+        builder.push(RawRow { line, customer, asset, amount, group, vault }).map_err(LakeError::from)
+    })?;
     Ok(builder.finish()?)
 }
 
@@ -136,111 +140,71 @@ pub fn rows<const N: usize, E: From<LakeError>>(
     path: &Path,
     columns: [(&str, bool); N],
     progress: &mut dyn FnMut(u64, u64),
-    mut take: impl FnMut(u64, [Option<&str>; N]) -> Result<(), E>,
+    take: impl FnMut(u64, [Option<&str>; N]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let reader = File::open(path).map_err(LakeError::Open)?;
-    let reader = SerializedFileReader::new(reader).map_err(LakeError::from)?;
-    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let table = Table::open(path)?;
     let mut places = [const { None }; N];
     for (to, (name, must)) in places.iter_mut().zip(columns) {
-        *to = Place::find(&schema, name)?;
-        if to.is_none() && must {
-            let want = name.to_owned();
-            return Err(LakeError::Missing { want, has: column::names(&schema) }.into());
-        }
+        *to = if must { Some(table.must(name)?) } else { table.place(name)? };
     }
-    let all = u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
-    let mut row = 0_u64;
-    for group in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(group).map_err(LakeError::from)?;
-        let count = group.metadata().num_rows();
-        if count > GROUP_ROWS_MAX {
-            return Err(LakeError::Group { found: count }.into());
-        }
-        let count = usize::try_from(count).unwrap_or_default();
-        let mut read = [const { None }; N];
-        for (to, place) in read.iter_mut().zip(&places) {
-            *to = place.as_ref().map(|place| place.read(group.as_ref(), count, row)).transpose()?;
-        }
-        for at in 0..count {
-            row = row.saturating_add(1);
-            let mut texts: [Option<Cow<'_, str>>; N] = [const { None }; N];
-            for (to, column) in texts.iter_mut().zip(&read) {
-                *to = column.as_ref().map(|column| column.text(at)).transpose().map_err(LakeError::from)?;
-            }
-            take(row, texts.each_ref().map(Option::as_deref))?;
-        }
-        progress(row, all);
-    }
-    Ok(())
+    table.each(&places, progress, take)
 }
 
-impl Places {
-    fn find(schema: &parquet::schema::types::SchemaDescriptor, columns: &Columns) -> Result<Self, LakeError> {
-        let place = |name: &str| Place::find(schema, name);
-        let must = |name: &str| {
-            place(name)?
-                .ok_or_else(|| LakeError::Missing { want: name.to_owned(), has: column::names(schema) })
-        };
-        let amounts = |found| {
-            let (amount, units) = (columns.amount.clone(), columns.units.clone());
-            LakeError::Amounts { found, amount, units }
-        };
-        Ok(Self {
-            customer: must(&columns.customer)?,
-            asset: must(&columns.asset)?,
-            amount: match (place(&columns.amount)?, place(&columns.units)?) {
-                (Some(coins), None) => Amounts::Coins(coins),
-                (None, Some(units)) => Amounts::Units(units),
-                (Some(_), Some(_)) => return Err(amounts("both")),
-                (None, None) => return Err(amounts("none")),
-            },
-            group: place(&columns.group)?,
-            vault: place(&columns.vault)?,
-        })
+/// An open file.
+struct Table {
+    reader: SerializedFileReader<File>,
+    schema: SchemaDescPtr,
+}
+
+impl Table {
+    fn open(path: &Path) -> Result<Self, LakeError> {
+        let reader = SerializedFileReader::new(File::open(path).map_err(LakeError::Open)?)?;
+        let schema = reader.metadata().file_metadata().schema_descr_ptr();
+        Ok(Self { reader, schema })
     }
 
-    /// Hands the rows of one group to the ledger.
-    fn rows(
+    /// Where a column stands, if there is one of this name.
+    fn place(&self, name: &str) -> Result<Option<Place>, LakeError> {
+        Place::find(&self.schema, name)
+    }
+
+    /// Where a column stands that must be there.
+    fn must(&self, name: &str) -> Result<Place, LakeError> {
+        let missing = || LakeError::Missing { want: name.to_owned(), has: column::names(&self.schema) };
+        self.place(name)?.ok_or_else(missing)
+    }
+
+    /// Hands each row on, with its number from 1 and its values in these columns. One group of rows is read at a time.
+    fn each<const N: usize, E: From<LakeError>>(
         &self,
-        group: &dyn RowGroupReader,
-        row: &mut u64,
-        builder: &mut Builder,
-    ) -> Result<(), LakeError> {
-        let count = group.metadata().num_rows();
-        if count > GROUP_ROWS_MAX {
-            return Err(LakeError::Group { found: count });
-        }
-        let rows = usize::try_from(count).unwrap_or_default();
-        let read = |place: &Place| place.read(group, rows, *row);
-        let (customers, assets) = (read(&self.customer)?, read(&self.asset)?);
-        let (amounts, in_coins) = match &self.amount {
-            Amounts::Coins(place) => (read(place)?, true),
-            Amounts::Units(place) => (read(place)?, false),
-        };
-        let groups = self.group.as_ref().map(read).transpose()?;
-        let vaults = self.vault.as_ref().map(read).transpose()?;
-        for at in 0..rows {
-            *row = row.saturating_add(1);
-            let amount = amounts.text(at)?;
-            let amount = match in_coins {
-                true => Written::Coins(&amount),
-                false => Written::Units(column::whole(&amount, *row)?),
-            };
-            builder.push(RawRow {
-                line: *row,
-                customer: &customers.text(at)?,
-                asset: &assets.text(at)?,
-                amount,
-                group: &optional(groups.as_ref(), at)?,
-                vault: &optional(vaults.as_ref(), at)?,
-            })?;
+        places: &[Option<Place>; N],
+        progress: &mut dyn FnMut(u64, u64),
+        mut take: impl FnMut(u64, [Option<&str>; N]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let all = u64::try_from(self.reader.metadata().file_metadata().num_rows()).unwrap_or_default();
+        let mut row = 0_u64;
+        for group in 0..self.reader.num_row_groups() {
+            let group = self.reader.get_row_group(group).map_err(LakeError::from)?;
+            let count = group.metadata().num_rows();
+            if count > GROUP_ROWS_MAX {
+                return Err(LakeError::Group { found: count }.into());
+            }
+            let count = usize::try_from(count).unwrap_or_default();
+            let mut read = [const { None }; N];
+            for (to, place) in read.iter_mut().zip(places) {
+                *to = place.as_ref().map(|place| place.read(group.as_ref(), count, row)).transpose()?;
+            }
+            for at in 0..count {
+                row = row.saturating_add(1);
+                let mut texts: [Option<Cow<'_, str>>; N] = [const { None }; N];
+                for (to, column) in texts.iter_mut().zip(&read) {
+                    *to =
+                        column.as_ref().map(|column| column.text(at)).transpose().map_err(LakeError::from)?;
+                }
+                take(row, texts.each_ref().map(Option::as_deref))?;
+            }
+            progress(row, all);
         }
         Ok(())
     }
-}
-
-/// The value of a column that a file need not have.
-fn optional(column: Option<&Column>, at: usize) -> Result<Cow<'_, str>, ColumnError> {
-    column.map_or(Ok(Cow::Borrowed("")), |column| column.text(at))
 }

@@ -4,6 +4,8 @@
 //! Decides whether a transaction is exactly the one that the challenge demands. Its first input is built here, from the
 //! challenge, and never taken from whoever asks.
 
+use core::{fmt::Display, str::FromStr};
+
 use kuraban_base::{Asset, Instant, TreeHash};
 use kuraban_chain::btc::{
     BlockHash, OutPoint, ProofForm, Script, Tx, TxOut,
@@ -26,10 +28,14 @@ pub const CHALLENGE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 ///
 /// `kuraban-reserves-v1 FORM ORIGIN SIZE ROOT BLOCK ASSET TIME`, single spaces between, all in ASCII; the root of the log's
 /// tree and the block's hash in hexadecimal (the latter as explorers show it), the time in milliseconds since 1970.
+pub type Challenge = Stated<ProofForm, BlockHash, Asset>;
+
+/// A challenge, whatever family of chains it is for: `F` says how it is signed, `B` names a block, `A` an asset. Signers know
+/// [`Challenge`] alone, and refuse every other as none.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Challenge {
+pub struct Stated<F, B, A> {
     /// How it is signed.
-    pub form: ProofForm,
+    pub form: F,
     /// The log.
     pub origin: String,
     /// The log's size at a checkpoint.
@@ -37,9 +43,9 @@ pub struct Challenge {
     /// Its root there.
     pub root: TreeHash,
     /// A block of the asset's chain, the state after which is attested.
-    pub block: BlockHash,
+    pub block: B,
     /// The asset.
-    pub asset: Asset,
+    pub asset: A,
     /// When the statement was asked for.
     pub at: Instant,
 }
@@ -66,7 +72,7 @@ pub enum ChallengeError {
     },
 }
 
-impl core::fmt::Display for Challenge {
+impl<F: Display, B: Display, A: Display> Display for Stated<F, B, A> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Self { form, origin, size, root, block, asset, at } = self;
         let root = kuraban_base::hex::encode(root.as_bytes());
@@ -74,7 +80,12 @@ impl core::fmt::Display for Challenge {
     }
 }
 
-impl Challenge {
+impl<F, B, A> Stated<F, B, A>
+where
+    F: Display + FromStr,
+    B: Display + FromStr,
+    A: Display + FromStr,
+{
     /// The challenge of a text, in the one spelling that it has.
     ///
     /// # Errors
@@ -91,9 +102,8 @@ impl Challenge {
             |what, found: &str| ChallengeError::Word { what, found: found.chars().take(80).collect() };
         let root_bytes =
             kuraban_base::hex::decode(root).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        let known = ProofForm::ALL.into_iter().find(|known| known.word() == *form);
         let challenge = Self {
-            form: known.ok_or_else(|| wrong("the form", form))?,
+            form: form.parse().map_err(|_| wrong("the form", form))?,
             origin: (*origin).to_owned(),
             size: size.parse().map_err(|_| wrong("the log's size", size))?,
             root: root_bytes.map(TreeHash::from_bytes).ok_or_else(|| wrong("the log's root", root))?,
@@ -113,7 +123,9 @@ impl Challenge {
         let text = self.to_string();
         Self::parse(&text).map(|_| text)
     }
+}
 
+impl<F, B, A> Stated<F, B, A> {
     /// Why it is none to sign over now, by the time alone.
     ///
     /// # Errors

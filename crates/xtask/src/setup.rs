@@ -22,6 +22,12 @@ const CARGO_MUTANTS: [&str; 3] = ["cargo-mutants", "--version", "27.1.0"];
 const PEERS: [&str; 5] =
     ["duckdb==2.0.0", "graphsense-clustering==0.2.0", "networkx==3.6.1", "numpy==2.4.6", "pyarrow==26.0.1"];
 
+/// The package of npm that brings an Ethereum node for tests, and its version.
+const ANVIL: &str = "@foundry-rs/anvil@1.7.1";
+
+/// The target for which a customer's verifier is built to run in a browser.
+pub(crate) const WASM: &str = "wasm32-unknown-unknown";
+
 /// Something a Debian package brings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Need {
@@ -57,6 +63,8 @@ pub(crate) enum Runner {
 pub(crate) enum Tool {
     Litecoind,
     Bitcoind,
+    Anvil,
+    Wasm,
     Nginx,
     Nextest,
     CargoDeny,
@@ -67,6 +75,8 @@ pub(crate) fn ensure(tool: Tool) -> Result<String> {
     Ok(match tool {
         Tool::Litecoind => ensure_litecoind()?.display().to_string(),
         Tool::Bitcoind => crate::bitcoind::ensure_bitcoind()?.display().to_string(),
+        Tool::Anvil => ensure_anvil(&Workspace::read()?)?.display().to_string(),
+        Tool::Wasm => ensure_wasm().map(|()| WASM.to_owned())?,
         Tool::Nginx => ensure_nginx()?.display().to_string(),
         Tool::Nextest => match ensure_nextest() {
             Runner::Nextest => "cargo nextest".to_owned(),
@@ -121,6 +131,45 @@ pub(crate) fn ensure_peers(workspace: &Workspace) -> Result<PathBuf> {
         .args(PEERS))?;
     fs::write(&mark, wanted).with_context(|| format!("could not write {}", mark.display()))?;
     Ok(python)
+}
+
+/// The Ethereum node that tests ask, if it was brought before.
+pub(crate) fn brought_anvil(workspace: &Workspace) -> Option<PathBuf> {
+    let packages = fs::read_dir(anvil_folder(workspace).join("node_modules").join("@foundry-rs")).ok()?;
+    let programs = packages.filter_map(|package| Some(package.ok()?.path().join("bin").join("anvil")));
+    programs.into_iter().find(|program| program.is_file())
+}
+
+/// The Ethereum node that tests ask, in a folder of its own under `target`. Its package has the program for this machine in a
+/// package beside it; nothing of either is run to install it.
+pub(crate) fn ensure_anvil(workspace: &Workspace) -> Result<PathBuf> {
+    if let Some(program) = brought_anvil(workspace) {
+        return Ok(program);
+    }
+    let folder = anvil_folder(workspace);
+    say::step(&format!("installing {ANVIL} under {}", folder.display()));
+    fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+    run(Command::new("npm")
+        .args(["install", "--ignore-scripts", "--no-audit", "--prefix"])
+        .arg(&folder)
+        .arg(ANVIL))
+    .context("npm (Debian: npm) is missing, or has not the package")?;
+    brought_anvil(workspace).context("the package has no anvil for this machine")
+}
+
+fn anvil_folder(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("anvil")
+}
+
+/// Whether the compiler builds for a browser.
+pub(crate) fn has_wasm() -> bool {
+    let targets = output(Command::new("rustup").args(["target", "list", "--installed"]));
+    targets.is_ok_and(|targets| targets.lines().any(|target| target == WASM))
+}
+
+/// Sees that the compiler builds for a browser.
+fn ensure_wasm() -> Result<()> {
+    if has_wasm() { Ok(()) } else { run(Command::new("rustup").args(["target", "add", WASM])) }
 }
 
 /// The test runner; where it is missing and cannot be built, cargo's own.

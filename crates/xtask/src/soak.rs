@@ -147,7 +147,8 @@ fn tests(workspace: &Workspace, members: &[&str], build: Build) -> Result<Findin
         return Ok(Finding::DidNotRun("a crate is not in this workspace"));
     }
     let bitcoind = Some(bitcoind::ensure_bitcoind()?);
-    let surroundings = Surroundings { litecoind: ensure_litecoind()?, bitcoind, seeds: SEEDS };
+    let litecoind = ensure_litecoind()?;
+    let surroundings = Surroundings { litecoind, bitcoind, anvil: None, seeds: SEEDS };
     ensure_nginx()?;
     let runner = ensure_nextest();
     let chosen: Vec<&str> = members.iter().flat_map(|member| ["-p", member]).collect();

@@ -7,7 +7,10 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::command::{cargo, path_with_daemons, succeeds};
-use crate::setup::{Runner, ensure_litecoind, ensure_nextest, ensure_nginx, ensure_readers};
+use crate::setup::{
+    Runner, WASM, brought_anvil, ensure_litecoind, ensure_nextest, ensure_nginx, ensure_readers, has_wasm,
+};
+use crate::workspace::Workspace;
 use crate::{Outcome, bitcoind, say};
 
 /// Seeds of the simulator in every run of the tests; `cargo xtask soak` takes more.
@@ -18,6 +21,8 @@ pub(crate) struct Surroundings {
     pub(crate) litecoind: PathBuf,
     /// Only if it was built before: tests do not wait for that.
     pub(crate) bitcoind: Option<PathBuf>,
+    /// Only if it was brought before.
+    pub(crate) anvil: Option<PathBuf>,
     pub(crate) seeds: u32,
 }
 
@@ -29,14 +34,18 @@ impl Surroundings {
         if let Some(bitcoind) = &self.bitcoind {
             command.env("KURABAN_BITCOIND", bitcoind);
         }
+        if let Some(anvil) = &self.anvil {
+            command.env("KURABAN_ANVIL", anvil);
+        }
     }
 }
 
 /// Runs every test of the workspace and the examples in its documentation.
 pub(crate) fn test() -> Result<Outcome> {
     let begun = Instant::now();
-    let surroundings =
-        Surroundings { litecoind: ensure_litecoind()?, bitcoind: bitcoind::built()?, seeds: SEEDS };
+    let anvil = brought_anvil(&Workspace::read()?);
+    let bitcoind = bitcoind::built()?;
+    let surroundings = Surroundings { litecoind: ensure_litecoind()?, bitcoind, anvil, seeds: SEEDS };
     ensure_nginx()?;
     if let Err(error) = ensure_readers() {
         say::note(&format!("{error:#}; tests that read reports in a browser or as PDF files are skipped"));
@@ -45,11 +54,22 @@ pub(crate) fn test() -> Result<Outcome> {
     if surroundings.bitcoind.is_none() {
         say::note("tests on bitcoind are skipped: it is not built; `cargo xtask setup bitcoind` builds it");
     }
+    if surroundings.anvil.is_none() {
+        say::note("tests on anvil are skipped: it is not here; `cargo xtask setup anvil` brings it");
+    }
 
     say::step(&format!("tests of the workspace, {SEEDS} simulator seeds among them"));
     let mut tests = runner.command("default", &["--workspace"]);
     surroundings.tell(&mut tests);
     let tests_pass = succeeds(&mut tests)?;
+
+    let browser_builds = if has_wasm() {
+        say::step("the customer's verifier, for a browser");
+        succeeds(cargo().args(["build", "--quiet", "-p", "kuraban-inclusion", "--target", WASM]))?
+    } else {
+        say::note(&format!("kuraban-inclusion is not built for {WASM}: `cargo xtask setup wasm` brings it"));
+        true
+    };
 
     say::step("examples in the documentation");
     let examples_pass = succeeds(cargo().args(["test", "--quiet", "--doc", "--workspace"]))?;
@@ -57,7 +77,10 @@ pub(crate) fn test() -> Result<Outcome> {
     let took = say::span(begun.elapsed());
     let word = |pass| if pass { "passed" } else { "FAILED" };
     say::answer(&format!("tests {}, examples {}, after {took}", word(tests_pass), word(examples_pass)));
-    Ok(if tests_pass && examples_pass { Outcome::Good } else { Outcome::Bad })
+    if !browser_builds {
+        say::note(&format!("kuraban-inclusion does not build for {WASM}"));
+    }
+    Ok(if tests_pass && browser_builds && examples_pass { Outcome::Good } else { Outcome::Bad })
 }
 
 impl Runner {
@@ -99,7 +122,8 @@ mod tests {
     #[test]
     fn tests_are_told_where_the_nodes_are() {
         let mut command = Command::new("env");
-        Surroundings { litecoind: "/a/litecoind".into(), bitcoind: None, seeds: 7 }.tell(&mut command);
+        Surroundings { litecoind: "/a/litecoind".into(), bitcoind: None, anvil: None, seeds: 7 }
+            .tell(&mut command);
         let said = crate::command::output(&mut command).unwrap();
         assert!(
             said.contains("KURABAN_LITECOIND=/a/litecoind\n") && said.contains("KURABAN_SEEDS=7\n"),

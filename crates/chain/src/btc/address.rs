@@ -6,12 +6,13 @@
 use core::fmt;
 
 use super::{
-    base58, bech32,
+    bech32,
     hash::hash160,
     key::PublicKey,
     network::Network,
     script::{Script, Template},
 };
+use crate::base58::{self, Alphabet, Base58Error};
 
 /// Why text is no address of the network.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -163,7 +164,7 @@ impl Address {
     }
 
     fn parse_base58(network: Network, text: &str) -> Result<Self, AddressError> {
-        let payload = base58::decode_check(text)?;
+        let payload = base58::decode_check(Alphabet::Bitcoin, text)?;
         let want = "a version byte and 20 bytes";
         let Some((version, hash)) = payload.split_first() else {
             return Err(AddressError::Payload { got: payload.len(), want });
@@ -300,7 +301,9 @@ fn starts_with_hrp(text: &str, hrp: &str) -> bool {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let base58 = |version: u8, hash: &[u8; 20]| base58::encode_check(&[&[version][..], hash].concat());
+        let base58 = |version: u8, hash: &[u8; 20]| {
+            base58::encode_check(Alphabet::Bitcoin, &[&[version][..], hash].concat())
+        };
         let text = match &self.payload {
             Payload::P2pkh(hash) => base58(self.network.p2pkh_prefix(), hash),
             Payload::P2sh(hash) => base58(self.network.p2sh_prefix(), hash),
@@ -316,6 +319,19 @@ impl fmt::Display for Address {
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Address({}, {self})", self.network)
+    }
+}
+
+impl From<Base58Error> for AddressError {
+    fn from(error: Base58Error) -> Self {
+        match error {
+            Base58Error::Length { got } => Self::Length { got, max: base58::TEXT_MAX },
+            Base58Error::Character { found, at } => Self::Base58Character { found, at },
+            Base58Error::Short { got } => {
+                Self::Payload { got, want: "a version byte, 20 bytes and a checksum" }
+            }
+            Base58Error::Checksum { found, want } => Self::Base58Checksum { found, want },
+        }
     }
 }
 

@@ -46,6 +46,19 @@ impl ProofForm {
     }
 }
 
+/// A word that names no form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("want bip-322 or bip-127")]
+pub struct FormError;
+
+impl core::str::FromStr for ProofForm {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        Self::ALL.into_iter().find(|form| form.word() == text).ok_or(FormError)
+    }
+}
+
 impl core::fmt::Display for ProofForm {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.word())

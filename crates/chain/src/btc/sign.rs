@@ -14,14 +14,13 @@ use bitcoin::{
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{
-    address::AddressError,
-    base58,
     descriptor::{Branch, network_kind},
     hash::hash160,
     key::{CURVE, EcdsaSignature, PublicKey},
     network::Network,
     sighash::{EcdsaSighash, Sighash},
 };
+use crate::base58::{self, Alphabet};
 
 /// First index of hardened children (BIP 32).
 const HARDENED: u32 = 0x8000_0000;
@@ -109,8 +108,8 @@ impl XPriv {
     /// # Errors
     /// What is wrong, without a character of the text.
     pub fn parse(network: Network, text: &str) -> Result<Self, XPrivError> {
-        let bytes =
-            Zeroizing::new(base58::decode_check(text).map_err(|error| XPrivError::Text(error.into()))?);
+        let bytes = base58::decode_check(Alphabet::Bitcoin, text);
+        let bytes = Zeroizing::new(bytes.map_err(|error| XPrivError::Text(error.into()))?);
         let got = bytes.len();
         let fields: &[u8; 78] = bytes.as_slice().try_into().map_err(|_| XPrivError::Length { got })?;
         let mut rest = fields.as_slice();
@@ -193,7 +192,7 @@ impl XPriv {
         bytes.extend_from_slice(self.chain.as_slice());
         bytes.push(0);
         bytes.extend_from_slice(self.secret.as_slice());
-        Zeroizing::new(base58::encode_check(&bytes))
+        Zeroizing::new(base58::encode_check(Alphabet::Bitcoin, &bytes))
     }
 
     /// The first four bytes of the hash of its public key, as descriptors name key origins.
@@ -281,24 +280,13 @@ impl fmt::Debug for ChildKey {
     }
 }
 
-impl From<AddressError> for Base58Error {
-    /// Leaves out what the address error shows of the text.
-    fn from(error: AddressError) -> Self {
+impl From<base58::Base58Error> for Base58Error {
+    /// Leaves out what the error shows of the text.
+    fn from(error: base58::Base58Error) -> Self {
         match error {
-            AddressError::Base58Character { at, .. } => Self::Character { at },
-            AddressError::Base58Checksum { .. } => Self::Checksum,
-            AddressError::Length { .. }
-            | AddressError::Payload { .. }
-            | AddressError::Bech32Character { .. }
-            | AddressError::MixedCase { .. }
-            | AddressError::Bech32Checksum { .. }
-            | AddressError::Variant { .. }
-            | AddressError::WitnessVersion { .. }
-            | AddressError::Program { .. }
-            | AddressError::Padding
-            | AddressError::Version { .. }
-            | AddressError::Network { .. }
-            | AddressError::Mweb => Self::Length,
+            base58::Base58Error::Character { at, .. } => Self::Character { at },
+            base58::Base58Error::Checksum { .. } => Self::Checksum,
+            base58::Base58Error::Length { .. } | base58::Base58Error::Short { .. } => Self::Length,
         }
     }
 }

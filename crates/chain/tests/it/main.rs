@@ -1,5 +1,7 @@
 //! Holds `kuraban-chain` against published vectors, real blocks and other people's code.
 
+#[cfg(all(test, feature = "accounts"))]
+mod accounts;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]

@@ -10,8 +10,14 @@ use std::{
 use clap::{ArgGroup, Args};
 use indicatif::ProgressBar;
 use kuraban_base::{Height, Txid, hex};
-use kuraban_chain::btc::{Block, BlockHash, Header, Network, OutPoint, Script, Tx, TxOut};
-use kuraban_node::rpc::{Auth, Rpc, sat};
+use kuraban_chain::{
+    accounts,
+    btc::{Block, BlockHash, Header, Network, OutPoint, Script, Tx, TxOut},
+};
+use kuraban_node::{
+    accounts::{AnswerError, Ledger, PRINTED_BYTES_MAX, Printed},
+    rpc::{Auth, Rpc, sat},
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -30,14 +36,17 @@ const SCAN_BYTES_MAX: usize = 256 * 1024 * 1024;
 #[group(multiple = true)]
 pub(super) struct Place {
     /// Your own node (RPC)
-    #[arg(group = "chain", long, visible_alias = "rpc", value_name = "HOST:PORT", requires = "cookie")]
+    #[arg(group = "chain", long, visible_alias = "rpc", value_name = "HOST:PORT")]
     node: Option<String>,
-    /// The node's cookie, or a file with user:password
+    /// The cookie of a node of the BTC family, or a file with user:password
     #[arg(long, value_name = "FILE", requires = "node")]
     cookie: Option<PathBuf>,
     /// What your node's scantxoutset printed at the stated block, instead of a node
     #[arg(long, value_name = "FILE", group = "chain")]
     utxos: Option<PathBuf>,
+    /// What your node of a chain of accounts answered about the stated block and the accounts, instead of a node
+    #[arg(long, value_name = "FILE", group = "chain")]
+    balances: Option<PathBuf>,
 }
 
 /// The chain as it can be asked.
@@ -78,6 +87,27 @@ impl Place {
             }
             (None, None, Some(path)) => scan(path).map(Chain::Scan),
             (Some(_) | None, _, _) => Err(Failure::input("want --node with --cookie, or --utxos")),
+        }
+    }
+
+    /// Gets ready to ask about accounts.
+    pub(super) fn accounts(&self, network: accounts::Network) -> Result<Ledger, Failure> {
+        match (&self.node, &self.cookie, &self.balances) {
+            (Some(node), None, None) => Ledger::node(network, node, WITHIN).map_err(|error| match error {
+                AnswerError::Place { .. } | AnswerError::Network { .. } => Failure::Input(error.into()),
+                AnswerError::Unreachable { .. }
+                | AnswerError::Large { .. }
+                | AnswerError::Form { .. }
+                | AnswerError::Said { .. }
+                | AnswerError::Printed { .. } => Failure::Undone(error.into()),
+            }),
+            (None, None, Some(path)) => {
+                let bytes = crate::input::bytes(path, PRINTED_BYTES_MAX)?;
+                Printed::read(network, &bytes).map(Ledger::Printed).or_input(path.display())
+            }
+            (Some(_) | None, _, _) => Err(Failure::input(format!(
+                "{network} is a chain of accounts: want --node alone, or --balances"
+            ))),
         }
     }
 }

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use kuraban_base::Instant;
 use kuraban_chain::btc::{OutPoint, funds::Holds};
 use kuraban_proof::{SignedCheckpoint, VerifierKey};
-use kuraban_vault::{attestation::Challenge, judge::Now};
+use kuraban_vault::{
+    attestation::{Challenge, Stated},
+    judge::Now,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -17,7 +20,7 @@ use super::{
 /// How much older than the challenge its block may be, in seconds, by the block's own word.
 const BLOCK_AGE_S_MAX: u64 = 3 * 60 * 60;
 /// Most failures that are listed; all are counted.
-const LISTED_MAX: usize = 100;
+pub(super) const LISTED_MAX: usize = 100;
 
 /// What came of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -46,7 +49,7 @@ pub(super) struct Bad {
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct BlockJson {
-    pub(super) height: u32,
+    pub(super) height: u64,
     pub(super) hash: String,
 }
 
@@ -127,10 +130,11 @@ pub(super) fn checked(file: &File, signed: &Signed, facts: &Facts<'_>) -> Option
     let tally = tally(signed, facts.coins);
     let outputs = signed.holds.iter().map(|holds| holds.outputs.len()).sum::<usize>();
     let many = (outputs > FILE_OUTPUTS_MAX).then(|| format!("it names more than {FILE_OUTPUTS_MAX} outputs"));
+    let time_s = facts.block.and_then(|(_, time)| time).map(u64::from);
     let checks = vec![
         verdict("challenge", same(file, challenge)),
-        verdict("fresh", fresh(challenge, facts)),
-        log(file, challenge, facts),
+        verdict("fresh", fresh(challenge, facts.now, time_s)),
+        log(challenge, &file.checkpoint, facts.vkey, facts.witnesses),
         verdict("signatures", first(&signed.problems).or(many)),
         verdict("distinct", tally.repeated.map(|outpoint| format!("{outpoint} is shown more than once"))),
         verdict("block", block(file, challenge, facts)),
@@ -152,7 +156,7 @@ pub(super) fn checked(file: &File, signed: &Signed, facts: &Facts<'_>) -> Option
         origin: challenge.origin.clone(),
         size: challenge.size,
         root: challenge.root.to_string(),
-        block: BlockJson { height: file.height, hash: challenge.block.to_string() },
+        block: BlockJson { height: file.height.into(), hash: challenge.block.to_string() },
         at_ms: challenge.at.ms(),
         proofs: file.proofs.len(),
         outputs,
@@ -165,12 +169,14 @@ pub(super) fn checked(file: &File, signed: &Signed, facts: &Facts<'_>) -> Option
     })
 }
 
-fn verdict(check: &str, problem: Option<String>) -> Check {
+/// A check that holds unless something speaks against it.
+pub(super) fn verdict(check: &str, problem: Option<String>) -> Check {
     let result = if problem.is_some() { Outcome::Failed } else { Outcome::Verified };
     Check { check: check.to_owned(), result, detail: problem }
 }
 
-fn first(problems: &[String]) -> Option<String> {
+/// The first problem, and how many more there are.
+pub(super) fn first(problems: &[String]) -> Option<String> {
     match problems {
         [] => None,
         [one] => Some(one.clone()),
@@ -188,37 +194,44 @@ fn same(file: &File, challenge: &Challenge) -> Option<String> {
     Some(format!("proofs[{at}] is over another challenge than proofs[0]"))
 }
 
-fn fresh(challenge: &Challenge, facts: &Facts<'_>) -> Option<String> {
-    let now = Now { own: facts.now, witnesses: None };
-    if let Err(problem) = challenge.fresh(now) {
+/// What speaks against a challenge by the time alone, its own and, where that is known, its block's.
+pub(super) fn fresh<F, B, A>(
+    challenge: &Stated<F, B, A>,
+    now: Instant,
+    block_s: Option<u64>,
+) -> Option<String> {
+    if let Err(problem) = challenge.fresh(Now { own: now, witnesses: None }) {
         return Some(problem);
     }
-    let (_, time) = facts.block?;
-    let time_s = u64::from(time?);
-    let age_s = challenge.at.s().saturating_sub(time_s);
+    let age_s = challenge.at.s().saturating_sub(block_s?);
     (age_s > BLOCK_AGE_S_MAX)
         .then(|| format!("its block is {age_s} s older than it, at most {BLOCK_AGE_S_MAX}"))
 }
 
-fn log(file: &File, challenge: &Challenge, facts: &Facts<'_>) -> Check {
-    let Some(vkey) = facts.vkey else {
+/// Checks the challenge's part of the log.
+pub(super) fn log<F, B, A>(
+    challenge: &Stated<F, B, A>,
+    checkpoint: &str,
+    vkey: Option<&VerifierKey>,
+    witnesses: &[VerifierKey],
+) -> Check {
+    let Some(vkey) = vkey else {
         let detail = "no key of the log was given (--vkey)".to_owned();
         return Check { check: "log".to_owned(), result: Outcome::NotMade, detail: Some(detail) };
     };
-    verdict("log", of_log(file, challenge, vkey, facts.witnesses))
+    verdict("log", of_log(challenge, checkpoint, vkey, witnesses))
 }
 
-fn of_log(
-    file: &File,
-    challenge: &Challenge,
+fn of_log<F, B, A>(
+    challenge: &Stated<F, B, A>,
+    checkpoint: &str,
     vkey: &VerifierKey,
     witnesses: &[VerifierKey],
 ) -> Option<String> {
-    let signed =
-        match SignedCheckpoint::open(file.checkpoint.as_bytes(), core::slice::from_ref(vkey), witnesses) {
-            Ok(signed) => signed,
-            Err(problem) => return Some(problem.to_string()),
-        };
+    let signed = match SignedCheckpoint::open(checkpoint.as_bytes(), core::slice::from_ref(vkey), witnesses) {
+        Ok(signed) => signed,
+        Err(problem) => return Some(problem.to_string()),
+    };
     let head = signed.head();
     if (signed.origin(), head.size, head.root) != (&challenge.origin, challenge.size, challenge.root) {
         return Some("the challenge names another checkpoint than the one in the file".to_owned());

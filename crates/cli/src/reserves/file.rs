@@ -8,19 +8,16 @@ use kuraban_chain::btc::{Funds, Network, funds::OUTPUTS_MAX, psbt::PSBT_BYTES_MA
 use kuraban_vault::attestation::Challenge;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    fail::{Failure, OrFail as _},
-    input::json,
-};
+use crate::fail::{Failure, OrFail as _};
 
 /// Longest file that is read.
-const FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub(super) const FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Most proofs in a file.
 pub(super) const PROOFS_MAX: usize = 1000;
 /// Most outputs that all proofs of a file name.
 pub(super) const FILE_OUTPUTS_MAX: usize = 20 * OUTPUTS_MAX;
 /// The version of the form.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 /// What stands before a proof of funds in Base64 (BIP 322).
 const FUNDS_PREFIX: &str = "pof";
 
@@ -59,8 +56,8 @@ pub(super) struct Proof {
 }
 
 /// Reads a file. What is malformed is named with its place among the proofs.
-pub(super) fn read(path: &Path) -> Result<File, Failure> {
-    let form: Form = json(path, FILE_BYTES_MAX)?;
+pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<File, Failure> {
+    let form: Form = serde_json::from_slice(bytes).or_input(path.display())?;
     let wrong = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
     if form.kuraban_reserves != VERSION {
         let found = form.kuraban_reserves;

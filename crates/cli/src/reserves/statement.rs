@@ -10,7 +10,7 @@ use clap::Args as ClapArgs;
 use kuraban_base::Instant;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::check::{Check, Checked, Outcome};
+use super::check::{Check, Outcome};
 use crate::{
     fail::Failure,
     input::{FILE_MAX, instant, json, shown_utc},
@@ -69,6 +69,14 @@ struct DatedBy {
     hash: String,
 }
 
+impl DatedBy {
+    /// Whether both name one block: chains differ in how they write a hash.
+    fn is(&self, other: &Self) -> bool {
+        let [one, other] = [&self.hash, &other.hash].map(|hash| hash.strip_prefix("0x").unwrap_or(hash));
+        one.eq_ignore_ascii_case(other)
+    }
+}
+
 #[derive(Deserialize)]
 struct Answered {
     ok: bool,
@@ -76,6 +84,18 @@ struct Answered {
     root: Option<String>,
     #[serde(default)]
     error: Option<String>,
+}
+
+/// What `kuraban reserves verify --json` answered, as far as it is set against liabilities.
+#[derive(Deserialize)]
+struct Reserves {
+    ok: bool,
+    asset: String,
+    block: DatedBy,
+    at_ms: u64,
+    #[serde(alias = "sum_sat", deserialize_with = "units")]
+    sum_units: u128,
+    checks: Vec<Check>,
 }
 
 /// One asset's line.
@@ -138,9 +158,9 @@ pub(super) fn run(args: &Args, lang: Lang) -> Result<Report, Failure> {
     }
     let answered: Option<Answered> =
         args.liabilities_verified.as_ref().map(|path| json(path, FILE_MAX)).transpose()?;
-    let mut reserves: BTreeMap<String, Checked> = BTreeMap::new();
+    let mut reserves: BTreeMap<String, Reserves> = BTreeMap::new();
     for path in &args.verified {
-        let checked: Checked = json(path, FILE_MAX)?;
+        let checked: Reserves = json(path, FILE_MAX)?;
         let asset = checked.asset.clone();
         if reserves.insert(asset.clone(), checked).is_some() {
             let asset = tame(&asset);
@@ -174,7 +194,7 @@ fn check(name: &str, result: Outcome, detail: impl Into<Option<String>>) -> Chec
 }
 
 /// Everything that has to hold for one asset.
-fn checks(liabilities: &Liabilities, answered: Option<&Answered>, reserves: Option<&Checked>) -> Vec<Check> {
+fn checks(liabilities: &Liabilities, answered: Option<&Answered>, reserves: Option<&Reserves>) -> Vec<Check> {
     let mut all = vec![match answered {
         None => check("liabilities", Outcome::NotMade, "nobody verified the root".to_owned()),
         Some(answered) if answered.root.as_ref().is_some_and(|root| *root != liabilities.root) => {
@@ -202,7 +222,7 @@ fn checks(liabilities: &Liabilities, answered: Option<&Answered>, reserves: Opti
     });
     all.push(match liabilities.blocks.as_slice() {
         [] => check("same-block", Outcome::NotMade, "the liabilities name no block".to_owned()),
-        blocks if blocks.iter().any(|block| block.hash == reserves.block.hash) => {
+        blocks if blocks.iter().any(|block| block.is(&reserves.block)) => {
             check("same-block", Outcome::Verified, None)
         }
         _ => check("same-block", Outcome::Failed, "the liabilities are dated by other blocks".to_owned()),
@@ -210,9 +230,9 @@ fn checks(liabilities: &Liabilities, answered: Option<&Answered>, reserves: Opti
     all
 }
 
-fn line(total: &Total, reserves: Option<&Checked>, checks: Vec<Check>) -> Line {
+fn line(total: &Total, reserves: Option<&Reserves>, checks: Vec<Check>) -> Line {
     let owed = total.units;
-    let have = reserves.map(|reserves| u128::from(reserves.sum_sat));
+    let have = reserves.map(|reserves| reserves.sum_units);
     let margin = have.map(|have| match have.checked_sub(owed) {
         Some(more) => more.to_string(),
         None => format!("-{}", owed.saturating_sub(have)),

@@ -7,13 +7,13 @@ use kuraban_base::Instant;
 use kuraban_proof::VerifierKey;
 
 use super::{
-    chain,
-    check::{Checked, Facts, Outcome, checked, signatures},
+    accounts, chain,
+    check::{Check, Checked, Facts, Outcome, checked, signatures},
     file,
 };
 use crate::{
     fail::Failure,
-    input::{instant, now, shown_utc},
+    input::{bytes, instant, now, shown_utc},
     log::{log_key, witness_key},
     say::{Answer, Lang, Report, Say, tame},
 };
@@ -28,6 +28,9 @@ Examples:
       --cookie ~/.bitcoin/.cookie --vkey example.com/log+1a2b3c4d+AQ…
   bitcoin-cli scantxoutset start '[\"addr(bc1q…)\"]' > utxos.json
   kuraban reserves verify btc-reserves.json --utxos utxos.json --json
+  kuraban reserves verify eth-reserves.json --node 127.0.0.1:8545 \\
+      --vkey example.com/log+1a2b3c4d+AQ…
+  kuraban reserves verify xrp-reserves.json --balances answers.json
   kuraban reserves verify old.json --utxos utxos.json \\
       --as-of 2026-10-01T00:00:00Z";
 
@@ -56,7 +59,12 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
         Some(at) => at,
         None => now()?,
     };
-    let file = file::read(&args.file)?;
+    let bytes = bytes(&args.file, file::FILE_BYTES_MAX)?;
+    if let Some(network) = accounts::network(&bytes) {
+        let key = (args.vkey.as_ref(), args.witness.as_slice());
+        return accounts::verify(&args.file, &bytes, &args.place.accounts(network)?, key, now, say);
+    }
+    let file = file::read(&args.file, &bytes)?;
     let chain = args.place.open(file.network)?;
     let bar = say.progress(u64::try_from(file.proofs.len()).unwrap_or(u64::MAX));
     let signed = signatures(&file, || bar.inc(1));
@@ -80,13 +88,18 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     Ok(Report::new(answer, &checked, text))
 }
 
-fn text(checked: &Checked, lang: Lang) -> String {
-    let head = match (checked.ok, lang) {
+/// The verdict, in words.
+pub(super) const fn head(ok: bool, lang: Lang) -> &'static str {
+    match (ok, lang) {
         (true, Lang::En) => "verified",
         (true, Lang::Ja) => "検証しました",
         (false, Lang::En) => "not verified",
         (false, Lang::Ja) => "検証できません",
-    };
+    }
+}
+
+fn text(checked: &Checked, lang: Lang) -> String {
+    let head = head(checked.ok, lang);
     let at = shown_utc(Instant::from_ms(checked.at_ms));
     let mut lines = vec![
         format!("{head}: {} {} {}", checked.sum_sat, lang.pick("base units of", "基本単位"), checked.asset),
@@ -101,14 +114,17 @@ fn text(checked: &Checked, lang: Lang) -> String {
             ),
         },
     ];
-    for check in &checked.checks {
-        let word = match check.result {
-            Outcome::Verified => lang.pick("ok", "良"),
-            Outcome::Failed => lang.pick("FAILED", "不可"),
-            Outcome::NotMade => lang.pick("not made", "未実施"),
-        };
-        let detail = check.detail.as_ref().map(|detail| format!(": {}", tame(detail))).unwrap_or_default();
-        lines.push(format!("  {:<10}  {word}{detail}", check.check));
-    }
+    lines.extend(checked.checks.iter().map(|check| line(check, lang)));
     lines.join("\n")
+}
+
+/// What came of a check, in a line.
+pub(super) fn line(check: &Check, lang: Lang) -> String {
+    let word = match check.result {
+        Outcome::Verified => lang.pick("ok", "良"),
+        Outcome::Failed => lang.pick("FAILED", "不可"),
+        Outcome::NotMade => lang.pick("not made", "未実施"),
+    };
+    let detail = check.detail.as_ref().map(|detail| format!(": {}", tame(detail))).unwrap_or_default();
+    format!("  {:<10}  {word}{detail}", check.check)
 }

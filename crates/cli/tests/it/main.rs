@@ -2,6 +2,7 @@
 //! where there is some.
 #![cfg(test)]
 
+mod anvil;
 mod approve;
 mod books;
 mod browser;
@@ -33,6 +34,7 @@ mod real_peer;
 mod report;
 mod report_accounts;
 mod reserves;
+mod reserves_accounts;
 mod run;
 mod server;
 mod sim;

@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one event and passes over all others")]
 
+mod accounts;
 mod conformance;
 mod daemon;
 mod hostile;

@@ -3,9 +3,11 @@
 //! Decides for the currencies named here and accepts others as they stand, saying so. Never corrects an address.
 
 use kuraban_base::hex;
-use kuraban_chain::btc::{Address, AddressError, Network, Script};
-use sha2::{Digest as _, Sha256};
-use sha3::Keccak256;
+use kuraban_chain::{
+    base58::{Alphabet, Base58Error, decode_check},
+    btc::{Address, AddressError, Network, Script},
+    evm,
+};
 
 /// Most characters of an address or an id. The longest in circulation (Cardano's) have 104.
 pub const TEXT_MAX: usize = 128;
@@ -39,6 +41,9 @@ pub enum SubjectError {
     /// No address of the BTC family.
     #[error("{0}")]
     Btc(AddressError),
+    /// No address of Ethereum.
+    #[error("{0}")]
+    Ether(evm::AddressError),
     /// Not the letters and digits of a form.
     #[error("is {found}, want {want}")]
     Form {
@@ -132,58 +137,22 @@ pub(crate) fn of_family(network: Network, text: &str) -> Result<String, SubjectE
 
 /// Twenty bytes in hexadecimal after `0x`. Capitals among small letters are a checksum (EIP-55).
 fn ether(text: &str) -> Result<String, SubjectError> {
-    let wrong = |found: String| SubjectError::Form { found, want: "0x and 20 bytes in hexadecimal" };
-    let digits =
-        text.strip_prefix("0x").ok_or_else(|| wrong(format!("without 0x, of {} characters", text.len())))?;
-    let small = digits.to_ascii_lowercase();
-    hex::decode_array::<20>(&small).map_err(|error| wrong(error.to_string()))?;
-    let one_case = digits == small || digits == digits.to_ascii_uppercase();
-    if !one_case && digits != with_checksum(&small) {
-        return Err(SubjectError::Checksum { form: "EIP-55" });
-    }
-    Ok(format!("0x{small}"))
+    evm::Address::parse(text).map(|address| address.small()).map_err(SubjectError::Ether)
 }
 
-/// Capitals where the digit of the text's hash is 8 or more.
-fn with_checksum(small: &str) -> String {
-    let hash = hex::encode(&Keccak256::digest(small.as_bytes()));
-    let cased = small.chars().zip(hash.chars()).map(|(digit, hash)| match hash {
-        '8' | '9' | 'a'..='f' => digit.to_ascii_uppercase(),
-        _ => digit,
-    });
-    cased.collect()
-}
-
-const BTC_DIGITS: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-const XRP_DIGITS: &[u8; 58] = b"rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz";
-
-/// What Base58 with a checksum holds: bytes before the last four, which are the double hash's first.
-fn base58(digits: &[u8; 58], text: &str, form: &'static str) -> Result<Vec<u8>, SubjectError> {
-    let mut bytes: Vec<u8> = Vec::new();
-    for (at, found) in (1..).zip(text.chars()) {
-        let digit = digits.iter().position(|digit| char::from(*digit) == found);
-        let mut carry = u32::try_from(digit.ok_or(SubjectError::Character { found, at })?).unwrap_or(0);
-        for byte in bytes.iter_mut().rev() {
-            let sum = u32::from(*byte) * 58 + carry;
-            *byte = u8::try_from(sum & 0xff).unwrap_or(0);
-            carry = sum >> 8;
+/// What Base58 with a checksum holds.
+fn base58(alphabet: Alphabet, text: &str, form: &'static str) -> Result<Vec<u8>, SubjectError> {
+    decode_check(alphabet, text).map_err(|error| match error {
+        Base58Error::Character { found, at } => SubjectError::Character { found, at },
+        Base58Error::Length { .. } | Base58Error::Short { .. } | Base58Error::Checksum { .. } => {
+            SubjectError::Checksum { form }
         }
-        while carry > 0 {
-            bytes.insert(0, u8::try_from(carry & 0xff).unwrap_or(0));
-            carry >>= 8;
-        }
-    }
-    let zero = digits.first().copied().unwrap_or_default();
-    let zeros = text.bytes().take_while(|byte| *byte == zero).count();
-    let bytes = [vec![0; zeros], bytes].concat();
-    let (payload, checksum) = bytes.split_last_chunk::<4>().ok_or(SubjectError::Checksum { form })?;
-    let hash = Sha256::digest(Sha256::digest(payload));
-    if hash.starts_with(checksum) { Ok(payload.to_vec()) } else { Err(SubjectError::Checksum { form }) }
+    })
 }
 
 /// A classic address: version 0 and 20 bytes (XRPL, "Base58 encodings").
 fn ripple(text: &str) -> Result<String, SubjectError> {
-    let payload = base58(XRP_DIGITS, text, "Base58 of XRP")?;
+    let payload = base58(Alphabet::Ripple, text, "Base58 of XRP")?;
     match payload.as_slice() {
         [0, account @ ..] if account.len() == 20 => Ok(text.to_owned()),
         _ => {
@@ -195,7 +164,7 @@ fn ripple(text: &str) -> Result<String, SubjectError> {
 
 /// Version 0x41 and 20 bytes.
 fn tron(text: &str) -> Result<String, SubjectError> {
-    let payload = base58(BTC_DIGITS, text, "Base58")?;
+    let payload = base58(Alphabet::Bitcoin, text, "Base58")?;
     match payload.as_slice() {
         [0x41, account @ ..] if account.len() == 20 => Ok(text.to_owned()),
         _ => {

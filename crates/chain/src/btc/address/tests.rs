@@ -119,9 +119,9 @@ fn networks_are_kept_apart_and_named() {
     assert!(regtest.starts_with("rltc1q"), "{regtest}");
     check(LtcRegtest, &regtest, &format!("ok {regtest}"));
     check(LtcMain, &regtest, "address belongs to litecoin-regtest, want litecoin-main");
-    let unknown = base58::encode_check(&[7; 21]);
+    let unknown = base58::encode_check(Alphabet::Bitcoin, &[7; 21]);
     check(BtcMain, &unknown, "version byte 7 belongs to no network known here");
-    let long = base58::encode_check(&[0; 22]);
+    let long = base58::encode_check(Alphabet::Bitcoin, &[0; 22]);
     check(BtcMain, &long, "address holds 22 bytes or letters, want a version byte and 20 bytes");
 }
 

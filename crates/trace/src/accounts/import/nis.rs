@@ -4,10 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use ripemd::{Digest as _, Ripemd160};
+use kuraban_chain::nem;
 use serde::Deserialize;
 use serde_json::Value;
-use sha3::Keccak256;
 
 use super::{
     super::{
@@ -76,29 +75,9 @@ pub(super) fn address(text: &str) -> Result<String, ImportProblem> {
     }
 }
 
-/// The address of a public key on the network that a version's highest byte names: RIPEMD-160 of Keccak-256, with a
-/// checksum of four bytes, in base 32.
+/// The address of a public key on the network that a version's highest byte names.
 pub(super) fn address_of(network: u8, key: &[u8; 32]) -> String {
-    let mut bytes = vec![network];
-    bytes.extend(Ripemd160::digest(Keccak256::digest(key)));
-    let checksum = Keccak256::digest(&bytes);
-    bytes.extend(checksum.iter().take(4));
-    base32(&bytes)
-}
-
-fn base32(bytes: &[u8]) -> String {
-    let (mut text, mut bits, mut held) = (String::new(), 0_u32, 0_u32);
-    for byte in bytes {
-        held = held << 8 | u32::from(*byte);
-        bits += 8;
-        while bits >= 5 {
-            bits -= 5;
-            let digit = u8::try_from(held >> bits & 31).unwrap_or(0);
-            text.push(char::from(if digit < 26 { b'A' + digit } else { b'2' + digit - 26 }));
-        }
-        held &= (1 << bits) - 1;
-    }
-    text
+    nem::Address::of_key(network, key).to_string()
 }
 
 /// The list in blocks, in any order; a file is JSON (an answer to `/block/at/public`, one block with `txes` as in
