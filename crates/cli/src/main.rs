@@ -28,6 +28,7 @@ mod migrate;
 mod node;
 mod order;
 mod payout;
+mod publish;
 mod request;
 mod reserves;
 mod say;

@@ -4,6 +4,7 @@
 mod export;
 mod folder;
 mod import;
+mod publish;
 mod verify;
 
 use clap::Subcommand;
@@ -29,6 +30,9 @@ pub(crate) enum Command {
     /// Prove that what was handed over is what arrived
     #[command(after_help = verify::HELP)]
     Verify(verify::Args),
+    /// Put a hand-over, or its receipt, into the operator's log
+    #[command(after_help = publish::HELP)]
+    Publish(publish::Args),
 }
 
 /// Runs `kuraban migrate …`.
@@ -37,6 +41,7 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Export(args) => export::run(&args, say),
         Command::Import(args) => import::run(&args, say),
         Command::Verify(args) => verify::run(&args, say),
+        Command::Publish(args) => publish::run(&args, say),
     };
     match done {
         Ok(report) => Ok(report),

@@ -6,6 +6,7 @@ mod challenge;
 mod check;
 mod file;
 mod prove;
+mod publish;
 mod statement;
 mod verify;
 
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     /// Set reserves against liabilities, asset by asset
     #[command(after_help = statement::HELP)]
     Statement(statement::Args),
+    /// Put a statement's verdicts into the operator's log, whatever they are
+    #[command(after_help = publish::HELP)]
+    Publish(publish::Args),
 }
 
 /// Runs `kuraban reserves …`.
@@ -40,5 +44,6 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Prove(args) => prove::run(&args, say),
         Command::Verify(args) => verify::run(&args, say),
         Command::Statement(args) => statement::run(&args, say.lang()),
+        Command::Publish(args) => publish::run(&args, say),
     }
 }

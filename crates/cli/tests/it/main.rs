@@ -29,6 +29,7 @@ mod liabilities;
 mod log;
 mod migrate;
 mod order;
+mod published;
 mod real_peer;
 mod report;
 mod report_accounts;
