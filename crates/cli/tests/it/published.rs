@@ -269,11 +269,18 @@ fn both_operators_logs_bear_witness_to_a_hand_over() {
     ] {
         check(by(&sent), by(&Publication::Import(other)), Some("the receiver's log: says handover.imported"));
     }
-    // What does not verify is not published.
+}
+
+#[test]
+fn a_hand_over_that_does_not_verify_is_not_published() {
+    let own = Operator::new();
+    handed_over(&own);
     fs::write(own.path("in/balances.csv"), "customer,asset,units\n").unwrap();
     let server = Server::start(|_| (500, Vec::new()));
+    let publish =
+        ["migrate", "publish", "@out", "--from", "@sender.pub", "--import", "@in", "--to", "@receiver.pub"];
     let to = ["--writer", &server.url, "--roster", "@roster.toml", "--key", "@key"];
-    let ran = own.run(&[&publish[..], &folders, &to].concat());
+    let ran = own.run(&[&publish[..], &to].concat());
     assert_eq!((ran.status, server.asked().len()), (1, 0), "{}", ran.out);
 }
 
