@@ -3,6 +3,7 @@
 //! a chain, to run an embedded node. Parses the command line and hands on; decides nothing itself.
 
 mod approve;
+mod asking;
 mod books;
 mod charter;
 mod claims;

@@ -1,9 +1,11 @@
 //! `kuraban migrate`: customers handed over to another operator, encrypted and signed, and the proof that nothing was lost. Reads,
 //! encrypts, signs, writes and prints; what a hand-over is stands in `kuraban-ledger`.
 
+mod address;
 mod export;
 mod folder;
 mod import;
+mod pay;
 mod publish;
 mod verify;
 
@@ -33,6 +35,12 @@ pub(crate) enum Command {
     /// Put a hand-over, or its receipt, into the operator's log
     #[command(after_help = publish::HELP)]
     Publish(publish::Args),
+    /// Prove to the sender that an address is yours
+    #[command(after_help = address::HELP)]
+    Address(address::Args),
+    /// Ask for the payout of what was handed over, to the receiver's address
+    #[command(after_help = pay::HELP)]
+    Pay(pay::Args),
 }
 
 /// Runs `kuraban migrate …`.
@@ -42,6 +50,8 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Import(args) => import::run(&args, say),
         Command::Verify(args) => verify::run(&args, say),
         Command::Publish(args) => publish::run(&args, say),
+        Command::Address(args) => address::run(&args, say),
+        Command::Pay(args) => pay::run(&args, say),
     };
     match done {
         Ok(report) => Ok(report),

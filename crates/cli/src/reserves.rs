@@ -4,7 +4,7 @@
 mod chain;
 mod challenge;
 mod check;
-mod file;
+pub(crate) mod file;
 mod prove;
 mod publish;
 mod statement;

@@ -28,6 +28,7 @@ mod judge;
 mod liabilities;
 mod log;
 mod migrate;
+mod migrate_pay;
 mod order;
 mod published;
 mod real_peer;
