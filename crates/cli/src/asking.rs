@@ -6,12 +6,9 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::{File, TryLockError},
-    io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
 use kuraban_api::Submit;
 use kuraban_base::{Digest, Instant, VaultId};
 use kuraban_chain::btc::Network;
@@ -22,6 +19,7 @@ use crate::{
     charter::Files,
     fail::{Failure, OrFail as _},
     input::{instant, now},
+    journal::Lines,
     judge::{Broken, listed},
     key::Key,
     look::Look,
@@ -112,7 +110,7 @@ enum Event {
 
 /// What was asked before, and where it is kept.
 struct Journal {
-    file: File,
+    lines: Lines,
     terms: Terms,
     asked: HashMap<String, String>,
     taken: HashSet<String>,
@@ -215,7 +213,7 @@ impl Asking<'_> {
         let submit = Submit { payout: form, request_signature: request.pem().to_owned() };
         match self.writer.request(&submit, &due.attempt.to_string())? {
             Ok(accepted) if accepted.digest == digest => {
-                self.journal.put(&Event::Taken { id: due.id.clone() }).or_undone("the journal")?;
+                self.journal.lines.put(&Event::Taken { id: due.id.clone() }).or_undone("the journal")?;
                 self.journal.taken.insert(due.id.clone());
                 Ok(Asked::Now)
             }
@@ -231,31 +229,20 @@ impl Asking<'_> {
 impl Journal {
     /// Opens or begins it; the first run's terms hold, and only their beginning may be another's.
     fn open(path: &Path, terms: Terms) -> anyhow::Result<Self> {
-        let file = File::options().read(true).append(true).create(true).open(path)?;
-        locked(&file)?;
         let (mut asked, mut taken, mut known) = (HashMap::new(), HashSet::new(), None);
-        let mut reader = BufReader::new(&file);
-        let (mut whole, mut line, mut number) = (0_u64, String::new(), 0_u64);
-        while reader.read_line(&mut line)? > 0 && line.ends_with('\n') {
-            number = number.saturating_add(1);
-            match serde_json::from_str(&line).with_context(|| format!("line {number}"))? {
-                Event::Terms(found) => known = Some(found),
-                Event::Asked { id, digest } => drop(asked.insert(id, digest)),
-                Event::Taken { id } => drop(taken.insert(id)),
-            }
-            whole = whole.saturating_add(u64::try_from(line.len())?);
-            line.clear();
-        }
-        // A line without its end was being written when the run was killed: nothing was asked on it.
-        file.set_len(whole)?;
+        let lines = Lines::open(path, |event| match event {
+            Event::Terms(found) => known = Some(found),
+            Event::Asked { id, digest } => drop(asked.insert(id, digest)),
+            Event::Taken { id } => drop(taken.insert(id)),
+        })?;
         let begun = known.is_some();
         let kept = known.map_or(terms.clone(), |known| known);
         let same = Terms { not_before_ms: kept.not_before_ms, ..terms };
         anyhow::ensure!(same == kept, "was begun with other terms: {}, now {}", shown(&kept)?, shown(&same)?);
-        let mut journal = Self { file, terms: kept, asked, taken };
+        let mut journal = Self { lines, terms: kept, asked, taken };
         if !begun {
             let terms = Event::Terms(journal.terms.clone());
-            journal.put(&terms)?;
+            journal.lines.put(&terms)?;
         }
         Ok(journal)
     }
@@ -267,25 +254,8 @@ impl Journal {
             Some(before) => anyhow::bail!(
                 "payout {id} was asked for with digest {before}, now {digest}: address, amount, roster or policy has changed; put it back"
             ),
-            None => self.put(&Event::Asked { id: id.to_owned(), digest: digest.to_owned() }),
+            None => self.lines.put(&Event::Asked { id: id.to_owned(), digest: digest.to_owned() }),
         }
-    }
-
-    fn put(&mut self, event: &Event) -> anyhow::Result<()> {
-        let mut line = serde_json::to_string(event)?;
-        line.push('\n');
-        self.file.seek(SeekFrom::End(0))?;
-        self.file.write_all(line.as_bytes())?;
-        Ok(self.file.sync_data()?)
-    }
-}
-
-/// Locks a file against other runs, until it is closed.
-pub(crate) fn locked(file: &File) -> anyhow::Result<()> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => anyhow::bail!("another run is paying from it; wait for its end"),
-        Err(TryLockError::Error(error)) => Err(error).context("cannot be locked"),
     }
 }
 

@@ -19,6 +19,7 @@ mod index;
 mod ink;
 mod input;
 mod ja;
+mod journal;
 mod judge;
 mod key;
 mod liabilities;

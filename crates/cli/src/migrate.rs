@@ -6,6 +6,7 @@ mod export;
 mod folder;
 mod import;
 mod pay;
+mod plan;
 mod publish;
 mod verify;
 
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     /// Ask for the payout of what was handed over, to the receiver's address
     #[command(after_help = pay::HELP)]
     Pay(pay::Args),
+    /// Check and carry out a cut-over plan: freeze, test batch, final batch
+    #[command(subcommand, after_help = plan::HELP)]
+    Plan(plan::Command),
 }
 
 /// Runs `kuraban migrate …`.
@@ -52,6 +56,7 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Publish(args) => publish::run(&args, say),
         Command::Address(args) => address::run(&args, say),
         Command::Pay(args) => pay::run(&args, say),
+        Command::Plan(command) => plan::run(&command, say),
     };
     match done {
         Ok(report) => Ok(report),
@@ -91,7 +96,7 @@ impl<T, E: core::fmt::Display> OrRefuse<T> for Result<T, E> {
 
 /// An asset on the command line that is not among the well-known ones.
 #[derive(clap::Args)]
-struct Known {
+pub(crate) struct Known {
     /// An asset that is not well known, and its decimals
     #[arg(long = "asset", value_name = "CODE=DECIMALS", value_parser = asset)]
     assets: Vec<(String, u8)>,

@@ -14,9 +14,10 @@ use serde_json::Value;
 
 use super::{Stop, address, folder};
 use crate::{
-    asking::{Asked, Due, Payer, locked},
+    asking::{Asked, Due, Payer},
     claims::units_json,
     fail::{Failure, OrFail as _},
+    journal::locked,
     judge::Broken,
     say::{Answer, Lang, Report, Say},
     writer::{Refused, Writer},

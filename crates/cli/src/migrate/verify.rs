@@ -90,23 +90,36 @@ pub(super) struct Found {
     pub(super) import: Option<(Receipt, Value)>,
 }
 
+/// The same as whoever has read the keys gives it.
+pub(super) struct Pair<'a> {
+    pub(super) export: &'a Path,
+    pub(super) from: &'a PublicKey,
+    /// The receiver's folder and key.
+    pub(super) import: Option<(&'a Path, &'a PublicKey)>,
+}
+
 impl Folders {
     /// Verifies everything that is signed, and that nothing was lost.
     pub(super) fn verified(&self, say: &Say) -> Result<Found, Stop> {
         let from = folder::public_key(&self.from)?;
-        let manifest = folder::manifest(&self.export, &from)?;
+        let to = self.to.as_deref().map(folder::public_key).transpose()?;
+        let import = self.import.as_deref().zip(to.as_ref());
+        Pair { export: &self.export, from: &from, import }.verified(&self.known, say)
+    }
+}
+
+impl Pair<'_> {
+    /// Verifies everything that is signed, and that nothing was lost.
+    pub(super) fn verified(&self, known: &Known, say: &Say) -> Result<Found, Stop> {
+        let manifest = folder::manifest(self.export, self.from)?;
         let bar = say.progress(u64::try_from(manifest.chunks.len()).unwrap_or_default());
         for (number, line) in (0_u64..).zip(&manifest.chunks) {
-            folder::chunk(&self.export, number, line, &from)?;
+            folder::chunk(self.export, number, line, self.from)?;
             bar.inc(1);
         }
         bar.finish_and_clear();
-        let import = match (&self.import, &self.to) {
-            (Some(import), Some(to)) => {
-                Some(conservation(&manifest, import, &folder::public_key(to)?, &self.known, say)?)
-            }
-            (Some(_) | None, None) | (None, Some(_)) => None,
-        };
+        let import =
+            self.import.map(|(import, to)| conservation(&manifest, import, to, known, say)).transpose()?;
         Ok(Found { manifest, import })
     }
 }

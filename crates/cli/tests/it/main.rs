@@ -29,6 +29,7 @@ mod liabilities;
 mod log;
 mod migrate;
 mod migrate_pay;
+mod migrate_plan;
 mod order;
 mod published;
 mod real_peer;
