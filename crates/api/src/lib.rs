@@ -11,6 +11,7 @@ mod openapi;
 mod operation;
 mod payout;
 mod problem;
+mod publication;
 mod screen;
 mod signer;
 
@@ -25,6 +26,7 @@ pub use payout::{
     TransactionView,
 };
 pub use problem::{Problem, ReasonView};
+pub use publication::{Finding, Publication, PublicationList, PublicationSubmit, PublicationView};
 pub use screen::{
     Bucket, BucketEntry, FeedView, Freshness, HitView, ManyScreened, PrivateTerms, RowView, ScreenMany,
     Screened, SourceView, Subject, TaintView,

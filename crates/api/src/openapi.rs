@@ -11,9 +11,10 @@ use utoipa::{
 pub use screen::screen_openapi;
 
 use crate::{
-    AlarmList, ApprovalSubmit, BreakerReset, BreakerView, EventView, LiabilitiesList, LiabilitiesSubmit,
-    LiabilitiesView, Method, OpeningView, Operation, PayoutAccepted, PayoutList, PayoutView, Problem,
-    ResetAccepted, SignerList, SignerResume, SignerView, Submit,
+    AlarmList, ApprovalSubmit, BreakerReset, BreakerView, EventView, Finding, LiabilitiesList,
+    LiabilitiesSubmit, LiabilitiesView, Method, OpeningView, Operation, PayoutAccepted, PayoutList,
+    PayoutView, Problem, Publication, PublicationList, PublicationSubmit, PublicationView, ResetAccepted,
+    SignerList, SignerResume, SignerView, Submit,
 };
 
 /// The writer's OpenAPI 3.1 document of version 1.
@@ -86,6 +87,11 @@ fn schemas() -> Map<String, Value> {
     add::<LiabilitiesList>(&mut all);
     add::<LiabilitiesSubmit>(&mut all);
     add::<LiabilitiesView>(&mut all);
+    add::<Finding>(&mut all);
+    add::<Publication>(&mut all);
+    add::<PublicationList>(&mut all);
+    add::<PublicationSubmit>(&mut all);
+    add::<PublicationView>(&mut all);
     add::<AlarmList>(&mut all);
     add::<EventView>(&mut all);
     add::<OpeningView>(&mut all);
@@ -114,6 +120,8 @@ fn answer(operation: Operation) -> (u16, Answer) {
         Operation::SignerResume => (201, Answer::Json("SignerView")),
         Operation::LiabilitiesList => (200, Answer::Json("LiabilitiesList")),
         Operation::LiabilitiesPublish => (201, Answer::Json("LiabilitiesView")),
+        Operation::PublicationList => (200, Answer::Json("PublicationList")),
+        Operation::PublicationPublish => (201, Answer::Json("PublicationView")),
         Operation::AlarmList => (200, Answer::Json("AlarmList")),
         Operation::LogOpening => (200, Answer::Json("OpeningView")),
         Operation::Events => (200, Answer::Other("text/event-stream")),
@@ -132,11 +140,13 @@ fn body(operation: Operation) -> Option<&'static str> {
         Operation::BreakerReset => Some("BreakerReset"),
         Operation::SignerResume => Some("SignerResume"),
         Operation::LiabilitiesPublish => Some("LiabilitiesSubmit"),
+        Operation::PublicationPublish => Some("PublicationSubmit"),
         Operation::PayoutList
         | Operation::PayoutShow
         | Operation::BreakerShow
         | Operation::SignerList
         | Operation::LiabilitiesList
+        | Operation::PublicationList
         | Operation::AlarmList
         | Operation::Events
         | Operation::LogCheckpoint
@@ -164,6 +174,8 @@ fn parameters(operation: Operation) -> &'static [(&'static str, &'static str, &'
         | Operation::SignerResume
         | Operation::LiabilitiesList
         | Operation::LiabilitiesPublish
+        | Operation::PublicationList
+        | Operation::PublicationPublish
         | Operation::LogCheckpoint
         | Operation::LogTile
         | Operation::LogOpening
@@ -281,6 +293,8 @@ mod tests {
             "CellName",
             "SignerResume",
             "LiabilitiesSubmit",
+            "PublicationSubmit",
+            "Finding",
         ] {
             let schema = &document["components"]["schemas"][name];
             assert_eq!(schema["additionalProperties"], Value::Bool(false), "{name}: {schema}");

@@ -72,6 +72,10 @@ operations! {
     LiabilitiesList = Get "/v1/liabilities" "listLiabilities",
     /// Publishes a root of liabilities, signed by somebody on the roster.
     LiabilitiesPublish = Post "/v1/liabilities" "publishLiabilities",
+    /// Lists what else was published, oldest first: roots of claims, digests of hand-overs, and how checks ended.
+    PublicationList = Get "/v1/publications" "listPublications",
+    /// Publishes one of these, signed by somebody on the roster.
+    PublicationPublish = Post "/v1/publications" "publishPublication",
     /// Lists alarms, oldest first, a page at a time.
     AlarmList = Get "/v1/alarms" "listAlarms",
     /// Streams log entries as server-sent events, from an index on or from now on.

@@ -4,6 +4,7 @@ mod compute;
 mod folder;
 mod give;
 mod pay;
+mod publish;
 mod statement;
 mod tables;
 mod tell;
@@ -34,6 +35,9 @@ pub(crate) enum Command {
     /// Verify a statement against the published root
     #[command(after_help = give::VERIFY_HELP)]
     Verify(give::Verify),
+    /// Put the root of all statements into the operator's log
+    #[command(after_help = publish::HELP)]
+    Publish(publish::Args),
     /// Write bank transfer files (zengin) for what is paid in yen
     #[command(after_help = transfer::HELP)]
     Transfers(transfer::Args),
@@ -49,6 +53,7 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Compare(args) => compute::compare(&args, say),
         Command::Statement(args) => give::run(&args, say),
         Command::Verify(args) => give::verify(&args, say),
+        Command::Publish(args) => publish::run(&args, say),
         Command::Transfers(args) => transfer::run(&args, say),
         Command::Pay(args) => pay::run(&args, say),
     }

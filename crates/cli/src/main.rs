@@ -3,6 +3,7 @@
 //! a chain, to run an embedded node. Parses the command line and hands on; decides nothing itself.
 
 mod approve;
+mod asking;
 mod books;
 mod charter;
 mod claims;
@@ -18,6 +19,7 @@ mod index;
 mod ink;
 mod input;
 mod ja;
+mod journal;
 mod judge;
 mod key;
 mod liabilities;
@@ -28,6 +30,7 @@ mod migrate;
 mod node;
 mod order;
 mod payout;
+mod publish;
 mod request;
 mod reserves;
 mod say;

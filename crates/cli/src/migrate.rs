@@ -1,9 +1,13 @@
 //! `kuraban migrate`: customers handed over to another operator, encrypted and signed, and the proof that nothing was lost. Reads,
 //! encrypts, signs, writes and prints; what a hand-over is stands in `kuraban-ledger`.
 
+mod address;
 mod export;
 mod folder;
 mod import;
+mod pay;
+mod plan;
+mod publish;
 mod verify;
 
 use clap::Subcommand;
@@ -29,6 +33,18 @@ pub(crate) enum Command {
     /// Prove that what was handed over is what arrived
     #[command(after_help = verify::HELP)]
     Verify(verify::Args),
+    /// Put a hand-over, or its receipt, into the operator's log
+    #[command(after_help = publish::HELP)]
+    Publish(publish::Args),
+    /// Prove to the sender that an address is yours
+    #[command(after_help = address::HELP)]
+    Address(address::Args),
+    /// Ask for the payout of what was handed over, to the receiver's address
+    #[command(after_help = pay::HELP)]
+    Pay(pay::Args),
+    /// Check and carry out a cut-over plan: freeze, test batch, final batch
+    #[command(subcommand, after_help = plan::HELP)]
+    Plan(plan::Command),
 }
 
 /// Runs `kuraban migrate …`.
@@ -37,6 +53,10 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Export(args) => export::run(&args, say),
         Command::Import(args) => import::run(&args, say),
         Command::Verify(args) => verify::run(&args, say),
+        Command::Publish(args) => publish::run(&args, say),
+        Command::Address(args) => address::run(&args, say),
+        Command::Pay(args) => pay::run(&args, say),
+        Command::Plan(command) => plan::run(&command, say),
     };
     match done {
         Ok(report) => Ok(report),
@@ -76,7 +96,7 @@ impl<T, E: core::fmt::Display> OrRefuse<T> for Result<T, E> {
 
 /// An asset on the command line that is not among the well-known ones.
 #[derive(clap::Args)]
-struct Known {
+pub(crate) struct Known {
     /// An asset that is not well known, and its decimals
     #[arg(long = "asset", value_name = "CODE=DECIMALS", value_parser = asset)]
     assets: Vec<(String, u8)>,

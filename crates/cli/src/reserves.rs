@@ -5,8 +5,9 @@ mod accounts;
 mod chain;
 mod challenge;
 mod check;
-mod file;
+pub(crate) mod file;
 mod prove;
+mod publish;
 mod statement;
 mod verify;
 
@@ -35,6 +36,9 @@ pub(crate) enum Command {
     /// Set reserves against liabilities, asset by asset
     #[command(after_help = statement::HELP)]
     Statement(statement::Args),
+    /// Put a statement's verdicts into the operator's log, whatever they are
+    #[command(after_help = publish::HELP)]
+    Publish(publish::Args),
 }
 
 /// Runs `kuraban reserves …`.
@@ -45,5 +49,6 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Collect(args) => accounts::collect(&args, say.lang()),
         Command::Verify(args) => verify::run(&args, say),
         Command::Statement(args) => statement::run(&args, say.lang()),
+        Command::Publish(args) => publish::run(&args, say),
     }
 }

@@ -2,8 +2,8 @@
 
 use kuraban_api::{
     AlarmList, AlarmView, ApprovalSubmit, BreakerReset, BreakerView, LiabilitiesSubmit, LiabilitiesView,
-    PayoutAccepted, PayoutList, PayoutView, Problem, ReasonView, ResetAccepted, SignerList, SignerResume,
-    SignerView, Submit,
+    PayoutAccepted, PayoutList, PayoutView, Problem, PublicationSubmit, PublicationView, ReasonView,
+    ResetAccepted, SignerList, SignerResume, SignerView, Submit,
 };
 use kuraban_base::PayoutId;
 use serde::{Serialize, de::DeserializeOwned};
@@ -122,12 +122,22 @@ impl Writer {
     }
 
     /// Hands in a root of liabilities.
-    pub(crate) fn publish(
+    pub(crate) fn publish_liabilities(
         &self,
         submit: &LiabilitiesSubmit,
     ) -> Result<Result<LiabilitiesView, Refused>, Failure> {
         let json = serde_json::to_string(submit).or_undone("the liabilities")?;
         let path = "v1/liabilities";
+        taken(path, self.0.post(path, &[], json, ANSWER_MAX)?)
+    }
+
+    /// Hands in what else is published.
+    pub(crate) fn publish(
+        &self,
+        submit: &PublicationSubmit,
+    ) -> Result<Result<PublicationView, Refused>, Failure> {
+        let json = serde_json::to_string(submit).or_undone("the publication")?;
+        let path = "v1/publications";
         taken(path, self.0.post(path, &[], json, ANSWER_MAX)?)
     }
 

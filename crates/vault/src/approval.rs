@@ -19,6 +19,8 @@ pub const RESET: &str = "kuraban-reset";
 pub const RESUME: &str = "kuraban-resume";
 /// Namespace of the roots of liabilities that somebody publishes.
 pub const LIABILITIES: &str = "kuraban-liabilities";
+/// Namespace of everything else that somebody publishes.
+pub const PUBLISH: &str = "kuraban-publish";
 
 /// Longest armoured signature that is read, in bytes; an Ed25519 one has about 300.
 const PEM_MAX: usize = 2048;

@@ -8,8 +8,8 @@ use kuraban_base::{
 use crate::{
     approval::Approval,
     breaker::{Cell, Trip, cells_from_value, cells_to_value},
-    liabilities::Liabilities,
     payout::Payout,
+    publication::Publication,
     receipt::Receipt,
     statement::{Signed, Statement, instant},
 };
@@ -150,10 +150,10 @@ pub enum Body {
         /// The approvals.
         approvals: Vec<Approval>,
     },
-    /// Somebody published what is owed to customers.
-    LiabilitiesPublished {
+    /// Somebody published a root, a digest, or how a check ended.
+    Published {
         /// What was published.
-        liabilities: Liabilities,
+        publication: Publication,
         /// The signature of somebody on the roster.
         approval: Approval,
     },
@@ -269,7 +269,7 @@ impl Body {
             Self::BreakerTripped(_) => "breaker.tripped",
             Self::BreakerReset { .. } => "breaker.reset",
             Self::SignerResumed { .. } => "signer.resumed",
-            Self::LiabilitiesPublished { .. } => "liabilities.published",
+            Self::Published { publication, .. } => publication.kind(),
         }
     }
 
@@ -321,8 +321,8 @@ impl Body {
                 ("seq", Value::uint(*seq)),
                 ("approvals", Value::array(approvals.iter().map(Approval::to_value))),
             ]),
-            Self::LiabilitiesPublished { liabilities, approval } => {
-                Value::map([("liabilities", liabilities.to_value()), ("approval", approval.to_value())])
+            Self::Published { publication, approval } => {
+                Value::map([publication.field(), ("approval", approval.to_value())])
             }
         }
         .encode()
@@ -415,11 +415,13 @@ impl Body {
                 seq: fields.uint("seq")?,
                 approvals: approvals(fields)?,
             },
-            "liabilities.published" => Self::LiabilitiesPublished {
-                liabilities: Liabilities::from_value(fields.value("liabilities")?)?,
-                approval: Approval::from_value("approval", &fields.value("approval")?)?,
+            _ => match Publication::of(kind, fields)? {
+                Some(publication) => Self::Published {
+                    publication,
+                    approval: Approval::from_value("approval", &fields.value("approval")?)?,
+                },
+                None => return Err(invalid("kind", format!("{kind:?} is not a known kind of entry"))),
             },
-            _ => return Err(invalid("kind", format!("{kind:?} is not a known kind of entry"))),
         })
     }
 }

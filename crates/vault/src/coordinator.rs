@@ -26,8 +26,8 @@ use crate::{
     fold::{Fold, FoldError, Record, Status},
     follow,
     judge::{admit, people},
-    liabilities::Liabilities,
     payout::{Payout, PayoutKind},
+    publication::Publication,
     reason::Reason,
     statement::Signed,
     wire::{LogEntry, Request, Response},
@@ -90,10 +90,10 @@ pub enum Ask {
         /// The approvals.
         approvals: Vec<Approval>,
     },
-    /// Publish what is owed to customers.
+    /// Publish a root, a digest, or how a check ended.
     Publish {
         /// What is published.
-        liabilities: Liabilities,
+        publication: Publication,
         /// The signature of somebody on the roster.
         approval: Approval,
     },
@@ -440,12 +440,11 @@ impl Coordinator {
                     }
                 }
             }
-            Ask::Publish { liabilities, approval } => {
-                match self.append(now, Body::LiabilitiesPublished { liabilities, approval }, fresh) {
+            Ask::Publish { publication, approval } => {
+                let code = publication.refused_code();
+                match self.append(now, Body::Published { publication, approval }, fresh) {
                     Ok(()) => Reply::Logged { digest: None, repeated: false },
-                    Err(problem) => {
-                        Reply::Conflict { code: "liabilities-not-published", detail: problem.to_string() }
-                    }
+                    Err(problem) => Reply::Conflict { code, detail: problem.to_string() },
                 }
             }
         }

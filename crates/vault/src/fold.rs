@@ -15,7 +15,7 @@ use kuraban_base::{Amount, Digest, Instant, MachineId, PayoutDigest, PayoutId, T
 use kuraban_chain::btc::{Network, OutPoint, Script, Tx};
 
 use crate::{
-    approval::{Approval, LIABILITIES, RESET, RESUME},
+    approval::{Approval, RESET, RESUME},
     body::{Alarm, Body, Evidence, reset_digest, resume_digest},
     breaker::{Breaker, Cell, Service, Trip},
     charter::Charter,
@@ -23,6 +23,7 @@ use crate::{
     liabilities::Liabilities,
     outflow::Outflows,
     payout::{Payout, PayoutKind},
+    publication::Publication,
     receipt::Receipt,
     roster::Role,
     scripts::ScriptTable,
@@ -194,8 +195,8 @@ pub struct Fold {
     /// How many alarms, and how many entries, the last reset left behind.
     alarms_reset: usize,
     size_reset: u64,
-    /// Roots of liabilities, with the index of each entry.
-    liabilities: Vec<(u64, Liabilities)>,
+    /// What was published, with the index of each entry.
+    publications: Vec<(u64, Publication)>,
 }
 
 impl Fold {
@@ -219,7 +220,7 @@ impl Fold {
             resumed: BTreeMap::new(),
             alarms_reset: 0,
             size_reset: 0,
-            liabilities: Vec::new(),
+            publications: Vec::new(),
         }
     }
 
@@ -235,10 +236,21 @@ impl Fold {
         self.size
     }
 
-    /// The roots of liabilities, oldest first, each with the index of its entry.
+    /// What was published, oldest first, each with the index of its entry.
     #[must_use]
-    pub fn liabilities(&self) -> &[(u64, Liabilities)] {
-        &self.liabilities
+    pub fn publications(&self) -> &[(u64, Publication)] {
+        &self.publications
+    }
+
+    /// The roots of liabilities among it.
+    pub fn liabilities(&self) -> impl Iterator<Item = (u64, &Liabilities)> {
+        self.publications.iter().filter_map(|(index, publication)| match publication {
+            Publication::Liabilities(liabilities) => Some((*index, liabilities)),
+            Publication::Claims(_)
+            | Publication::Export(_)
+            | Publication::Import(_)
+            | Publication::Check(_) => None,
+        })
     }
 
     /// The breaker.
@@ -422,9 +434,7 @@ impl Fold {
             }
             Body::BreakerReset { cells, epoch, approvals } => self.reset(cells, epoch, &approvals)?,
             Body::SignerResumed { signer, seq, approvals } => self.resume(signer, seq, &approvals)?,
-            Body::LiabilitiesPublished { liabilities, approval } => {
-                self.published(at, liabilities, &approval)?
-            }
+            Body::Published { publication, approval } => self.published(at, publication, &approval)?,
         }
         self.size = self.size.saturating_add(1);
         Ok(())
@@ -662,20 +672,21 @@ impl Fold {
     fn published(
         &mut self,
         at: Instant,
-        liabilities: Liabilities,
+        publication: Publication,
         approval: &Approval,
     ) -> Result<(), FoldError> {
-        let refuse = |problem: String| FoldError::Liabilities { problem };
-        let digest = liabilities.digest(self.charter.roster().origin());
-        let signed = approval.verify(self.charter.roster(), LIABILITIES, digest.as_bytes());
+        let kind = publication.kind();
+        let refuse = |problem: String| FoldError::Published { kind, problem };
+        let digest = publication.digest(self.charter.roster().origin());
+        let signed = approval.verify(self.charter.roster(), publication.namespace(), digest.as_bytes());
         signed.map_err(|problem| refuse(problem.to_string()))?;
-        if liabilities.as_of > at.plus_ms(CLOCKS_APART_MAX_MS) {
-            return Err(refuse(format!("they are as of {}, and it is {at}", liabilities.as_of)));
+        if let Publication::Liabilities(Liabilities { as_of, .. }) = &publication
+            && *as_of > at.plus_ms(CLOCKS_APART_MAX_MS)
+        {
+            return Err(refuse(format!("they are as of {as_of}, and it is {at}")));
         }
-        if self.liabilities.iter().any(|(_, known)| known.root == liabilities.root) {
-            return Err(refuse("this root stands in the log already".to_owned()));
-        }
-        self.liabilities.push((self.size, liabilities));
+        publication.follows(&self.publications).map_err(refuse)?;
+        self.publications.push((self.size, publication));
         Ok(())
     }
 

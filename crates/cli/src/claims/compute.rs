@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kuraban_base::{Amount, Instant};
+use kuraban_base::{Amount, Digest, Instant};
 use kuraban_ledger::{
     AssetNum, Assets,
     claims::{Claims, Fill, Refund, Side as Way, Totals, compute},
@@ -99,7 +99,10 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let head = receipts.levels.head();
     let mut summary = summary(&scheme, &holdings, claims.totals());
     if let Value::Object(fields) = &mut summary {
-        fields.insert("statements".to_owned(), json!({ "root": head.root.to_string(), "size": head.size }));
+        let scheme = Digest::sha256(&[&input::bytes(&args.scheme, input::FILE_MAX)?]).to_string();
+        let (root, size) = (head.root.to_string(), head.size);
+        fields
+            .insert("statements".to_owned(), json!({ "root": root, "size": size, "scheme_sha256": scheme }));
     }
     tables::write(&args.out, &book, &receipts, &summary, say)?;
     let text = text(&book, head.root, &args.out, say.lang());

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use csv::StringRecord;
-use kuraban_base::TreeHash;
+use kuraban_base::{Digest, TreeHash};
 use kuraban_proof::TreeHead;
 use serde::Deserialize;
 
@@ -39,6 +39,7 @@ struct Summary {
 struct Head {
     root: String,
     size: u64,
+    scheme_sha256: Option<String>,
 }
 
 /// A folder of results.
@@ -78,6 +79,13 @@ impl Folder {
     /// What the statements hash to.
     pub(super) const fn head(&self) -> TreeHead {
         self.head
+    }
+
+    /// SHA-256 of the scheme's file.
+    pub(super) fn scheme(&self) -> anyhow::Result<Digest> {
+        let text = self.summary.statements.scheme_sha256.as_ref();
+        let text = text.context("summary.json has no statements.scheme_sha256; compute the claims again")?;
+        Ok(text.parse()?)
     }
 
     /// What cash is paid in.

@@ -7,13 +7,15 @@ use std::{
 };
 
 use anyhow::Context as _;
-use kuraban_base::TreeHash;
+use kuraban_base::{Digest, TreeHash};
+use kuraban_vault::Publication;
 use serde::Serialize;
 
 use super::{folder::Folder, statement::Proven, tell};
 use crate::{
     fail::{Failure, OrFail as _},
     file, input,
+    publish::{Logged, other},
     say::{Answer, Lang, Report, Say, tame},
 };
 
@@ -30,11 +32,14 @@ Examples:
   kuraban claims statement --claims claims --all statements.jsonl";
 
 pub(super) const VERIFY_HELP: &str = "\
-Needs the statement and the published root alone. The root that stands in the
-statement's own file is not believed.
+Needs the statement and the published root, or the proof of the root's entry
+in the operator's log with the roster, which names the log and its witnesses.
+The root that stands in the statement's own file is not believed.
 
-Example:
-  kuraban claims verify c-17.json --root 5f1c…";
+Examples:
+  kuraban claims verify c-17.json --root 5f1c…
+  kuraban claims verify c-17.json --log-proof published.json \\
+      --roster roster.toml";
 
 /// Whose statement.
 #[derive(clap::Args)]
@@ -65,8 +70,10 @@ pub(crate) struct Verify {
     /// The statement (JSON)
     statement: PathBuf,
     /// The root that was published, in hexadecimal
-    #[arg(long, value_name = "HEX")]
-    root: String,
+    #[arg(long, value_name = "HEX", required_unless_present = "log_proof")]
+    root: Option<TreeHash>,
+    #[command(flatten)]
+    logged: Logged,
 }
 
 #[derive(Serialize)]
@@ -76,9 +83,14 @@ struct Verified {
     scheme: String,
     cash: String,
     currency: String,
-    root: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<String>,
     index: u64,
     size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logged: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheme_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -172,9 +184,19 @@ fn all(folder: &Folder, path: &Path, say: &Say) -> Result<Report, Failure> {
 
 /// Runs `kuraban claims verify`.
 pub(super) fn verify(args: &Verify, say: &Say) -> Result<Report, Failure> {
-    let root: TreeHash = args.root.parse().or_input("--root")?;
     let proven: Proven = input::json(&args.statement, input::FILE_MAX)?;
-    let broken = proven.verify(root).err().map(|broken| broken.to_string());
+    let logged = args.logged.read()?;
+    let is_logged = logged.is_some();
+    let (root, scheme, broken) = match under(args.root, logged) {
+        Ok((root, scheme, size)) => {
+            let broken = proven.verify(root).err().map(|broken| broken.to_string());
+            let found = proven.inclusion.size;
+            let other = size.filter(|size| *size != found);
+            let other = other.map(|size| format!("is one of {found} statements, the log says {size}"));
+            (Some(root), scheme, broken.or(other))
+        }
+        Err(problem) => (args.root, None, Some(problem)),
+    };
     let statement = proven.statement;
     let (customer, cash) = (tame(&statement.customer), tame(&statement.cash));
     let text = match (&broken, say.lang()) {
@@ -188,10 +210,34 @@ pub(super) fn verify(args: &Verify, say: &Say) -> Result<Report, Failure> {
         scheme: statement.scheme,
         cash: statement.cash,
         currency: statement.currency,
-        root: root.to_string(),
+        root: root.map(|root| root.to_string()),
         index: proven.inclusion.index,
         size: proven.inclusion.size,
+        logged: (is_logged && broken.is_none()).then_some(true),
+        scheme_sha256: scheme.map(|digest| digest.to_string()),
         error: broken,
     };
     Ok(Report::new(if verified.ok { Answer::Yes } else { Answer::No }, &verified, text))
+}
+
+/// The root to verify against, and what else the log says: the scheme's digest and how many statements there are.
+fn under(
+    root: Option<TreeHash>,
+    logged: Option<Result<Publication, String>>,
+) -> Result<(TreeHash, Option<Digest>, Option<u64>), String> {
+    let claims = match logged.transpose()? {
+        None => return root.map(|root| (root, None, None)).ok_or_else(|| "there is no root".to_owned()),
+        Some(Publication::Claims(claims)) => claims,
+        Some(
+            found @ (Publication::Liabilities(_)
+            | Publication::Export(_)
+            | Publication::Import(_)
+            | Publication::Check(_)),
+        ) => return Err(other(&found, "claims.published")),
+    };
+    let found = TreeHash::from_bytes(*claims.root.as_bytes());
+    match root.filter(|want| *want != found) {
+        Some(want) => Err(format!("the log has root {found}, want {want}")),
+        None => Ok((found, Some(claims.scheme), Some(claims.statements))),
+    }
 }

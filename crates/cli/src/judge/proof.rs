@@ -162,7 +162,7 @@ fn about(body: &Body, payout: &Payout, tx: &Tx) -> Result<bool, String> {
         | Body::BreakerTripped(_)
         | Body::BreakerReset { .. }
         | Body::SignerResumed { .. }
-        | Body::LiabilitiesPublished { .. } => {
+        | Body::Published { .. } => {
             Err(format!("is {}, want payout.requested or payout.assembled", body.kind()))
         }
     }

@@ -46,6 +46,9 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Said {
     ok: bool,
+    /// The root that the tree does not stand for.
+    #[serde(rename = "root", skip_serializing_if = "Option::is_none")]
+    wanted: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     customers: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +68,7 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     drop(holdings);
     Ok(match audited(&mut reader, &scope, &book, args.root, say)? {
         Ok(audited) => yes(&scope, args.root, &audited, say.lang()),
-        Err(found) => no(&found, say.lang()),
+        Err(found) => no(&found, args.root, say.lang()),
     })
 }
 
@@ -91,10 +94,11 @@ fn audited(
     Ok(audit.end(root))
 }
 
-fn no(found: &Found, lang: Lang) -> Report {
+fn no(found: &Found, root: Root, lang: Lang) -> Report {
     let text = format!("{}: {found}", lang.pick("not in order", "不備があります"));
     let error = Some(found.to_string());
-    let said = Said { ok: false, customers: None, padding: None, published: None, error };
+    let wanted = Some(root.to_string());
+    let said = Said { ok: false, wanted, customers: None, padding: None, published: None, error };
     Report::new(Answer::No, &said, text)
 }
 
@@ -111,6 +115,7 @@ fn yes(scope: &Scope, root: Root, audited: &Audited, lang: Lang) -> Report {
     };
     let said = Said {
         ok: true,
+        wanted: None,
         customers: Some(customers),
         padding: Some(padding),
         published: Some(published),

@@ -1,28 +1,33 @@
 //! `kuraban liabilities publish`. Recomputes the root from the tree's upper nodes, signs it for one log and hands it in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
-use kuraban_api::{DatingBlock, LiabilitiesSubmit};
-use kuraban_base::hex;
-use kuraban_vault::{DatedBy, LIABILITIES, Roster};
-use serde::Serialize;
+use kuraban_base::Digest;
+use kuraban_vault::{
+    Publication,
+    publication::{Check, Checked, Finding, Verdict},
+};
+use serde::Deserialize;
 
 use super::{entry, store::Reader};
 use crate::{
     fail::{Failure, OrFail as _},
-    input::{FILE_MAX, text},
-    key::Key,
-    say::{Answer, Lang, Report, Say},
-    writer::{Refused, Writer},
+    input::{FILE_MAX, bytes},
+    publish::To,
+    say::{Report, Say},
 };
 
 const HELP: &str = "\
 The tree must have been built with the log's origin. The answer names the
-entry's place in the log; its tlog-proof shows customers the root.
+entry's place in the log; its tlog-proof shows customers the root. A check
+that failed is published as one that held: with --audit or --inclusion the
+entry has the answer's SHA-256 and its verdict.
 
-Example:
+Examples:
   kuraban liabilities publish --dir 2026-11-21 --roster roster.toml \\
+      --writer http://guard.example:8080 --key ~/.ssh/id_ed25519
+  kuraban liabilities publish --audit answer.json --roster roster.toml \\
       --writer http://guard.example:8080 --key ~/.ssh/id_ed25519";
 
 /// What to publish.
@@ -32,31 +37,22 @@ pub(crate) struct Args {
     /// The folder that `liabilities build` made
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// The writer
-    #[arg(long, value_name = "URL")]
-    writer: String,
-    /// The roster (TOML), your own copy
-    #[arg(long, value_name = "R.toml")]
-    roster: PathBuf,
-    /// Your SSH private key (Ed25519)
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-}
-
-#[derive(Serialize)]
-struct Said {
-    published: bool,
-    root: String,
-    digest: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log_index: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<Refused>,
+    /// Instead of a root, what `liabilities audit --json` answered, however it ended
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "inclusion"])]
+    audit: Option<PathBuf>,
+    /// Instead of a root, what `liabilities verify --json` answered, however it ended
+    #[arg(long, value_name = "FILE", conflicts_with = "dir")]
+    inclusion: Option<PathBuf>,
+    #[command(flatten)]
+    to: To,
 }
 
 /// Runs `kuraban liabilities publish`.
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
-    let roster = Roster::from_toml(&text(&args.roster, FILE_MAX)?).or_input(args.roster.display())?;
+    if let Some((of, path)) = args.check() {
+        return args.to.publish(&check(of, path)?, say);
+    }
+    let roster = args.to.roster()?;
     let mut reader = Reader::open(&args.dir)?;
     while reader.bough()?.is_some() {}
     let crown = reader.crown()?;
@@ -65,44 +61,39 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
         return Err(Failure::input(format!("the tree is for the log {found}, the roster's is {want}")));
     }
     let liabilities = entry(crown.scope(), crown.root(), crown.totals());
-    let digest = liabilities.digest(roster.origin());
-    let key = Key::read(&args.key, say)?;
-    if roster.holder(key.public()).is_none() {
-        return Err(Failure::input("the key belongs to nobody on your roster"));
+    args.to.publish(&Publication::Liabilities(liabilities), say)
+}
+
+impl Args {
+    fn check(&self) -> Option<(Checked, &Path)> {
+        let audit = self.audit.as_deref().map(|path| (Checked::LiabilitiesAudit, path));
+        audit.or(self.inclusion.as_deref().map(|path| (Checked::LiabilitiesInclusion, path)))
     }
-    let approval = key.sign(LIABILITIES, digest.as_bytes())?;
-    let block = |block: &DatedBy| DatingBlock {
-        chain: block.chain.clone(),
-        height: block.height,
-        hash: hex::encode(&block.hash),
+}
+
+/// What `audit` or `verify` answered, as far as an entry has it.
+#[derive(Deserialize)]
+struct Answered {
+    ok: bool,
+    root: Option<String>,
+}
+
+fn check(of: Checked, path: &Path) -> Result<Publication, Failure> {
+    let bytes = bytes(path, FILE_MAX)?;
+    let answered: Answered = serde_json::from_slice(&bytes).or_input(path.display())?;
+    let root = answered.root.map(|root| root.parse()).transpose();
+    let root: Option<Digest> = root.or_input(format!("{}: root", path.display()))?;
+    if answered.ok && root.is_none() {
+        return Err(Failure::input(format!(
+            "{}: it holds, and has no root that it holds for",
+            path.display()
+        )));
+    }
+    let (verdict, failed) = if answered.ok {
+        (Verdict::Verified, Vec::new())
+    } else {
+        (Verdict::Failed, vec![of.word().to_owned()])
     };
-    let submit = LiabilitiesSubmit {
-        root: liabilities.root.to_string(),
-        totals: liabilities.totals.to_string(),
-        as_of_ms: liabilities.as_of.ms(),
-        blocks: liabilities.blocks.iter().map(block).collect(),
-        approval: approval.pem().to_owned(),
-    };
-    let said = |log_index, refused| Said {
-        published: log_index > None,
-        root: submit.root.clone(),
-        digest: digest.to_string(),
-        log_index,
-        refused,
-    };
-    Ok(match Writer::new(&args.writer)?.publish(&submit)? {
-        Ok(view) => {
-            let (root, index) = (&submit.root, view.log_index);
-            let text = match say.lang() {
-                Lang::En => format!("root {root} stands in the log as entry {index}"),
-                Lang::Ja => format!("ルート {root} をログの項目 {index} に記録しました"),
-            };
-            Report::done(&said(Some(index), None), text)
-        }
-        Err(refused) => {
-            let head = say.lang().pick("the writer refuses", "記録機が拒否しました");
-            let text = format!("{head}: {} ({})", refused.detail, refused.code);
-            Report::new(Answer::No, &said(None, Some(refused)), text)
-        }
-    })
+    let finding = Finding { about: "all".to_owned(), verdict, failed, not_made: Vec::new() };
+    Ok(Publication::Check(Check { of, document: Digest::sha256(&[&bytes]), root, findings: vec![finding] }))
 }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use kuraban_inclusion::{INCLUSION_LENGTH_MAX, Root, Verified};
-use kuraban_vault::{LIABILITIES, Liabilities, Roster, body::Body, judge::LogStanding};
+use kuraban_vault::{Liabilities, Publication};
 use serde::Serialize;
 
 use super::{Line, Published, entry, lines, published, shown};
 use crate::{
-    fail::{Failure, OrFail as _},
+    fail::Failure,
     input,
-    judge::LogProof,
+    publish::{Logged, other},
     say::{Answer, Lang, Report, Say},
 };
 
@@ -35,12 +35,8 @@ pub(crate) struct Args {
     /// The published root
     #[arg(long, value_name = "R", required_unless_present = "log_proof")]
     root: Option<Root>,
-    /// A file that shows the root's entry in the log: proof, entry, salt, body
-    #[arg(long, value_name = "F", requires = "roster")]
-    log_proof: Option<PathBuf>,
-    /// The roster (TOML), which names the log and its witnesses
-    #[arg(long, value_name = "R.toml", requires = "log_proof")]
-    roster: Option<PathBuf>,
+    #[command(flatten)]
+    logged: Logged,
     /// Whose it must be
     #[arg(long, value_name = "ID")]
     customer: Option<String>,
@@ -49,6 +45,9 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Said {
     ok: bool,
+    /// The root that the file does not stand under.
+    #[serde(rename = "root", skip_serializing_if = "Option::is_none")]
+    wanted: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     customer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +66,7 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let logged = args.logged()?;
     Ok(match judged(args, &bytes, logged.as_ref()) {
         Ok((verified, root)) => counted(&verified, root, logged.is_some(), say.lang()),
-        Err(problem) => refused(&problem, say.lang()),
+        Err(problem) => refused(&problem, args.root, say.lang()),
     })
 }
 
@@ -98,29 +97,23 @@ fn judged(
 impl Args {
     /// What the log says, or why it does not.
     fn logged(&self) -> Result<Option<Result<Liabilities, String>>, Failure> {
-        let (Some(proof), Some(roster)) = (&self.log_proof, &self.roster) else { return Ok(None) };
-        let roster = Roster::from_toml(&input::text(roster, input::FILE_MAX)?).or_input(roster.display())?;
-        let (_, body) = match LogProof::read(proof)?.open(&roster) {
-            Ok(opened) => opened,
-            Err(LogStanding::NotIncluded(problem) | LogStanding::NotWitnessed(problem)) => {
-                return Ok(Some(Err(format!("the log: {problem}"))));
-            }
-            Err(LogStanding::Witnessed) => return Ok(Some(Err("the log shows nothing".to_owned()))),
+        let liabilities = |found| match found {
+            Publication::Liabilities(liabilities) => Ok(liabilities),
+            Publication::Claims(_)
+            | Publication::Export(_)
+            | Publication::Import(_)
+            | Publication::Check(_) => Err(other(&found, "liabilities.published")),
         };
-        let kind = body.kind();
-        let Body::LiabilitiesPublished { liabilities, approval } = body else {
-            return Ok(Some(Err(format!("the log's entry is {kind}, want liabilities.published"))));
-        };
-        let digest = liabilities.digest(roster.origin());
-        let signed = approval.verify(&roster, LIABILITIES, digest.as_bytes());
-        Ok(Some(signed.map(|_| liabilities).map_err(|problem| format!("the log's entry: {problem}"))))
+        Ok(self.logged.read()?.map(|shown| shown.and_then(liabilities)))
     }
 }
 
-fn refused(problem: &str, lang: Lang) -> Report {
+fn refused(problem: &str, wanted: Option<Root>, lang: Lang) -> Report {
     let text = format!("{}: {problem}", lang.pick("not verified", "検証できません"));
     let error = Some(problem.to_owned());
-    let said = Said { ok: false, customer: None, balances: None, published: None, logged: None, error };
+    let wanted = wanted.map(|root| root.to_string());
+    let said =
+        Said { ok: false, wanted, customer: None, balances: None, published: None, logged: None, error };
     Report::new(Answer::No, &said, text)
 }
 
@@ -139,6 +132,7 @@ fn counted(verified: &Verified, root: Root, logged: bool, lang: Lang) -> Report 
     };
     let (customer, balances) = (Some(name.clone()), Some(balances));
     let logged = logged.then_some(true);
-    let said = Said { ok: true, customer, balances, published: Some(published), logged, error: None };
+    let published = Some(published);
+    let said = Said { ok: true, wanted: None, customer, balances, published, logged, error: None };
     Report::done(&said, text)
 }

@@ -6,9 +6,11 @@ use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use kuraban_base::{TreeHash, hex};
 use kuraban_proof::{
-    EntryBundle, ProofFile, Resource, SignedCheckpoint, VerifierKey, tile::Tiles, tree::leaf_hash,
+    Entry, EntryBundle, Opening, ProofFile, Resource, SignedCheckpoint, VerifierKey, tile::Tiles,
+    tree::leaf_hash,
 };
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     checkpoint, log_key, root,
@@ -16,17 +18,23 @@ use super::{
 };
 use crate::{
     fail::{Failure, OrFail as _},
+    file,
     say::{Answer, Report},
 };
 
 const HELP: &str = "\
 The file has the entry's index, its path to the root, and the checkpoint with
 all cosignatures (C2SP tlog-proof). It shows that the entry is there; that no
-other is missing only `kuraban log verify` shows.
+other is missing only `kuraban log verify` shows. With --opened it is a JSON
+file that also has what the entry says, as --log-proof of other commands takes
+it; only the operator's own log serves that.
 
-Example:
+Examples:
   kuraban log prove --url http://guard.example:8080/log \\
-      --vkey example.com/log+1a2b3c4d+AQ… --index 17 --out 17.tlog-proof";
+      --vkey example.com/log+1a2b3c4d+AQ… --index 17 --out 17.tlog-proof
+  kuraban log prove --url http://guard.example:8080/log \\
+      --vkey example.com/log+1a2b3c4d+AQ… --index 17 --opened \\
+      --out published.json";
 
 /// What to prove.
 #[derive(ClapArgs)]
@@ -40,6 +48,9 @@ pub(crate) struct Args {
     /// The entry's number, from zero
     #[arg(long, value_name = "N")]
     index: u64,
+    /// Write proof, entry and what opens it, as one JSON file
+    #[arg(long)]
+    opened: bool,
     /// Where to write the file; without it, standard output
     #[arg(long, value_name = "F")]
     out: Option<PathBuf>,
@@ -84,12 +95,13 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
     if let Err(problem) = verify(&text, logs, leaf_hash(&entry)) {
         return Ok(args.not(format!("{problem:#}")));
     }
+    let whole = if args.opened { opened(&source, args.index, &entry, &text)? } else { text.clone() };
     if let Some(out) = &args.out {
-        std::fs::write(out, &text).or_undone(out.display())?;
+        file::write(out, whole.as_bytes())?;
     }
     let file = args.out.as_ref().map(|out| out.display().to_string());
     let shown = file.as_ref().map(|file| format!("entry {} is in the log, see {file}", args.index));
-    let shown = shown.unwrap_or_else(|| text.clone());
+    let shown = shown.unwrap_or(whole);
     let proved = Proved {
         ok: true,
         size: Some(size),
@@ -121,6 +133,19 @@ impl Args {
         let text = format!("not proved: {problem}");
         Report::new(Answer::No, &Proved { error: Some(problem), ..self.blank() }, text)
     }
+}
+
+/// The proof with what opens the entry, once that is what the entry commits to.
+fn opened(source: &Source, index: u64, entry: &[u8], proof: &str) -> Result<String, Failure> {
+    let view = source.opening(index)?;
+    let opening = Opening {
+        salt: hex::decode_array(&view.salt).or_undone("the opening's salt")?,
+        body: hex::decode(&view.body).or_undone("the opening's body")?,
+    };
+    let parsed = Entry::decode(entry).or_undone(format!("entry {index}"))?;
+    parsed.opened_by(&opening).or_undone(format!("entry {index}"))?;
+    let form = json!({ "proof": proof, "entry": hex::encode(entry), "salt": view.salt, "body": view.body });
+    serde_json::to_string(&form).map(|text| text + "\n").or_undone("the file")
 }
 
 /// Reads a resource, or the full one that may stand in place of a partial one.

@@ -7,9 +7,14 @@ use std::{
 };
 
 use clap::Args;
+use kuraban_api::OpeningView;
 use kuraban_proof::Resource;
+use kuraban_vault::body::BODY_MAX;
 
-use crate::{fail::Failure, http::Client};
+use crate::{fail::Failure, http::Client, writer::shown};
+
+/// Longest answer with what opens an entry: its body in hexadecimal, and a salt.
+const OPENING_MAX: usize = 2 * BODY_MAX + 4096;
 
 /// Where the log is.
 #[derive(Args)]
@@ -77,6 +82,15 @@ impl Source {
                 }
             }
         }
+    }
+
+    /// What opens an entry's commitment; only the operator's own log serves it.
+    pub(crate) fn opening(&self, index: u64) -> Result<OpeningView, Failure> {
+        let Self::Url(client) = self else {
+            return Err(Failure::input("what opens an entry is served by the writer: want --url"));
+        };
+        let path = format!("opening/{index}");
+        shown(&path, client.get(&path, OPENING_MAX)?)
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::Context as _;
 use kuraban_base::Digest;
 use kuraban_ledger::{
     Assets,
@@ -16,7 +17,11 @@ use kuraban_ledger::{
 };
 use serde_json::json;
 
-use super::{Known, Stop, folder, totals_json, totals_text};
+use super::{
+    Known, Stop, folder,
+    plan::file::{Batch, Plan},
+    totals_json, totals_text,
+};
 use crate::{
     fail::{Failure, OrFail as _},
     holdings::{self, Form, Need},
@@ -56,6 +61,12 @@ pub(crate) struct Args {
     /// A folder of open cases, a JSON file each
     #[arg(long, value_name = "DIR")]
     cases: Option<PathBuf>,
+    /// A cut-over plan: only customers of the batch are handed over
+    #[arg(long, value_name = "P.toml", requires = "batch")]
+    plan: Option<PathBuf>,
+    /// Which batch of the plan
+    #[arg(long, value_enum, requires = "plan")]
+    batch: Option<Batch>,
     /// Your SSH private key (Ed25519), which signs
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -78,20 +89,43 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Stop> {
     let assets = args.known.assets()?;
     let holdings = args.holdings.read(&assets, say)?;
     let form = args.holdings.form();
+    let plan = args.plan.as_deref().map(Plan::read).transpose()?;
+    let chosen = Chosen { holdings: &holdings, batch: plan.as_ref().zip(args.batch) };
     let mut rows =
-        args.addresses.as_deref().map_or(Ok(Vec::new()), |path| addresses(path, form, &holdings, say))?;
-    rows.extend(
-        args.consents.as_deref().map_or(Ok(Vec::new()), |path| consents(path, form, &holdings, say))?,
-    );
+        args.addresses.as_deref().map_or(Ok(Vec::new()), |path| addresses(path, form, &chosen, say))?;
+    rows.extend(args.consents.as_deref().map_or(Ok(Vec::new()), |path| consents(path, form, &chosen, say))?);
     rows.extend(args.cases.as_deref().map_or(Ok(Vec::new()), cases)?);
-    let manifest = write(args, &assets, &holdings, rows, &key, say)?;
+    let manifest = write(args, &assets, &chosen, rows, &key, say)?;
     Ok(report(&manifest, &args.out, say.lang()))
+}
+
+/// The customers that are handed over.
+struct Chosen<'a> {
+    holdings: &'a Holdings,
+    /// Of these holdings only the plan's batch.
+    batch: Option<(&'a Plan, Batch)>,
+}
+
+impl Chosen<'_> {
+    fn has(&self, place: usize) -> bool {
+        self.batch.is_none_or(|(plan, batch)| plan.has(batch, self.holdings, place))
+    }
+
+    fn places(&self) -> impl Iterator<Item = usize> {
+        (0..self.holdings.customers()).filter(|place| self.has(*place))
+    }
+
+    /// Whether a customer is handed over; an error if there is no such customer at all.
+    fn knows(&self, customer: &str) -> anyhow::Result<bool> {
+        let found = self.holdings.find(customer).map(|place| self.has(place));
+        found.with_context(|| format!("customer: {:?} is not among the holdings", tame(customer)))
+    }
 }
 
 fn write(
     args: &Args,
     assets: &Assets,
-    holdings: &Holdings,
+    chosen: &Chosen<'_>,
     rows: Vec<Row>,
     key: &Key,
     say: &Say,
@@ -103,8 +137,8 @@ fn write(
     let totals = none_of(assets);
     let mut out = Out { folder: fresh.path(), to: &args.to, key, lines: Vec::new() };
     let (mut fold, mut packer) = (Fold::new(salt, &totals), Packer::new(export, salt));
-    let bar = say.progress(u64::try_from(holdings.customers()).unwrap_or_default());
-    let accounts = (0..holdings.customers()).map(|place| Account::of(holdings, place).map(Row::Account));
+    let bar = say.progress(u64::try_from(chosen.places().count()).unwrap_or_default());
+    let accounts = chosen.places().map(|place| Account::of(chosen.holdings, place).map(Row::Account));
     for row in accounts.chain(rows.into_iter().map(Ok)) {
         let row = row.and_then(Row::checked).or_input("the hand-over")?;
         fold.take(&row).or_input("the hand-over")?;
@@ -149,35 +183,31 @@ impl Out<'_> {
     }
 }
 
-fn addresses(path: &Path, form: &Form, holdings: &Holdings, say: &Say) -> Result<Vec<Row>, Failure> {
+fn addresses(path: &Path, form: &Form, chosen: &Chosen<'_>, say: &Say) -> Result<Vec<Row>, Failure> {
     let names = ["customer", "chain", "address"];
     let mut rows = Vec::new();
     form.only(&names).each(path, names.map(Need::Must), say, |line, fields| {
         let [customer, chain, address] = fields.map(|field| field.unwrap_or_default().to_owned());
-        known(holdings, &customer)?;
-        rows.push((line, Row::Address(Address { customer, chain, address }).checked()?));
+        if chosen.knows(&customer)? {
+            rows.push((line, Row::Address(Address { customer, chain, address }).checked()?));
+        }
         Ok(())
     })?;
     sorted(path, rows)
 }
 
-fn consents(path: &Path, form: &Form, holdings: &Holdings, say: &Say) -> Result<Vec<Row>, Failure> {
+fn consents(path: &Path, form: &Form, chosen: &Chosen<'_>, say: &Say) -> Result<Vec<Row>, Failure> {
     let names = ["customer", "what", "when"];
     let mut rows = Vec::new();
     form.only(&names).each(path, names.map(Need::Must), say, |line, fields| {
         let [customer, what, when] = fields.map(|field| field.unwrap_or_default().to_owned());
-        known(holdings, &customer)?;
         let when = input::instant(&when).map_err(|problem| anyhow::anyhow!("when: {problem}"))?;
-        rows.push((line, Row::Consent(Consent { customer, what, when }).checked()?));
+        if chosen.knows(&customer)? {
+            rows.push((line, Row::Consent(Consent { customer, what, when }).checked()?));
+        }
         Ok(())
     })?;
     sorted(path, rows)
-}
-
-fn known(holdings: &Holdings, customer: &str) -> anyhow::Result<()> {
-    let found = holdings.find(customer);
-    anyhow::ensure!(found.is_some(), "customer: {:?} is not among the holdings", tame(customer));
-    Ok(())
 }
 
 /// The rows in the order of hand-overs, each once.

@@ -90,16 +90,22 @@ pub(super) fn read(path: &Path, max: usize) -> Result<Vec<u8>, Stop> {
     Ok(bytes)
 }
 
+/// Reads a signature.
+pub(super) fn signature(path: &Path) -> Result<SshSig, Stop> {
+    let text = read(path, SIGNATURE_MAX)?;
+    let signature = SshSig::from_pem(&text).or_refuse(path.display())?;
+    // One signature has one file: nothing is passed over in it.
+    let again = signature.to_pem(LineEnding::LF).or_refuse(path.display())?;
+    if again.as_bytes() != text {
+        return Err(Stop::Refused(format!("{}: is not written as a signature is", path.display())));
+    }
+    Ok(signature)
+}
+
 /// Verifies the signature that stands beside a file.
 pub(super) fn signed(path: &Path, bytes: &[u8], by: &PublicKey) -> Result<(), Stop> {
     let beside = path.with_added_extension("sig");
-    let text = read(&beside, SIGNATURE_MAX)?;
-    let signature = SshSig::from_pem(&text).or_refuse(beside.display())?;
-    // One signature has one file: nothing is passed over in it.
-    let again = signature.to_pem(LineEnding::LF).or_refuse(beside.display())?;
-    if again.as_bytes() != text {
-        return Err(Stop::Refused(format!("{}: is not written as a signature is", beside.display())));
-    }
+    let signature = signature(&beside)?;
     let verified = by.verify(NAMESPACE, bytes, &signature);
     verified.map_err(|_| {
         let (file, beside) = (path.display(), beside.display());

@@ -5,11 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kuraban_base::Amount;
+use kuraban_base::{Amount, Digest};
 use kuraban_ledger::{
     handover::{Difference, HandoverError, Manifest, Receipt, Totals, conserved, none_of},
     holdings::Holdings,
     units,
+};
+use kuraban_vault::{
+    Publication,
+    publication::{Export, Import},
 };
 use serde_json::{Value, json};
 use ssh_key::PublicKey;
@@ -19,6 +23,7 @@ use crate::{
     claims::units_json,
     fail::Failure,
     holdings::{Form, Held, Need},
+    publish::{self, Logged},
     say::{Answer, Report, Say},
 };
 
@@ -26,12 +31,17 @@ pub(crate) const HELP: &str = "\
 Without decrypting: verifies the manifest and every chunk. With the receiver's
 folder also its receipt and tables, and the proof that nothing was lost: what
 the receiver's books hold and the signed differences together have the totals
-and the root of accounts of the export.
+and the root of accounts of the export. With proofs from the logs also that
+the sender published this hand-over and the receiver this receipt.
 
 Examples:
   kuraban migrate verify handover --from sender.pub
   kuraban migrate verify handover --from sender.pub \\
       --import taken-over --to receiver.pub --json
+  kuraban migrate verify handover --from sender.pub \\
+      --import taken-over --to receiver.pub \\
+      --log-proof sent.json --roster sender.toml \\
+      --import-log-proof taken.json --import-roster receiver.toml
 
 Exit status: 0 verified, 1 not verified, 2 bad usage or input,
 3 could not be done.";
@@ -42,6 +52,21 @@ const RECEIPT_MAX: usize = 64 << 20;
 /// What to verify.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    folders: Folders,
+    #[command(flatten)]
+    sent: Logged,
+    /// A file that shows the receipt's entry in the receiver's log
+    #[arg(long, value_name = "F", requires_all = ["import_roster", "import"])]
+    import_log_proof: Option<PathBuf>,
+    /// The receiver's roster (TOML)
+    #[arg(long, value_name = "R.toml", requires = "import_log_proof")]
+    import_roster: Option<PathBuf>,
+}
+
+/// The folders of both sides, and whose they are.
+#[derive(clap::Args)]
+pub(super) struct Folders {
     /// The folder of the hand-over
     #[arg(value_name = "DIR")]
     export: PathBuf,
@@ -58,16 +83,50 @@ pub(crate) struct Args {
     known: Known,
 }
 
+/// What the folders show.
+pub(super) struct Found {
+    pub(super) manifest: Manifest,
+    /// The receipt, and what is conserved; where the receiver's folder was given.
+    pub(super) import: Option<(Receipt, Value)>,
+}
+
+/// The same as whoever has read the keys gives it.
+pub(super) struct Pair<'a> {
+    pub(super) export: &'a Path,
+    pub(super) from: &'a PublicKey,
+    /// The receiver's folder and key.
+    pub(super) import: Option<(&'a Path, &'a PublicKey)>,
+}
+
+impl Folders {
+    /// Verifies everything that is signed, and that nothing was lost.
+    pub(super) fn verified(&self, say: &Say) -> Result<Found, Stop> {
+        let from = folder::public_key(&self.from)?;
+        let to = self.to.as_deref().map(folder::public_key).transpose()?;
+        let import = self.import.as_deref().zip(to.as_ref());
+        Pair { export: &self.export, from: &from, import }.verified(&self.known, say)
+    }
+}
+
+impl Pair<'_> {
+    /// Verifies everything that is signed, and that nothing was lost.
+    pub(super) fn verified(&self, known: &Known, say: &Say) -> Result<Found, Stop> {
+        let manifest = folder::manifest(self.export, self.from)?;
+        let bar = say.progress(u64::try_from(manifest.chunks.len()).unwrap_or_default());
+        for (number, line) in (0_u64..).zip(&manifest.chunks) {
+            folder::chunk(self.export, number, line, self.from)?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let import =
+            self.import.map(|(import, to)| conservation(&manifest, import, to, known, say)).transpose()?;
+        Ok(Found { manifest, import })
+    }
+}
+
 /// Runs `kuraban migrate verify`.
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Stop> {
-    let from = folder::public_key(&args.from)?;
-    let manifest = folder::manifest(&args.export, &from)?;
-    let bar = say.progress(u64::try_from(manifest.chunks.len()).unwrap_or_default());
-    for (number, line) in (0_u64..).zip(&manifest.chunks) {
-        folder::chunk(&args.export, number, line, &from)?;
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
+    let Found { manifest, import } = args.folders.verified(say)?;
     let mut document = json!({
         "ok": true,
         "export": manifest.export.to_string(),
@@ -83,18 +142,62 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Stop> {
         "{}\n{totals}manifest {digest}",
         lang.pick("the hand-over is whole", "引継ぎデータに欠損なし")
     );
-    if let (Some(import), Some(to)) = (&args.import, &args.to) {
-        let proof = conservation(&manifest, import, &folder::public_key(to)?, &args.known, say)?;
-        if let (Value::Object(all), Value::Object(more)) = (&mut document, proof) {
+    let logged = args.logged(&manifest, import.as_ref().map(|(receipt, _)| receipt))?;
+    if let Value::Object(all) = &mut document {
+        if let Some((receipt, Value::Object(more))) = import {
+            all.insert("receipt".to_owned(), Digest::sha256(&[&receipt.encode()]).to_string().into());
             all.extend(more);
+            text.push('\n');
+            text.push_str(lang.pick(
+                "nothing was lost: the receiver's books and the differences are what was handed over",
+                "保存を確認：受入側の帳簿と相違の合計は引継ぎ内容と一致",
+            ));
         }
-        text.push('\n');
-        text.push_str(lang.pick(
-            "nothing was lost: the receiver's books and the differences are what was handed over",
-            "保存を確認：受入側の帳簿と相違の合計は引継ぎ内容と一致",
-        ));
+        for (whose, name, ja) in logged {
+            all.insert(whose.to_owned(), true.into());
+            text.push('\n');
+            text.push_str(lang.pick(name, ja));
+        }
     }
     Ok(Report::new(Answer::Yes, &document, text))
+}
+
+/// A field of the answer, and words in both languages.
+type Said = (&'static str, &'static str, &'static str);
+
+impl Args {
+    /// Which logs have it; refused where a proof was given and shows something else.
+    fn logged(&self, manifest: &Manifest, receipt: Option<&Receipt>) -> Result<Vec<Said>, Stop> {
+        let mut said = Vec::new();
+        if let Some(shown) = self.sent.read()? {
+            let want = Publication::Export(Export { export: manifest.export.0, manifest: manifest.digest() });
+            let place = "the sender's log";
+            let found = shown.or_refuse(place)?;
+            if found != want {
+                return Err(refused(place, &found, &want));
+            }
+            said.push(("logged", "it stands in the sender's log", "引渡側のログに記録あり"));
+        }
+        if let (Some(proof), Some(of), Some(receipt)) = (&self.import_log_proof, &self.import_roster, receipt)
+        {
+            let place = "the receiver's log";
+            let found = publish::shown(proof, &publish::roster(of)?)?.or_refuse(place)?;
+            // Which earlier receipt it takes the place of is the receiver's own business.
+            let replaces = if let Publication::Import(found) = &found { found.replaces } else { None };
+            let (manifest, receipt) = (manifest.digest(), Digest::sha256(&[&receipt.encode()]));
+            let want = Publication::Import(Import { manifest, receipt, replaces });
+            if found != want {
+                return Err(refused(place, &found, &want));
+            }
+            let words = ("its receipt stands in the receiver's log", "受入側のログに受領書の記録あり");
+            said.push(("import_logged", words.0, words.1));
+        }
+        Ok(said)
+    }
+}
+
+fn refused(place: &str, found: &Publication, want: &Publication) -> Stop {
+    Stop::Refused(format!("{place}: says {} {found}, want {} {want}", found.kind(), want.kind()))
 }
 
 /// Reads an import's receipt, and verifies it and every file that it names.
@@ -144,7 +247,7 @@ fn conservation(
     to: &PublicKey,
     known: &Known,
     say: &Say,
-) -> Result<Value, Stop> {
+) -> Result<(Receipt, Value), Stop> {
     let receipt = receipt(import, to)?;
     let place = import.display();
     if receipt.manifest != manifest.digest() {
@@ -185,7 +288,8 @@ fn conservation(
     };
     let rows =
         balance(manifest, &sums(&booked, &totals).or_refuse(&place)?, &more, &less).or_refuse(&place)?;
-    Ok(json!({ "compared": receipt.compared, "differences": changed, "conservation": rows }))
+    let proof = json!({ "compared": receipt.compared, "differences": changed, "conservation": rows });
+    Ok((receipt, proof))
 }
 
 type Units = BTreeMap<String, Amount>;

@@ -8,14 +8,17 @@ use kuraban_chain::btc::{Funds, Network, funds::OUTPUTS_MAX, psbt::PSBT_BYTES_MA
 use kuraban_vault::attestation::Challenge;
 use serde::{Deserialize, Serialize};
 
-use crate::fail::{Failure, OrFail as _};
+use crate::{
+    fail::{Failure, OrFail as _},
+    input::json,
+};
 
 /// Longest file that is read.
 pub(super) const FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Most proofs in a file.
-pub(super) const PROOFS_MAX: usize = 1000;
+pub(crate) const PROOFS_MAX: usize = 1000;
 /// Most outputs that all proofs of a file name.
-pub(super) const FILE_OUTPUTS_MAX: usize = 20 * OUTPUTS_MAX;
+pub(crate) const FILE_OUTPUTS_MAX: usize = 20 * OUTPUTS_MAX;
 /// The version of the form.
 pub(super) const VERSION: u32 = 1;
 /// What stands before a proof of funds in Base64 (BIP 322).
@@ -24,41 +27,51 @@ const FUNDS_PREFIX: &str = "pof";
 /// The file's form.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Form {
-    pub(super) kuraban_reserves: u32,
-    pub(super) network: String,
-    pub(super) height: u32,
-    pub(super) checkpoint: String,
-    pub(super) proofs: Vec<ProofForm>,
+pub(crate) struct Form {
+    pub(crate) kuraban_reserves: u32,
+    pub(crate) network: String,
+    pub(crate) height: u32,
+    pub(crate) checkpoint: String,
+    pub(crate) proofs: Vec<ProofForm>,
 }
 
 /// One proof in it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ProofForm {
-    pub(super) challenge: String,
-    pub(super) proof: String,
+pub(crate) struct ProofForm {
+    pub(crate) challenge: String,
+    pub(crate) proof: String,
 }
 
 /// What the file shows.
-pub(super) struct File {
-    pub(super) network: Network,
-    pub(super) height: u32,
-    pub(super) checkpoint: String,
-    pub(super) proofs: Vec<Proof>,
+pub(crate) struct File {
+    pub(crate) network: Network,
+    pub(crate) height: u32,
+    pub(crate) checkpoint: String,
+    pub(crate) proofs: Vec<Proof>,
 }
 
 /// A challenge and what was signed over it, not yet checked.
-pub(super) struct Proof {
-    pub(super) text: String,
-    pub(super) challenge: Challenge,
-    pub(super) funds: Funds,
+pub(crate) struct Proof {
+    pub(crate) text: String,
+    pub(crate) challenge: Challenge,
+    pub(crate) funds: Funds,
 }
 
 /// Reads a file. What is malformed is named with its place among the proofs.
-pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<File, Failure> {
+pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<File, Failure> {
     let form: Form = serde_json::from_slice(bytes).or_input(path.display())?;
-    let wrong = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
+    parse(form, &path.display().to_string())
+}
+
+/// A file's form, of which nothing is checked.
+pub(crate) fn form_of(path: &Path) -> Result<Form, Failure> {
+    json(path, FILE_BYTES_MAX)
+}
+
+/// What a form says.
+pub(crate) fn parse(form: Form, place: &str) -> Result<File, Failure> {
+    let wrong = |problem: String| Failure::input(format!("{place}: {problem}"));
     if form.kuraban_reserves != VERSION {
         let found = form.kuraban_reserves;
         return Err(wrong(format!("kuraban_reserves is {found}, want {VERSION}: a newer program reads it")));
@@ -66,10 +79,10 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<File, Failure> {
     if !(1..=PROOFS_MAX).contains(&form.proofs.len()) {
         return Err(wrong(format!("it has {} proofs, want 1 to {PROOFS_MAX}", form.proofs.len())));
     }
-    let network: Network = form.network.parse().or_input(format!("{}: network", path.display()))?;
+    let network: Network = form.network.parse().or_input(format!("{place}: network"))?;
     let mut proofs = Vec::with_capacity(form.proofs.len());
     for (at, proof) in form.proofs.into_iter().enumerate() {
-        proofs.push(one(network, proof).or_input(format!("{}: proofs[{at}]", path.display()))?);
+        proofs.push(one(network, proof).or_input(format!("{place}: proofs[{at}]"))?);
     }
     Ok(File { network, height: form.height, checkpoint: form.checkpoint, proofs })
 }
@@ -85,7 +98,7 @@ fn one(network: Network, form: ProofForm) -> anyhow::Result<Proof> {
 }
 
 /// The form of a proof: BIP 322 names its own before the Base64, BIP 127 has none.
-pub(super) fn form(text: String, challenge: &Challenge, funds: &Funds) -> ProofForm {
+pub(crate) fn form(text: String, challenge: &Challenge, funds: &Funds) -> ProofForm {
     let prefix = match challenge.form {
         kuraban_chain::btc::ProofForm::Bip322 => FUNDS_PREFIX,
         kuraban_chain::btc::ProofForm::Bip127 => "",
@@ -94,6 +107,6 @@ pub(super) fn form(text: String, challenge: &Challenge, funds: &Funds) -> ProofF
 }
 
 /// The file of these proofs.
-pub(super) fn whole(network: Network, height: u32, checkpoint: String, proofs: Vec<ProofForm>) -> Form {
+pub(crate) fn whole(network: Network, height: u32, checkpoint: String, proofs: Vec<ProofForm>) -> Form {
     Form { kuraban_reserves: VERSION, network: network.to_string(), height, checkpoint, proofs }
 }

@@ -189,7 +189,7 @@ fn what_was_asked_for_is_not_asked_for_in_other_terms() {
         addresses.lines().find_map(|line| line.strip_prefix(&start)).unwrap().to_owned()
     };
     fs::write(world.home.path("addresses.csv"), addresses.replace(&of(0), &of(1))).unwrap();
-    check(run(world.args(&server.url, "10000")), 3, "address, roster or policy has changed");
+    check(run(world.args(&server.url, "10000")), 3, "address, amount, roster or policy has changed");
     assert!(server.asked().is_empty());
     fs::write(world.home.path("addresses.csv"), &addresses).unwrap();
     assert_eq!(run(world.args(&server.url, "10000")).status, 0);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use kuraban_base::{Digest, PayoutDigest};
-use kuraban_vault::{Approval, LIABILITIES, Liabilities, body::Body};
+use kuraban_vault::{Approval, LIABILITIES, Liabilities, Publication, body::Body};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -308,12 +308,16 @@ fn handed_in(place: &Place, root: &str) -> (Liabilities, Approval) {
 fn a_root_is_published_and_verified_from_the_log() {
     let (place, root) = for_a_log();
     let (liabilities, approval) = handed_in(&place, &root);
-    let entry = Body::LiabilitiesPublished { liabilities: liabilities.clone(), approval: approval.clone() };
+    let said = |liabilities: &Liabilities, approval: Approval| {
+        let publication = Publication::Liabilities(liabilities.clone());
+        Body::Published { publication, approval }
+    };
+    let entry = said(&liabilities, approval.clone());
     assert_eq!(place.prove("alice").status, 0);
     let by = |number: u8, liabilities: &Liabilities| {
         let signed = PayoutDigest::from_bytes(*liabilities.digest(WORLD.origin).as_bytes());
         let approval = Approval::parse(&WORLD.sign(number, LIABILITIES, signed)).unwrap();
-        Body::LiabilitiesPublished { liabilities: liabilities.clone(), approval }
+        said(liabilities, approval)
     };
     let check = |body: Body, witnesses: &[u8], more: &[&str], want: Option<&str>| {
         let expired = Body::PayoutExpired { payout: "w-1".parse().unwrap() };
@@ -344,12 +348,7 @@ fn a_root_is_published_and_verified_from_the_log() {
     // A stranger's signature, and somebody's over another root.
     let other = Liabilities { root: ROOT.parse().unwrap(), ..liabilities.clone() };
     check(by(9, &liabilities), &[0, 1, 3], &[], Some("belongs to nobody on the roster"));
-    check(
-        Body::LiabilitiesPublished { liabilities: other.clone(), approval },
-        &[0, 1, 3],
-        &[],
-        Some("not over this digest"),
-    );
+    check(said(&other, approval), &[0, 1, 3], &[], Some("not over this digest"));
     check(by(2, &other), &[0, 1, 3], &[], Some("leads to root"));
     // The right root with other totals or another day.
     check(

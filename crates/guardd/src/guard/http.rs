@@ -9,6 +9,7 @@ mod liabilities;
 mod log;
 mod parse;
 mod payouts;
+mod publications;
 mod signers;
 mod view;
 
@@ -110,6 +111,8 @@ fn handler(operation: Operation) -> MethodRouter<Arc<Shared>> {
         Operation::SignerResume => post(signers::resume),
         Operation::LiabilitiesList => get(liabilities::list),
         Operation::LiabilitiesPublish => post(liabilities::publish),
+        Operation::PublicationList => get(publications::list),
+        Operation::PublicationPublish => post(publications::publish),
         Operation::AlarmList => get(payouts::alarms),
         Operation::Events => get(events::stream),
         Operation::LogCheckpoint => get(log::checkpoint),

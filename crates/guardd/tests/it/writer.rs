@@ -9,7 +9,7 @@ use std::{
 
 use kuraban_api as api;
 use kuraban_proof::{Entry, Opening, Resource, SignedCheckpoint, verify_log};
-use kuraban_vault::{APPROVE, REQUEST, body::Body};
+use kuraban_vault::{APPROVE, Publication, REQUEST, body::Body};
 use serde_json::{Value, json};
 
 use crate::{
@@ -468,6 +468,92 @@ fn a_root_of_liabilities_stands_in_the_log_once() {
     problem(&post(&submit(2)), 409, "liabilities-not-published");
     let listed: api::LiabilitiesList = writer.read("/v1/liabilities");
     assert_eq!(listed.liabilities, [view]);
+}
+
+/// One of every kind, as it is signed and as the contract has it; each follows from those before it.
+fn publications() -> [(Publication, Value); 5] {
+    use kuraban_vault::publication::{Check, Checked, Claims, Export, Finding, Import, Verdict};
+    let digest = |byte: u8| kuraban_base::Digest::from_bytes([byte; 32]);
+    let text = |byte: &str| byte.repeat(32);
+    let finding = Finding {
+        about: "BTC".to_owned(),
+        verdict: Verdict::NotShown,
+        failed: vec!["unspent".to_owned()],
+        not_made: vec!["log".to_owned()],
+    };
+    [
+        (
+            Publication::Claims(Claims { root: digest(1), statements: 7, scheme: digest(2), replaces: None }),
+            json!({ "kind": "claims", "root": text("01"), "statements": 7, "scheme": text("02"), "replaces": null }),
+        ),
+        (
+            Publication::Claims(Claims {
+                root: digest(3),
+                statements: 8,
+                scheme: digest(2),
+                replaces: Some(digest(1)),
+            }),
+            json!({ "kind": "claims", "root": text("03"), "statements": 8, "scheme": text("02"), "replaces": text("01") }),
+        ),
+        (
+            Publication::Export(Export { export: [4; 16], manifest: digest(5) }),
+            json!({ "kind": "handover-export", "export": "04".repeat(16), "manifest": text("05") }),
+        ),
+        (
+            Publication::Import(Import { manifest: digest(5), receipt: digest(6), replaces: None }),
+            json!({ "kind": "handover-import", "manifest": text("05"), "receipt": text("06"), "replaces": null }),
+        ),
+        (
+            Publication::Check(Check {
+                of: Checked::ReservesStatement,
+                document: digest(7),
+                root: Some(digest(8)),
+                findings: vec![finding],
+            }),
+            json!({ "kind": "check", "of": "reserves-statement", "document": text("07"), "root": text("08"),
+                "findings": [{ "about": "BTC", "verdict": "not-shown", "failed": ["unspent"], "not_made": ["log"] }] }),
+        ),
+    ]
+}
+
+#[test]
+fn what_is_published_stands_in_the_log_as_it_was_signed() {
+    let (writer, _process) = alone();
+    let listed: api::PublicationList = writer.read("/v1/publications");
+    assert_eq!(listed.publications, Vec::new());
+    let rows = publications();
+    let submit = |publication: &Publication, form: &Value, person: u8| {
+        let digest = publication.digest(&listed.origin);
+        let approval = kit::sign(&kit::person(person), publication.namespace(), digest.as_bytes());
+        let body = json!({ "publication": form, "approval": approval.pem() });
+        writer.post("/v1/publications", "", &body.to_string()).unwrap()
+    };
+    for (index, (publication, form)) in (1..).zip(&rows) {
+        problem(&submit(publication, form, 9), 409, "not-published");
+        let mut other = form.clone();
+        let field =
+            ["root", "manifest", "document"].into_iter().find(|name| form.get(name).is_some()).unwrap();
+        other[field] = json!("ab");
+        problem(&submit(publication, &other, 1), 400, "field-malformed");
+        other[field] = json!("ab".repeat(32));
+        problem(&submit(publication, &other, 1), 409, "not-published");
+        let published = submit(publication, form, 1);
+        assert_eq!(published.status, 201, "{}", published.body);
+        assert_eq!(published.json(), json!({ "log_index": index, "publication": form }));
+        problem(&submit(publication, form, 2), 409, "not-published");
+    }
+    // A verdict that its checks contradict would be read back by nobody.
+    let (publication, form) = &rows[4];
+    let mut other = form.clone();
+    other["findings"][0]["verdict"] = json!("covered");
+    problem(&submit(publication, &other, 1), 400, "field-malformed");
+    other["findings"] = json!([]);
+    problem(&submit(publication, &other, 1), 400, "field-malformed");
+    let listed = writer.get("/v1/publications").unwrap().json();
+    let all: Vec<&Value> =
+        listed["publications"].as_array().unwrap().iter().map(|one| &one["publication"]).collect();
+    assert_eq!(all, rows.iter().map(|(_, form)| form).collect::<Vec<_>>());
+    assert_eq!(writer.read::<api::LiabilitiesList>("/v1/liabilities").liabilities, []);
 }
 
 #[test]

@@ -136,9 +136,11 @@ pub enum FoldError {
         /// What is missing.
         problem: String,
     },
-    /// Liabilities that nobody on the roster published, of the future, or that stand there already.
-    #[error("the liabilities are not published: {problem}")]
-    Liabilities {
+    /// What nobody on the roster published, of the future, or what does not follow from what was published before.
+    #[error("{kind} cannot stand here: {problem}")]
+    Published {
+        /// The entry's kind.
+        kind: &'static str,
         /// What is wrong.
         problem: String,
     },

@@ -7,7 +7,7 @@ use kuraban_base::{
 };
 use kuraban_chain::btc::{Branch, Tx, TxOut};
 use kuraban_vault::{
-    APPROVE, LIABILITIES, Liabilities, Payout, PayoutKind, RESET,
+    APPROVE, LIABILITIES, Liabilities, Payout, PayoutKind, Publication, RESET,
     body::{Alarm, Body, Evidence, reset_digest},
     breaker::{Service, Stage, Trip},
     explain::{Unexplained, explain},
@@ -18,7 +18,7 @@ use kuraban_vault::{
 
 use crate::kit;
 
-fn opened() -> Fold {
+pub(crate) fn opened() -> Fold {
     let charter = kit::charter();
     let context = charter.context();
     let vaults = charter.vaults().map(|(vault, _)| vault.to_value()).collect();
@@ -119,15 +119,16 @@ fn liabilities_are_published_once_by_somebody_on_the_roster_for_this_log() {
         |liabilities: &Liabilities, person: u8, namespace: &str, origin: &str, want: Option<&str>| {
             let digest = liabilities.digest(origin);
             let approval = kit::sign(&kit::person(person), namespace, digest.as_bytes());
-            let before = fold.liabilities().len();
-            let body = Body::LiabilitiesPublished { liabilities: liabilities.clone(), approval };
+            let before = fold.liabilities().count();
+            let publication = Publication::Liabilities(liabilities.clone());
+            let body = Body::Published { publication, approval };
             match (fold.apply(kit::NOW, body), want) {
                 (Ok(()), None) => {
-                    assert_eq!(fold.liabilities().last(), Some(&(fold.size() - 1, liabilities.clone())))
+                    assert_eq!(fold.liabilities().last(), Some((fold.size() - 1, liabilities)))
                 }
                 (Err(problem), Some(want)) => {
                     assert!(problem.to_string().contains(want), "{problem}");
-                    assert_eq!(fold.liabilities().len(), before);
+                    assert_eq!(fold.liabilities().count(), before);
                 }
                 (folded, want) => panic!("{folded:?}, want {want:?}"),
             }

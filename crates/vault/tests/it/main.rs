@@ -19,6 +19,7 @@ mod judging;
 mod kit;
 mod lapse;
 mod messages;
+mod publications;
 mod rogue;
 mod scripts;
 mod settling;

@@ -8,9 +8,10 @@ use kuraban_base::{
 };
 use kuraban_chain::btc::{Script, TxOut};
 use kuraban_vault::{
-    APPROVE, DatedBy, Liabilities, Payout, REQUEST,
+    APPROVE, DatedBy, Liabilities, Payout, Publication, REQUEST,
     body::{Alarm, BODY_MAX, Body, Evidence},
     breaker::{Service, Stage, Trip},
+    publication::{Check, Checked, Claims, Export, Finding, Import, Verdict},
     receipt::{Lease, Permit, Receipt},
     signer::Change,
     statement::{Signed, Statement},
@@ -166,9 +167,52 @@ fn bodies() -> Vec<(&'static str, Body)> {
             "signer.resumed",
             Body::SignerResumed { signer: kit::machine(1), seq: 5, approvals: approvals.clone() },
         ),
+    ]
+    .into_iter()
+    .chain(
+        publications().map(|(kind, publication)| {
+            (kind, Body::Published { publication, approval: approvals[0].clone() })
+        }),
+    )
+    .collect()
+}
+
+fn publications() -> [(&'static str, Publication); 5] {
+    let digest = |text: &[u8]| Digest::sha256(&[text]);
+    let finding = Finding {
+        about: "BTC".to_owned(),
+        verdict: Verdict::NotShown,
+        failed: vec!["unspent".to_owned()],
+        not_made: vec!["log".to_owned()],
+    };
+    [
+        ("liabilities.published", Publication::Liabilities(liabilities())),
         (
-            "liabilities.published",
-            Body::LiabilitiesPublished { liabilities: liabilities(), approval: approvals[0].clone() },
+            "claims.published",
+            Publication::Claims(Claims {
+                root: digest(b"root"),
+                statements: 7,
+                scheme: digest(b"scheme"),
+                replaces: Some(digest(b"before")),
+            }),
+        ),
+        ("handover.exported", Publication::Export(Export { export: [7; 16], manifest: digest(b"manifest") })),
+        (
+            "handover.imported",
+            Publication::Import(Import {
+                manifest: digest(b"manifest"),
+                receipt: digest(b"receipt"),
+                replaces: Some(digest(b"before")),
+            }),
+        ),
+        (
+            "check.published",
+            Publication::Check(Check {
+                of: Checked::ReservesStatement,
+                document: digest(b"document"),
+                root: Some(digest(b"root")),
+                findings: vec![finding],
+            }),
         ),
     ]
 }

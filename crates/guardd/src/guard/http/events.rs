@@ -102,9 +102,7 @@ fn event(log_index: u64, logged: &LogEntry) -> Option<EventView> {
     let mut view = view(at);
     match &body {
         Said::LogOpened { .. } | Said::BreakerReset { .. } => {}
-        Said::LiabilitiesPublished { liabilities, .. } => {
-            view.detail = Some(format!("root {} as of {}", liabilities.root, liabilities.as_of));
-        }
+        Said::Published { publication, .. } => view.detail = Some(publication.to_string()),
         Said::SignerResumed { signer, .. } => view.by = Some(signer.to_string()),
         Said::PayoutRequested { payout, .. } => view.payout = Some(payout.id.to_string()),
         Said::PayoutApproved { payout, .. }

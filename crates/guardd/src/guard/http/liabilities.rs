@@ -6,7 +6,7 @@ use axum::{body::Body, extract::State, response::Response};
 use kuraban_api as api;
 use kuraban_base::hex;
 use kuraban_vault::{
-    DatedBy, Liabilities,
+    DatedBy, Liabilities, Publication,
     coordinator::{Ask, Reply},
 };
 
@@ -20,7 +20,7 @@ use super::{
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
     let shown = shared.office.desk.look(|coordinator| {
         let fold = coordinator.fold();
-        let liabilities = fold.liabilities().iter().map(|(index, one)| view(*index, one)).collect();
+        let liabilities = fold.liabilities().map(|(index, one)| view(index, one)).collect();
         api::LiabilitiesList { origin: fold.charter().roster().origin().to_owned(), liabilities }
     });
     Ok(answer::json(200, &shown.await?))
@@ -30,11 +30,16 @@ pub(super) async fn publish(State(shared): State<Arc<Shared>>, body: Body) -> Re
     let raw: api::LiabilitiesSubmit = parse::body(body).await?;
     let (liabilities, approval) = parse::liabilities(&raw)?;
     let root = liabilities.root;
-    match shared.office.desk.ask(Ask::Publish { liabilities, approval }).await? {
+    match shared
+        .office
+        .desk
+        .ask(Ask::Publish { publication: Publication::Liabilities(liabilities), approval })
+        .await?
+    {
         Reply::Logged { .. } => {
             let logged = shared.office.desk.look(move |coordinator| {
-                let all = coordinator.fold().liabilities();
-                all.iter().find(|(_, one)| one.root == root).map(|(index, one)| view(*index, one))
+                let mut all = coordinator.fold().liabilities();
+                all.find(|(_, one)| one.root == root).map(|(index, one)| view(index, one))
             });
             let logged = logged.await?;
             Ok(answer::json(201, &logged.ok_or_else(Failure::internal)?))

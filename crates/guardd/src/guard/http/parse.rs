@@ -6,11 +6,13 @@ use axum::{
     http::{HeaderMap, Uri},
 };
 use kuraban_api as api;
-use kuraban_base::{Amount, Asset, Instant, MachineId, PayoutId, hex};
+use kuraban_base::{Amount, Asset, Digest, Instant, MachineId, PayoutId, hex};
 use kuraban_chain::btc::{Address, Network};
 use kuraban_vault::{
-    Approval, DatedBy, Liabilities, Payout,
+    Approval, DatedBy, Liabilities, Payout, Publication,
+    body::Body as Said,
     breaker::{Cell, Service},
+    publication::{Check, Claims, Export, Finding, Import},
 };
 use serde::de::DeserializeOwned;
 
@@ -131,6 +133,50 @@ pub(super) fn liabilities(raw: &api::LiabilitiesSubmit) -> Result<(Liabilities, 
         blocks: raw.blocks.iter().map(block).collect::<Result<_, _>>()?,
     };
     Ok((liabilities, approval("approval", &raw.approval)?))
+}
+
+/// A publication. Its limits are the log's: what the log would not read back is malformed.
+pub(super) fn publication(raw: &api::PublicationSubmit) -> Result<(Publication, Approval), Failure> {
+    let digest = |name: &str, text: &str| -> Result<Digest, Failure> { field(name, text.parse()) };
+    let maybe = |name: &str, text: &Option<String>| -> Result<Option<Digest>, Failure> {
+        text.as_ref().map(|text| digest(name, text)).transpose()
+    };
+    let publication = match &raw.publication {
+        api::Publication::Claims { root, statements, scheme, replaces } => Publication::Claims(Claims {
+            root: digest("root", root)?,
+            statements: *statements,
+            scheme: digest("scheme", scheme)?,
+            replaces: maybe("replaces", replaces)?,
+        }),
+        api::Publication::HandoverExport { export, manifest } => Publication::Export(Export {
+            export: field("export", hex::decode_array(export))?,
+            manifest: digest("manifest", manifest)?,
+        }),
+        api::Publication::HandoverImport { manifest, receipt, replaces } => Publication::Import(Import {
+            manifest: digest("manifest", manifest)?,
+            receipt: digest("receipt", receipt)?,
+            replaces: maybe("replaces", replaces)?,
+        }),
+        api::Publication::Check { of, document, root, findings } => Publication::Check(Check {
+            of: field("of", of.parse())?,
+            document: digest("document", document)?,
+            root: maybe("root", root)?,
+            findings: findings.iter().map(finding).collect::<Result<_, _>>()?,
+        }),
+    };
+    let approval = approval("approval", &raw.approval)?;
+    let said = Said::Published { publication: publication.clone(), approval: approval.clone() };
+    field("publication", Said::decode(said.kind(), &said.encode()))?;
+    Ok((publication, approval))
+}
+
+fn finding(raw: &api::Finding) -> Result<Finding, Failure> {
+    Ok(Finding {
+        about: raw.about.clone(),
+        verdict: field("verdict", raw.verdict.parse())?,
+        failed: raw.failed.clone(),
+        not_made: raw.not_made.clone(),
+    })
 }
 
 fn approvals(pems: &[String]) -> Result<Vec<Approval>, Failure> {

@@ -72,9 +72,7 @@ impl Rogue {
                 }
                 Ask::Reset { cells, epoch, approvals } => Body::BreakerReset { cells, epoch, approvals },
                 Ask::Resume { signer, seq, approvals } => Body::SignerResumed { signer, seq, approvals },
-                Ask::Publish { liabilities, approval } => {
-                    Body::LiabilitiesPublished { liabilities, approval }
-                }
+                Ask::Publish { publication, approval } => Body::Published { publication, approval },
             };
             if !random.one_in(6) {
                 branch.append(self.now, body, random);
