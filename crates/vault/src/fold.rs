@@ -675,6 +675,11 @@ impl Fold {
         if self.liabilities.iter().any(|(_, known)| known.root == liabilities.root) {
             return Err(refuse("this root stands in the log already".to_owned()));
         }
+        if liabilities.veil.is_some()
+            && self.liabilities.iter().any(|(_, known)| known.veil == liabilities.veil)
+        {
+            return Err(refuse("this veil's root stands in the log already".to_owned()));
+        }
         self.liabilities.push((self.size, liabilities));
         Ok(())
     }

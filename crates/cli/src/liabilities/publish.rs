@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use kuraban_api::{DatingBlock, LiabilitiesSubmit};
 use kuraban_base::hex;
-use kuraban_vault::{DatedBy, LIABILITIES, Roster};
+use kuraban_vault::{DatedBy, LIABILITIES, Liabilities, Roster};
 use serde::Serialize;
 
-use super::{entry, store::Reader};
+use super::{entry, store::Reader, veil};
 use crate::{
     fail::{Failure, OrFail as _},
     input::{FILE_MAX, text},
@@ -19,11 +19,15 @@ use crate::{
 
 const HELP: &str = "\
 The tree must have been built with the log's origin. The answer names the
-entry's place in the log; its tlog-proof shows customers the root.
+entry's place in the log; its tlog-proof shows customers the root. With --veil
+the root of the proof in zero knowledge stands in the same entry.
 
-Example:
+Examples:
   kuraban liabilities publish --dir 2026-11-21 --roster roster.toml \\
-      --writer http://guard.example:8080 --key ~/.ssh/id_ed25519";
+      --writer http://guard.example:8080 --key ~/.ssh/id_ed25519
+  kuraban liabilities publish --dir 2026-11-21 --veil 2026-11-21/veil \\
+      --roster roster.toml --writer http://guard.example:8080 \\
+      --key ~/.ssh/id_ed25519";
 
 /// What to publish.
 #[derive(ClapArgs)]
@@ -32,6 +36,9 @@ pub(crate) struct Args {
     /// The folder that `liabilities build` made
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
+    /// The folder that `liabilities veil build` made
+    #[arg(long, value_name = "DIR")]
+    veil: Option<PathBuf>,
     /// The writer
     #[arg(long, value_name = "URL")]
     writer: String,
@@ -47,6 +54,8 @@ pub(crate) struct Args {
 struct Said {
     published: bool,
     root: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    veil: Option<String>,
     digest: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_index: Option<u64>,
@@ -64,7 +73,8 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     if found != want {
         return Err(Failure::input(format!("the tree is for the log {found}, the roster's is {want}")));
     }
-    let liabilities = entry(crown.scope(), crown.root(), crown.totals());
+    let veil = args.veil.as_ref().map(|folder| veil::root_over(folder, &crown)).transpose()?;
+    let liabilities = Liabilities { veil, ..entry(crown.scope(), crown.root(), crown.totals()) };
     let digest = liabilities.digest(roster.origin());
     let key = Key::read(&args.key, say)?;
     if roster.holder(key.public()).is_none() {
@@ -81,11 +91,13 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
         totals: liabilities.totals.to_string(),
         as_of_ms: liabilities.as_of.ms(),
         blocks: liabilities.blocks.iter().map(block).collect(),
+        veil: liabilities.veil.map(|veil| veil.to_string()),
         approval: approval.pem().to_owned(),
     };
     let said = |log_index, refused| Said {
         published: log_index > None,
         root: submit.root.clone(),
+        veil: submit.veil.clone(),
         digest: digest.to_string(),
         log_index,
         refused,

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use kuraban_inclusion::{INCLUSION_LENGTH_MAX, Root, Verified};
-use kuraban_vault::{LIABILITIES, Liabilities, Roster, body::Body, judge::LogStanding};
+use kuraban_vault::Liabilities;
 use serde::Serialize;
 
-use super::{Line, Published, entry, lines, published, shown};
+use super::{Line, Published, entry, lines, published, shown, source::Source};
 use crate::{
-    fail::{Failure, OrFail as _},
+    fail::Failure,
     input,
-    judge::LogProof,
     say::{Answer, Lang, Report, Say},
 };
 
@@ -32,15 +31,8 @@ Example:
 pub(crate) struct Args {
     /// The file that the exchange gave you
     file: PathBuf,
-    /// The published root
-    #[arg(long, value_name = "R", required_unless_present = "log_proof")]
-    root: Option<Root>,
-    /// A file that shows the root's entry in the log: proof, entry, salt, body
-    #[arg(long, value_name = "F", requires = "roster")]
-    log_proof: Option<PathBuf>,
-    /// The roster (TOML), which names the log and its witnesses
-    #[arg(long, value_name = "R.toml", requires = "log_proof")]
-    roster: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// Whose it must be
     #[arg(long, value_name = "ID")]
     customer: Option<String>,
@@ -64,7 +56,7 @@ struct Said {
 /// Runs `kuraban liabilities verify`.
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let bytes = input::bytes(&args.file, INCLUSION_LENGTH_MAX)?;
-    let logged = args.logged()?;
+    let logged = args.source.logged()?;
     Ok(match judged(args, &bytes, logged.as_ref()) {
         Ok((verified, root)) => counted(&verified, root, logged.is_some(), say.lang()),
         Err(problem) => refused(&problem, say.lang()),
@@ -79,42 +71,22 @@ fn judged(
 ) -> Result<(Verified, Root), String> {
     let logged = logged.map(Result::as_ref).transpose().map_err(Clone::clone)?;
     let of_log = logged.map(|said| Root::from_bytes(*said.root.as_bytes()));
-    let root = of_log.or(args.root).ok_or("there is no root")?;
-    if let Some(want) = args.root.filter(|want| *want != root) {
+    let root = of_log.or(args.source.root).ok_or("there is no root")?;
+    if let Some(want) = args.source.root.filter(|want| *want != root) {
         return Err(format!("the log has root {root}, want {want}"));
     }
     let verified = kuraban_inclusion::verify(bytes, root).map_err(|problem| problem.to_string())?;
     if let Some(want) = args.customer.as_ref().filter(|want| **want != verified.name) {
         return Err(format!("is the file of {}, want that of {want}", verified.name));
     }
-    if logged.is_some_and(|said| *said != entry(&verified.scope, root, &verified.totals)) {
+    // Whether a veil stands in the same entry is nothing to this file.
+    let own = |veil| Liabilities { veil, ..entry(&verified.scope, root, &verified.totals) };
+    if logged.is_some_and(|said| *said != own(said.veil)) {
         return Err(
             "the log's entry has other totals, another instant or other blocks than the tree".to_owned()
         );
     }
     Ok((verified, root))
-}
-
-impl Args {
-    /// What the log says, or why it does not.
-    fn logged(&self) -> Result<Option<Result<Liabilities, String>>, Failure> {
-        let (Some(proof), Some(roster)) = (&self.log_proof, &self.roster) else { return Ok(None) };
-        let roster = Roster::from_toml(&input::text(roster, input::FILE_MAX)?).or_input(roster.display())?;
-        let (_, body) = match LogProof::read(proof)?.open(&roster) {
-            Ok(opened) => opened,
-            Err(LogStanding::NotIncluded(problem) | LogStanding::NotWitnessed(problem)) => {
-                return Ok(Some(Err(format!("the log: {problem}"))));
-            }
-            Err(LogStanding::Witnessed) => return Ok(Some(Err("the log shows nothing".to_owned()))),
-        };
-        let kind = body.kind();
-        let Body::LiabilitiesPublished { liabilities, approval } = body else {
-            return Ok(Some(Err(format!("the log's entry is {kind}, want liabilities.published"))));
-        };
-        let digest = liabilities.digest(roster.origin());
-        let signed = approval.verify(&roster, LIABILITIES, digest.as_bytes());
-        Ok(Some(signed.map(|_| liabilities).map_err(|problem| format!("the log's entry: {problem}"))))
-    }
 }
 
 fn refused(problem: &str, lang: Lang) -> Report {

@@ -20,25 +20,25 @@ const BLOCK: &str = "btc:840000:0000000000000000000320283a032748cef8227873ff4872
 /// The root of these holdings as a second program in another language has it, written from `docs/liabilities.md`.
 const ROOT: &str = "c9837ab52b03f0649117ca739e0995e3bace2e5d8d0c6ee2bd190d9b8abe7aba";
 
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         place.write("holdings.csv", HOLDINGS);
         place.write("seed", &format!("{}\n", "11".repeat(32)));
         place
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.path().join(name).display().to_string()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.0.path().join(name), text).unwrap();
     }
 
-    fn build(&self, out: &str, more: &[&str]) -> Ran {
+    pub(crate) fn build(&self, out: &str, more: &[&str]) -> Ran {
         let (holdings, out) = (self.path("holdings.csv"), self.path(out));
         let args = ["liabilities", "build", "--json", "--holdings", &holdings, "--out", &out];
         run(args.iter().chain(more))
@@ -213,7 +213,7 @@ fn secrets_are_the_operators_alone() {
 }
 
 /// A tree for the log of the tests' world, and the place of its key and roster.
-fn for_a_log() -> (Place, String) {
+pub(crate) fn for_a_log() -> (Place, String) {
     let place = Place::new();
     let as_of = NOW.ms().to_string();
     let fixed = ["--origin", WORLD.origin, "--as-of", &as_of, "--block", BLOCK];
@@ -227,33 +227,34 @@ fn for_a_log() -> (Place, String) {
     (place, built.json()["root"].as_str().unwrap().to_owned())
 }
 
-fn publish(place: &Place, url: &str) -> Ran {
+fn publish(place: &Place, url: &str, more: &[&str]) -> Ran {
     let (dir, roster, key) = (place.path("tree"), place.path("roster.toml"), place.path("key"));
     let args = ["--dir", &dir, "--roster", &roster, "--key", &key, "--writer", url];
-    run(["liabilities", "publish", "--json"].iter().chain(&args))
+    run(["liabilities", "publish", "--json"].iter().chain(&args).chain(more))
 }
 
 /// What the program hands in for a tree: the root, and the signature of a person on the roster.
-fn handed_in(place: &Place, root: &str) -> (Liabilities, Approval) {
+pub(crate) fn handed_in(place: &Place, root: &str, more: &[&str]) -> (Liabilities, Approval) {
     let server = Server::start(|asked| {
         let body: Value = serde_json::from_str(&asked.body).unwrap();
         let view = json!({ "log_index": 3, "root": body["root"], "totals": body["totals"],
             "as_of_ms": body["as_of_ms"], "blocks": body["blocks"] });
         (201, view.to_string().into_bytes())
     });
-    let ran = publish(place, &server.url);
+    let ran = publish(place, &server.url, more);
     assert_eq!((ran.status, &ran.json()["log_index"]), (0, &json!(3)), "{}{}", ran.out, ran.err);
     let asked = server.asked().remove(0);
     assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/v1/liabilities"));
     let sent: Value = serde_json::from_str(&asked.body).unwrap();
     let digest = |field: &str| sent[field].as_str().unwrap().parse::<Digest>().unwrap();
+    let veil = sent.get("veil").map(|_| digest("veil"));
     let block = kuraban_vault::DatedBy {
         chain: "btc".to_owned(),
         height: 840_000,
         hash: kuraban_base::hex::decode_array(&BLOCK["btc:840000:".len()..]).unwrap(),
     };
     let liabilities =
-        Liabilities { root: digest("root"), totals: digest("totals"), as_of: NOW, blocks: vec![block] };
+        Liabilities { root: digest("root"), totals: digest("totals"), as_of: NOW, blocks: vec![block], veil };
     assert_eq!(liabilities.root.to_string(), root);
     let approval = Approval::parse(sent["approval"].as_str().unwrap()).unwrap();
     (liabilities, approval)
@@ -263,7 +264,7 @@ fn handed_in(place: &Place, root: &str) -> (Liabilities, Approval) {
 #[test]
 fn a_root_is_published_and_verified_from_the_log() {
     let (place, root) = for_a_log();
-    let (liabilities, approval) = handed_in(&place, &root);
+    let (liabilities, approval) = handed_in(&place, &root, &[]);
     let entry = Body::LiabilitiesPublished { liabilities: liabilities.clone(), approval: approval.clone() };
     assert_eq!(place.prove("alice").status, 0);
     let by = |number: u8, liabilities: &Liabilities| {
@@ -324,7 +325,7 @@ fn a_root_for_another_log_or_by_a_stranger_is_not_handed_in() {
     let server = Server::start(|_| {
         (409, br#"{"type":"about:blank","title":"Conflict","status":409,"code":"liabilities-not-published","detail":"this root stands in the log already","reasons":[]}"#.to_vec())
     });
-    let refused = publish(&place, &server.url);
+    let refused = publish(&place, &server.url, &[]);
     assert_eq!(
         (refused.status, &refused.json()["refused"]["code"]),
         (1, &json!("liabilities-not-published"))
@@ -332,11 +333,11 @@ fn a_root_for_another_log_or_by_a_stranger_is_not_handed_in() {
     let key = WORLD.person(9).to_openssh(ssh_key::LineEnding::LF).unwrap();
     let own = fs::read_to_string(place.path("key")).unwrap();
     place.write("key", &key);
-    assert_eq!(publish(&place, &server.url).status, 2);
+    assert_eq!(publish(&place, &server.url, &[]).status, 2);
     place.write("key", &own);
     fs::remove_dir_all(place.path("tree")).unwrap();
     assert_eq!(place.build("tree", &["--origin", "other.example"]).status, 0);
-    let other = publish(&place, &server.url);
+    let other = publish(&place, &server.url, &[]);
     assert!(other.status == 2 && other.err.contains("other.example"), "{}", other.err);
     assert_eq!(server.asked().len(), 1);
 }

@@ -52,13 +52,13 @@ fn lengths_in_a_proof_are_not_believed() {
     // Every byte that may be a length is made longer and shorter, so that lists lack or have too many elements.
     let made = publication();
     let (public, proof) = (made.statement.public(0).unwrap(), &made.files[0].proof);
-    for at in 0..3_000 {
+    for at in (0..120).chain((120..3_000).step_by(13)) {
         for by in [1, 0xff] {
             let mut changed = proof.clone();
             changed[at] = changed[at].wrapping_add(by);
             assert!(verify(shape(), &public, &changed).is_err(), "byte {at}");
         }
-        if at % 16 == 0 {
+        if at % 4 == 0 {
             let mut shorter = proof.clone();
             shorter.drain(at..at + 4);
             assert!(verify(shape(), &public, &shorter).is_err(), "four bytes missing at {at}");
