@@ -27,6 +27,9 @@ pub struct LiabilitiesSubmit {
     pub as_of_ms: u64,
     /// What dates it.
     pub blocks: Vec<DatingBlock>,
+    /// The root of the same liabilities under a veil, 32 bytes in hexadecimal, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub veil: Option<String>,
     /// An armoured SSH signature over the digest, namespace `kuraban-liabilities`.
     pub approval: String,
 }
@@ -44,6 +47,9 @@ pub struct LiabilitiesView {
     pub as_of_ms: u64,
     /// What dates it.
     pub blocks: Vec<DatingBlock>,
+    /// The root of the same liabilities under a veil, 32 bytes in hexadecimal, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub veil: Option<String>,
 }
 
 /// All roots.

@@ -481,6 +481,14 @@ impl Fields {
         Ok(items)
     }
 
+    /// Takes a byte string of exactly `N` bytes, if the field is there. Null is not how it is left out.
+    ///
+    /// # Errors
+    /// The field is not bytes, or of another length.
+    pub fn array_if_there<const N: usize>(&mut self, field: &str) -> Result<Option<[u8; N]>, CborError> {
+        self.0.contains_key(&Key(field.to_owned())).then(|| self.array(field)).transpose()
+    }
+
     /// Takes a value that may be null.
     ///
     /// # Errors

@@ -8,7 +8,9 @@ mod owed;
 mod parallel;
 mod prove;
 mod publish;
+mod source;
 mod store;
+mod veil;
 mod verify;
 
 use clap::Subcommand;
@@ -37,6 +39,9 @@ pub(crate) enum Command {
     Verify(verify::Args),
     /// Compare every leaf of the tree with holdings, as an auditor
     Audit(audit::Args),
+    /// The same liabilities proved in zero knowledge, so that no file shows another customer's sums
+    #[command(subcommand)]
+    Veil(veil::Command),
 }
 
 /// Runs `kuraban liabilities …`.
@@ -47,6 +52,7 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
         Command::Publish(args) => publish::run(&args, say),
         Command::Verify(args) => verify::run(&args, say),
         Command::Audit(args) => audit::run(&args, say),
+        Command::Veil(command) => veil::run(command, say),
     }
 }
 
@@ -107,6 +113,7 @@ fn entry(scope: &Scope, root: Root, totals: &[u128]) -> Liabilities {
         totals: Digest::from_bytes(totals_digest(scope, totals)),
         as_of: Instant::from_ms(scope.as_of_ms()),
         blocks: scope.blocks().iter().map(block).collect(),
+        veil: None,
     }
 }
 

@@ -57,7 +57,8 @@ impl To {
         let (what, answer) = match form(publication) {
             Form::Liabilities(liabilities) => {
                 let submit = liabilities_form(liabilities, &approval);
-                let what = Map::from_iter([("root".to_owned(), Value::from(submit.root.clone()))]);
+                let mut what = Map::from_iter([("root".to_owned(), Value::from(submit.root.clone()))]);
+                what.extend(submit.veil.clone().map(|veil| ("veil".to_owned(), Value::from(veil))));
                 (what, writer.publish_liabilities(&submit)?.map(|view| view.log_index))
             }
             Form::Other(publication) => {
@@ -153,6 +154,7 @@ fn liabilities_form(liabilities: &Liabilities, approval: &Approval) -> Liabiliti
         totals: liabilities.totals.to_string(),
         as_of_ms: liabilities.as_of.ms(),
         blocks: liabilities.blocks.iter().map(block).collect(),
+        veil: liabilities.veil.map(|veil| veil.to_string()),
         approval: approval.pem().to_owned(),
     }
 }

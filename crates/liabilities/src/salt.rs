@@ -10,9 +10,12 @@ use zeroize::Zeroizing;
 
 /// What a round's key is derived for.
 const ROUND: &[u8] = b"kuraban-liabilities-round-v1";
+/// And for the leaves of the same publication under a veil.
+const VEIL: &[u8] = b"kuraban-liabilities-veil-v1";
 /// Whose salt it is.
 const CUSTOMER: &[u8] = &[0];
 const PADDING: &[u8] = &[1];
+const TOTALS: &[u8] = &[2];
 
 /// 32 random bytes that the operator keeps.
 pub struct Seed(Zeroizing<[u8; 32]>);
@@ -33,7 +36,17 @@ impl Seed {
     /// The salts of one publication: HMAC-SHA256 of the scope under the seed is their key.
     #[must_use]
     pub fn round(&self, scope: &Scope) -> Round {
-        let key = keyed(&self.0).chain_update(ROUND).chain_update(scope.encode());
+        self.keyed(ROUND, scope)
+    }
+
+    /// Those of the same publication under a veil. They have nothing to do with the others: who knows one knows no other.
+    #[must_use]
+    pub fn veil(&self, scope: &Scope) -> Round {
+        self.keyed(VEIL, scope)
+    }
+
+    fn keyed(&self, what: &[u8], scope: &Scope) -> Round {
+        let key = keyed(&self.0).chain_update(what).chain_update(scope.encode());
         let key = Zeroizing::new(<[u8; 32]>::from(key.finalize().into_bytes()));
         Round(keyed(&key))
     }
@@ -56,6 +69,12 @@ impl Round {
         self.0.clone().chain_update(CUSTOMER).chain_update(name.as_bytes()).finalize().into_bytes().into()
     }
 
+    /// The salt of the totals after a batch, by what the batch's proof is bound to.
+    #[must_use]
+    pub fn totals(&self, context: &[u8; 32]) -> Salt {
+        self.0.clone().chain_update(TOTALS).chain_update(context).finalize().into_bytes().into()
+    }
+
     /// The salt of a padding leaf.
     #[must_use]
     pub fn padding(&self, number: u64) -> Salt {
@@ -74,9 +93,13 @@ mod tests {
 
     use super::*;
 
-    fn round(seed: u8, as_of_ms: u64) -> Round {
+    fn scope(as_of_ms: u64) -> Scope {
         let asset = Asset { code: "BTC".to_owned(), decimals: 8 };
-        Seed::new([seed; 32]).round(&Scope::new("o".to_owned(), as_of_ms, 3, vec![asset], vec![]).unwrap())
+        Scope::new("o".to_owned(), as_of_ms, 3, vec![asset], vec![]).unwrap()
+    }
+
+    fn round(seed: u8, as_of_ms: u64) -> Round {
+        Seed::new([seed; 32]).round(&scope(as_of_ms))
     }
 
     #[test]
@@ -90,11 +113,13 @@ mod tests {
             // A customer whose name has the bytes of a padding leaf's number.
             round(1, 1).customer("\0\0\0\0\0\0\0\u{7}"),
             round(1, 1).padding(7),
+            round(1, 1).totals(&[7; 32]),
+            Seed::new([1; 32]).veil(&scope(1)).customer("a"),
         ];
         let mut all = [others.as_slice(), &[base]].concat();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 6);
+        assert_eq!(all.len(), 8);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Liabilities {
     pub as_of: Instant,
     /// What dates it.
     pub blocks: Vec<DatedBy>,
+    /// The root of the same liabilities under a veil, where they were proved in zero knowledge too.
+    pub veil: Option<Digest>,
 }
 
 impl Liabilities {
@@ -43,7 +45,7 @@ impl Liabilities {
         Digest::sha256(&[b"kuraban-liabilities-published-v1", &said.encode()])
     }
 
-    /// As a map.
+    /// As a map. The veil's root is left out where there is none, so that entries without are what they always were.
     #[must_use]
     pub fn to_value(&self) -> Value {
         let block = |block: &DatedBy| {
@@ -53,12 +55,14 @@ impl Liabilities {
                 ("hash", Value::bytes(block.hash)),
             ])
         };
-        Value::map([
+        let fields = [
             ("root", Value::bytes(self.root.as_bytes())),
             ("totals", Value::bytes(self.totals.as_bytes())),
             ("as_of", Value::uint(self.as_of.ms())),
             ("blocks", Value::array(self.blocks.iter().map(block))),
-        ])
+        ];
+        let veil = self.veil.map(|veil| ("veil", Value::bytes(veil.as_bytes())));
+        Value::fields(fields.into_iter().chain(veil))
     }
 
     /// Of a map.
@@ -72,6 +76,7 @@ impl Liabilities {
             totals: Digest::from_bytes(fields.array("totals")?),
             as_of: instant(&mut fields, "as_of")?,
             blocks: fields.items("blocks")?.into_iter().map(block).collect::<Result<_, _>>()?,
+            veil: fields.array_if_there("veil")?.map(Digest::from_bytes),
         };
         fields.end()?;
         if liabilities.blocks.len() > BLOCKS_MAX {

@@ -279,9 +279,11 @@ impl Publication {
         let mut before = before.iter().map(|(_, one)| one);
         match self {
             Self::Liabilities(own) => {
-                let twice =
-                    before.any(|one| matches!(one, Self::Liabilities(known) if known.root == own.root));
-                unless(twice, "this root stands in the log already")
+                let root = |one: &Self| matches!(one, Self::Liabilities(known) if known.root == own.root);
+                unless(before.clone().any(root), "this root stands in the log already")?;
+                let veil = |one: &Self| matches!(one, Self::Liabilities(known) if known.veil == own.veil);
+                let twice = own.veil.is_some() && before.any(veil);
+                unless(twice, "this veil's root stands in the log already")
             }
             Self::Claims(own) => {
                 let same = |one: &Self| match one {

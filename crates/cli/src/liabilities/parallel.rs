@@ -14,13 +14,27 @@ const THREADS_MAX: usize = 64;
 /// Parts that wait to be taken, for each thread.
 const AHEAD: usize = 4;
 
+/// How many threads there are processors for.
+pub(super) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
+}
+
 /// Makes the parts from 0 to `count` and takes them in order. What the first taker says no to ends the work.
 pub(super) fn parallel<T: Send, E>(
     count: usize,
     make: impl Fn(usize) -> T + Sync,
+    take: impl FnMut(usize, T) -> Result<(), E>,
+) -> Result<(), E> {
+    parallel_on(threads(), count, make, take)
+}
+
+/// The same on so many threads, where each needs much memory.
+pub(super) fn parallel_on<T: Send, E>(
+    threads: usize,
+    count: usize,
+    make: impl Fn(usize) -> T + Sync,
     mut take: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), E> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let next = AtomicUsize::new(0);
     let (sender, made) = mpsc::sync_channel(threads.saturating_mul(AHEAD));
     thread::scope(|scope| {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use kuraban_base::Digest;
 use kuraban_vault::{
-    Publication,
+    Liabilities, Publication,
     publication::{Check, Checked, Finding, Verdict},
 };
 use serde::Deserialize;
 
-use super::{entry, store::Reader};
+use super::{entry, store::Reader, veil};
 use crate::{
     fail::{Failure, OrFail as _},
     input::{FILE_MAX, bytes},
@@ -20,13 +20,17 @@ use crate::{
 
 const HELP: &str = "\
 The tree must have been built with the log's origin. The answer names the
-entry's place in the log; its tlog-proof shows customers the root. A check
-that failed is published as one that held: with --audit or --inclusion the
-entry has the answer's SHA-256 and its verdict.
+entry's place in the log; its tlog-proof shows customers the root. With --veil
+the root of the proof in zero knowledge stands in the same entry. A check that
+failed is published as one that held: with --audit or --inclusion the entry
+has the answer's SHA-256 and its verdict.
 
 Examples:
   kuraban liabilities publish --dir 2026-11-21 --roster roster.toml \\
       --writer http://guard.example:8080 --key ~/.ssh/id_ed25519
+  kuraban liabilities publish --dir 2026-11-21 --veil 2026-11-21/veil \\
+      --roster roster.toml --writer http://guard.example:8080 \\
+      --key ~/.ssh/id_ed25519
   kuraban liabilities publish --audit answer.json --roster roster.toml \\
       --writer http://guard.example:8080 --key ~/.ssh/id_ed25519";
 
@@ -37,6 +41,9 @@ pub(crate) struct Args {
     /// The folder that `liabilities build` made
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
+    /// The folder that `liabilities veil build` made
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["audit", "inclusion"])]
+    veil: Option<PathBuf>,
     /// Instead of a root, what `liabilities audit --json` answered, however it ended
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "inclusion"])]
     audit: Option<PathBuf>,
@@ -60,7 +67,8 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     if found != want {
         return Err(Failure::input(format!("the tree is for the log {found}, the roster's is {want}")));
     }
-    let liabilities = entry(crown.scope(), crown.root(), crown.totals());
+    let veil = args.veil.as_ref().map(|folder| veil::root_over(folder, &crown)).transpose()?;
+    let liabilities = Liabilities { veil, ..entry(crown.scope(), crown.root(), crown.totals()) };
     args.to.publish(&Publication::Liabilities(liabilities), say)
 }
 

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use kuraban_inclusion::{INCLUSION_LENGTH_MAX, Root, Verified};
-use kuraban_vault::{Liabilities, Publication};
+use kuraban_vault::Liabilities;
 use serde::Serialize;
 
-use super::{Line, Published, entry, lines, published, shown};
+use super::{Line, Published, entry, lines, published, shown, source::Source};
 use crate::{
     fail::Failure,
     input,
-    publish::{Logged, other},
     say::{Answer, Lang, Report, Say},
 };
 
@@ -32,11 +31,8 @@ Example:
 pub(crate) struct Args {
     /// The file that the exchange gave you
     file: PathBuf,
-    /// The published root
-    #[arg(long, value_name = "R", required_unless_present = "log_proof")]
-    root: Option<Root>,
     #[command(flatten)]
-    logged: Logged,
+    source: Source,
     /// Whose it must be
     #[arg(long, value_name = "ID")]
     customer: Option<String>,
@@ -63,10 +59,10 @@ struct Said {
 /// Runs `kuraban liabilities verify`.
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let bytes = input::bytes(&args.file, INCLUSION_LENGTH_MAX)?;
-    let logged = args.logged()?;
+    let logged = args.source.logged()?;
     Ok(match judged(args, &bytes, logged.as_ref()) {
         Ok((verified, root)) => counted(&verified, root, logged.is_some(), say.lang()),
-        Err(problem) => refused(&problem, args.root, say.lang()),
+        Err(problem) => refused(&problem, args.source.root, say.lang()),
     })
 }
 
@@ -78,34 +74,22 @@ fn judged(
 ) -> Result<(Verified, Root), String> {
     let logged = logged.map(Result::as_ref).transpose().map_err(Clone::clone)?;
     let of_log = logged.map(|said| Root::from_bytes(*said.root.as_bytes()));
-    let root = of_log.or(args.root).ok_or("there is no root")?;
-    if let Some(want) = args.root.filter(|want| *want != root) {
+    let root = of_log.or(args.source.root).ok_or("there is no root")?;
+    if let Some(want) = args.source.root.filter(|want| *want != root) {
         return Err(format!("the log has root {root}, want {want}"));
     }
     let verified = kuraban_inclusion::verify(bytes, root).map_err(|problem| problem.to_string())?;
     if let Some(want) = args.customer.as_ref().filter(|want| **want != verified.name) {
         return Err(format!("is the file of {}, want that of {want}", verified.name));
     }
-    if logged.is_some_and(|said| *said != entry(&verified.scope, root, &verified.totals)) {
+    // Whether a veil stands in the same entry is nothing to this file.
+    let own = |veil| Liabilities { veil, ..entry(&verified.scope, root, &verified.totals) };
+    if logged.is_some_and(|said| *said != own(said.veil)) {
         return Err(
             "the log's entry has other totals, another instant or other blocks than the tree".to_owned()
         );
     }
     Ok((verified, root))
-}
-
-impl Args {
-    /// What the log says, or why it does not.
-    fn logged(&self) -> Result<Option<Result<Liabilities, String>>, Failure> {
-        let liabilities = |found| match found {
-            Publication::Liabilities(liabilities) => Ok(liabilities),
-            Publication::Claims(_)
-            | Publication::Export(_)
-            | Publication::Import(_)
-            | Publication::Check(_) => Err(other(&found, "liabilities.published")),
-        };
-        Ok(self.logged.read()?.map(|shown| shown.and_then(liabilities)))
-    }
 }
 
 fn refused(problem: &str, wanted: Option<Root>, lang: Lang) -> Report {

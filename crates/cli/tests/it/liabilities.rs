@@ -20,25 +20,25 @@ const BLOCK: &str = "btc:840000:0000000000000000000320283a032748cef8227873ff4872
 /// The root of these holdings as a second program in another language has it, written from `docs/liabilities.md`.
 const ROOT: &str = "c9837ab52b03f0649117ca739e0995e3bace2e5d8d0c6ee2bd190d9b8abe7aba";
 
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         place.write("holdings.csv", HOLDINGS);
         place.write("seed", &format!("{}\n", "11".repeat(32)));
         place
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.path().join(name).display().to_string()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.0.path().join(name), text).unwrap();
     }
 
-    fn build(&self, out: &str, more: &[&str]) -> Ran {
+    pub(crate) fn build(&self, out: &str, more: &[&str]) -> Ran {
         let (holdings, out) = (self.path("holdings.csv"), self.path(out));
         let args = ["liabilities", "build", "--json", "--holdings", &holdings, "--out", &out];
         run(args.iter().chain(more))
@@ -257,7 +257,7 @@ fn secrets_are_the_operators_alone() {
 }
 
 /// A tree for the log of the tests' world, and the place of its key and roster.
-fn for_a_log() -> (Place, String) {
+pub(crate) fn for_a_log() -> (Place, String) {
     let place = Place::new();
     let as_of = NOW.ms().to_string();
     let fixed = ["--origin", WORLD.origin, "--as-of", &as_of, "--block", BLOCK];
@@ -271,53 +271,55 @@ fn for_a_log() -> (Place, String) {
     (place, built.json()["root"].as_str().unwrap().to_owned())
 }
 
-fn publish(place: &Place, url: &str) -> Ran {
+fn publish(place: &Place, url: &str, more: &[&str]) -> Ran {
     let (dir, roster, key) = (place.path("tree"), place.path("roster.toml"), place.path("key"));
     let args = ["--dir", &dir, "--roster", &roster, "--key", &key, "--writer", url];
-    run(["liabilities", "publish", "--json"].iter().chain(&args))
+    run(["liabilities", "publish", "--json"].iter().chain(&args).chain(more))
 }
 
 /// What the program hands in for a tree: the root, and the signature of a person on the roster.
-fn handed_in(place: &Place, root: &str) -> (Liabilities, Approval) {
+pub(crate) fn handed_in(place: &Place, root: &str, more: &[&str]) -> (Liabilities, Approval) {
     let server = Server::start(|asked| {
         let body: Value = serde_json::from_str(&asked.body).unwrap();
         let view = json!({ "log_index": 3, "root": body["root"], "totals": body["totals"],
             "as_of_ms": body["as_of_ms"], "blocks": body["blocks"] });
         (201, view.to_string().into_bytes())
     });
-    let ran = publish(place, &server.url);
+    let ran = publish(place, &server.url, more);
     assert_eq!((ran.status, &ran.json()["log_index"]), (0, &json!(3)), "{}{}", ran.out, ran.err);
     let asked = server.asked().remove(0);
     assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/v1/liabilities"));
     let sent: Value = serde_json::from_str(&asked.body).unwrap();
     let digest = |field: &str| sent[field].as_str().unwrap().parse::<Digest>().unwrap();
+    let veil = sent.get("veil").map(|_| digest("veil"));
     let block = kuraban_vault::DatedBy {
         chain: "btc".to_owned(),
         height: 840_000,
         hash: kuraban_base::hex::decode_array(&BLOCK["btc:840000:".len()..]).unwrap(),
     };
     let liabilities =
-        Liabilities { root: digest("root"), totals: digest("totals"), as_of: NOW, blocks: vec![block] };
+        Liabilities { root: digest("root"), totals: digest("totals"), as_of: NOW, blocks: vec![block], veil };
     assert_eq!(liabilities.root.to_string(), root);
     let approval = Approval::parse(sent["approval"].as_str().unwrap()).unwrap();
     (liabilities, approval)
+}
+
+/// What the log has of a root.
+pub(crate) fn entry(liabilities: &Liabilities, approval: &Approval) -> Body {
+    Body::Published { publication: Publication::Liabilities(liabilities.clone()), approval: approval.clone() }
 }
 
 /// What the log shows is what a customer verifies by.
 #[test]
 fn a_root_is_published_and_verified_from_the_log() {
     let (place, root) = for_a_log();
-    let (liabilities, approval) = handed_in(&place, &root);
-    let said = |liabilities: &Liabilities, approval: Approval| {
-        let publication = Publication::Liabilities(liabilities.clone());
-        Body::Published { publication, approval }
-    };
-    let entry = said(&liabilities, approval.clone());
+    let (liabilities, approval) = handed_in(&place, &root, &[]);
+    let own = entry(&liabilities, &approval);
     assert_eq!(place.prove("alice").status, 0);
     let by = |number: u8, liabilities: &Liabilities| {
         let signed = PayoutDigest::from_bytes(*liabilities.digest(WORLD.origin).as_bytes());
         let approval = Approval::parse(&WORLD.sign(number, LIABILITIES, signed)).unwrap();
-        said(liabilities, approval)
+        entry(liabilities, &approval)
     };
     let check = |body: Body, witnesses: &[u8], more: &[&str], want: Option<&str>| {
         let expired = Body::PayoutExpired { payout: "w-1".parse().unwrap() };
@@ -340,15 +342,15 @@ fn a_root_is_published_and_verified_from_the_log() {
             Some(want) => assert!(said["error"].as_str().unwrap().contains(want), "{}", ran.out),
         }
     };
-    check(entry.clone(), &[0, 1, 3], &[], None);
-    check(entry.clone(), &[0, 1, 3], &["--root", &root, "--customer", "alice"], None);
-    check(entry.clone(), &[0, 1], &[], Some("the log: "));
-    check(entry.clone(), &[0, 1, 3], &["--root", ROOT], Some("the log has root"));
+    check(own.clone(), &[0, 1, 3], &[], None);
+    check(own.clone(), &[0, 1, 3], &["--root", &root, "--customer", "alice"], None);
+    check(own.clone(), &[0, 1], &[], Some("the log: "));
+    check(own.clone(), &[0, 1, 3], &["--root", ROOT], Some("the log has root"));
     check(Body::PayoutExpired { payout: "w-1".parse().unwrap() }, &[0, 1, 3], &[], Some("is payout.expired"));
     // A stranger's signature, and somebody's over another root.
     let other = Liabilities { root: ROOT.parse().unwrap(), ..liabilities.clone() };
     check(by(9, &liabilities), &[0, 1, 3], &[], Some("belongs to nobody on the roster"));
-    check(said(&other, approval), &[0, 1, 3], &[], Some("not over this digest"));
+    check(entry(&other, &approval), &[0, 1, 3], &[], Some("not over this digest"));
     check(by(2, &other), &[0, 1, 3], &[], Some("leads to root"));
     // The right root with other totals or another day.
     check(
@@ -367,7 +369,7 @@ fn a_root_for_another_log_or_by_a_stranger_is_not_handed_in() {
     let server = Server::start(|_| {
         (409, br#"{"type":"about:blank","title":"Conflict","status":409,"code":"liabilities-not-published","detail":"this root stands in the log already","reasons":[]}"#.to_vec())
     });
-    let refused = publish(&place, &server.url);
+    let refused = publish(&place, &server.url, &[]);
     assert_eq!(
         (refused.status, &refused.json()["refused"]["code"]),
         (1, &json!("liabilities-not-published"))
@@ -375,11 +377,11 @@ fn a_root_for_another_log_or_by_a_stranger_is_not_handed_in() {
     let key = WORLD.person(9).to_openssh(ssh_key::LineEnding::LF).unwrap();
     let own = fs::read_to_string(place.path("key")).unwrap();
     place.write("key", &key);
-    assert_eq!(publish(&place, &server.url).status, 2);
+    assert_eq!(publish(&place, &server.url, &[]).status, 2);
     place.write("key", &own);
     fs::remove_dir_all(place.path("tree")).unwrap();
     assert_eq!(place.build("tree", &["--origin", "other.example"]).status, 0);
-    let other = publish(&place, &server.url);
+    let other = publish(&place, &server.url, &[]);
     assert!(other.status == 2 && other.err.contains("other.example"), "{}", other.err);
     assert_eq!(server.asked().len(), 1);
 }

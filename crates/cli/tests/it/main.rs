@@ -27,6 +27,7 @@ mod index;
 mod index_node;
 mod judge;
 mod liabilities;
+mod liabilities_veil;
 mod log;
 mod migrate;
 mod migrate_pay;

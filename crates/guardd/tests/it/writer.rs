@@ -442,12 +442,13 @@ fn a_root_of_liabilities_stands_in_the_log_once() {
         totals: totals.parse().unwrap(),
         as_of: kuraban_base::Instant::from_ms(1_700_000_000_000),
         blocks: vec![kuraban_vault::DatedBy { chain: "btc".to_owned(), height: 7, hash: [9; 32] }],
+        veil: Some("ef".repeat(32).parse().unwrap()),
     };
     let digest = liabilities.digest(&listed.origin);
     let submit = |person: u8| {
         let approval = kit::sign(&kit::person(person), kuraban_vault::LIABILITIES, digest.as_bytes());
         json!({ "root": root, "totals": totals, "as_of_ms": 1_700_000_000_000_u64, "approval": approval.pem(),
-            "blocks": [{ "chain": "btc", "height": 7, "hash": "09".repeat(32) }] })
+            "veil": "ef".repeat(32), "blocks": [{ "chain": "btc", "height": 7, "hash": "09".repeat(32) }] })
     };
     let post = |body: &Value| writer.post("/v1/liabilities", "", &body.to_string()).unwrap();
     problem(&post(&submit(9)), 409, "liabilities-not-published");
@@ -457,6 +458,7 @@ fn a_root_of_liabilities_stands_in_the_log_once() {
         problem(&post(&body), 400, "field-malformed");
     };
     malformed("root", json!("ab"));
+    malformed("veil", json!("ab"));
     malformed("blocks", json!([{ "chain": "", "height": 7, "hash": "09".repeat(32) }]));
     malformed("blocks", json!([{ "chain": "btc", "height": 7, "hash": "09" }]));
     let block = json!({ "chain": "btc", "height": 7, "hash": "09".repeat(32) });
@@ -465,6 +467,7 @@ fn a_root_of_liabilities_stands_in_the_log_once() {
     assert_eq!(published.status, 201, "{}", published.body);
     let view: api::LiabilitiesView = serde_json::from_str(&published.body).unwrap();
     assert_eq!((view.log_index, &view.root), (1, &root));
+    assert_eq!(view.veil, Some("ef".repeat(32)));
     problem(&post(&submit(2)), 409, "liabilities-not-published");
     let listed: api::LiabilitiesList = writer.read("/v1/liabilities");
     assert_eq!(listed.liabilities, [view]);

@@ -112,7 +112,7 @@ fn an_evacuation_needs_an_alarm_that_no_reset_has_left_behind() {
 fn liabilities_are_published_once_by_somebody_on_the_roster_for_this_log() {
     let of = |root: &[u8], as_of: Instant| {
         let (root, totals) = (Digest::sha256(&[root]), Digest::sha256(&[b"totals"]));
-        Liabilities { root, totals, as_of, blocks: Vec::new() }
+        Liabilities { root, totals, as_of, blocks: Vec::new(), veil: None }
     };
     let mut fold = opened();
     let mut check =
@@ -141,6 +141,16 @@ fn liabilities_are_published_once_by_somebody_on_the_roster_for_this_log() {
     check(&of(b"edge", Instant::from_ms(kit::NOW.ms() + 30_000)), 1, LIABILITIES, kit::ORIGIN, None);
     check(&now, 1, LIABILITIES, kit::ORIGIN, None);
     check(&now, 2, LIABILITIES, kit::ORIGIN, Some("already"));
+    let veil = Some(Digest::sha256(&[b"veil"]));
+    let veiled = Liabilities { veil, ..of(b"veiled", kit::NOW) };
+    check(&veiled, 1, LIABILITIES, kit::ORIGIN, None);
+    check(
+        &Liabilities { veil, ..of(b"other", kit::NOW) },
+        1,
+        LIABILITIES,
+        kit::ORIGIN,
+        Some("this veil's root"),
+    );
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn payout() -> Payout {
 fn liabilities() -> Liabilities {
     let block = DatedBy { chain: "btc".to_owned(), height: 7, hash: [8; 32] };
     let (root, totals) = (Digest::sha256(&[b"root"]), Digest::sha256(&[b"totals"]));
-    Liabilities { root, totals, as_of: kit::NOW, blocks: vec![block] }
+    Liabilities { root, totals, as_of: kit::NOW, blocks: vec![block], veil: None }
 }
 
 fn txid() -> Txid {
@@ -288,6 +288,26 @@ fn a_response_is_read_as_it_was_written_and_nothing_else_is() {
     assert_eq!(Response::decode(&answer("refused").encode()), Ok(Response::Receipts(vec![Err(Vec::new())])));
     let strange = Response::decode(&answer("taken").encode()).unwrap_err().to_string();
     assert_eq!(strange, "answers: \"taken\", want given or refused");
+}
+
+/// Entries from before there was a veil are read as ever, and a veil that is taken off or put on is not what was signed.
+#[test]
+fn liabilities_have_a_veil_or_are_without() {
+    let bare = liabilities();
+    let veiled = Liabilities { veil: Some(Digest::sha256(&[b"veil"])), ..bare.clone() };
+    for one in [&bare, &veiled] {
+        assert_eq!(Liabilities::from_value(one.to_value()).as_ref(), Ok(one));
+    }
+    assert_ne!(bare.digest(kit::ORIGIN), veiled.digest(kit::ORIGIN));
+    let Value::Map(fields) = bare.to_value() else { panic!("liabilities are a map") };
+    assert_eq!(fields.len(), 4);
+    let Value::Map(with) = veiled.to_value() else { panic!("liabilities are a map") };
+    let (key, _) = with.iter().find(|(key, _)| !fields.contains_key(key)).unwrap();
+    for wrong in [Value::Null, Value::bytes([7; 31]), Value::text("veil"), Value::Bool(true)] {
+        let mut spoilt = with.clone();
+        spoilt.insert(key.clone(), wrong);
+        assert!(Liabilities::from_value(Value::Map(spoilt)).is_err());
+    }
 }
 
 #[test]

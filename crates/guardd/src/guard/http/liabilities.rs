@@ -61,5 +61,6 @@ fn view(log_index: u64, liabilities: &Liabilities) -> api::LiabilitiesView {
         totals: liabilities.totals.to_string(),
         as_of_ms: liabilities.as_of.ms(),
         blocks: liabilities.blocks.iter().map(block).collect(),
+        veil: liabilities.veil.map(|veil| veil.to_string()),
     }
 }

@@ -131,6 +131,7 @@ pub(super) fn liabilities(raw: &api::LiabilitiesSubmit) -> Result<(Liabilities, 
         totals: field("totals", raw.totals.parse())?,
         as_of: Instant::from_ms(raw.as_of_ms),
         blocks: raw.blocks.iter().map(block).collect::<Result<_, _>>()?,
+        veil: raw.veil.as_ref().map(|veil| field("veil", veil.parse())).transpose()?,
     };
     Ok((liabilities, approval("approval", &raw.approval)?))
 }
