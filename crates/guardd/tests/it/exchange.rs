@@ -41,11 +41,16 @@ impl Writer {
     }
 
     pub(crate) fn without_store(node: &str) -> Self {
-        let writer =
-            Self { place: Place::new(node), http: free(), signers: [free(), free(), free()], begun: now() };
+        Self::of(0, node)
+    }
+
+    /// The files of a writer whose exchange is numbered from `first` on, without a store.
+    pub(crate) fn of(first: u8, node: &str) -> Self {
+        let (place, signers) = (Place::of(first, node), [free(), free(), free()]);
+        let writer = Self { place, http: free(), signers, begun: now() };
         writer.place.write("guard.toml", &writer.toml(node));
-        writer.place.write_secret("guard.tls", &hex::encode(&kit::seed(WRITER, 0xb4)));
-        writer.place.write_secret("guard.log", &hex::encode(&kit::seed(WRITER, 0xb0)));
+        writer.place.write_secret("guard.tls", &hex::encode(&kit::seed(first + WRITER, 0xb4)));
+        writer.place.write_secret("guard.log", &hex::encode(&kit::seed(first + WRITER, 0xb0)));
         writer
     }
 
@@ -83,7 +88,7 @@ impl Writer {
     pub(crate) fn signer(&self, number: u8) -> Process {
         let at = usize::from(number) - 1;
         for (name, purpose) in [("tls", 0xb4), ("witness", 0xb1), ("statement", 0xb2), ("coin", 0xb3)] {
-            let seed = hex::encode(&kit::seed(number, purpose));
+            let seed = hex::encode(&kit::seed(self.place.first + number, purpose));
             self.place.write_secret(&format!("signer-{number}.{name}"), &seed);
         }
         let own = |name: &str| format!("signer-{number}.{name}");
@@ -110,6 +115,23 @@ impl Writer {
         let process = Process::start(&own("process"), &mut command("run"));
         process.event("listening");
         process
+    }
+
+    /// Starts everybody, once the writer's store is there.
+    pub(crate) fn staffed(&self, node: &str) -> Staff {
+        let signers: Vec<Process> = (1..=3).map(|number| self.signer(number)).collect();
+        let place = &self.place;
+        let watch = place.watch_toml(node);
+        let (before, _) = watch.split_once("[[signer]]").unwrap();
+        place.write("watch.toml", &format!("{before}{}", self.signers_toml()));
+        place.init_watch();
+        let watcher = place.start_watch();
+        watcher.event("started");
+        let process = self.start();
+        process.event("caught-up");
+        // It follows no block before the writer has shown it the log.
+        watcher.event("caught-up");
+        Staff { process, signers, watcher }
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Answer> {
@@ -190,6 +212,14 @@ pub(crate) fn approval(payout: &Payout, person: u8) -> api::ApprovalSubmit {
     api::ApprovalSubmit { signature }
 }
 
+/// An exchange's processes.
+pub(crate) struct Staff {
+    /// The writer's.
+    pub(crate) process: Process,
+    pub(crate) signers: Vec<Process>,
+    pub(crate) watcher: Process,
+}
+
 /// Everything that it takes for a payout to be confirmed.
 pub(crate) struct Exchange {
     pub(crate) node: Node,
@@ -204,18 +234,7 @@ impl Exchange {
     pub(crate) fn start() -> Self {
         let node = Node::start();
         let writer = Writer::new(&node.p2p);
-        let signers: Vec<Process> = (1..=3).map(|number| writer.signer(number)).collect();
-        let place = &writer.place;
-        let watch = place.watch_toml(&node.p2p);
-        let (before, _) = watch.split_once("[[signer]]").unwrap();
-        place.write("watch.toml", &format!("{before}{}", writer.signers_toml()));
-        place.init_watch();
-        let watcher = place.start_watch();
-        watcher.event("started");
-        let process = writer.start();
-        process.event("caught-up");
-        // It follows no block before the writer has shown it the log.
-        watcher.event("caught-up");
+        let Staff { process, signers, watcher } = writer.staffed(&node.p2p);
         Self { node, writer, process, _signers: signers, _watcher: watcher }
     }
 

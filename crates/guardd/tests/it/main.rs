@@ -19,6 +19,7 @@ mod gate;
 mod kit;
 mod place;
 mod process;
+mod rehearsal;
 mod screen;
 mod screen_appeals;
 mod screen_feed;

@@ -35,8 +35,12 @@ pub(crate) fn identity(number: u8) -> Identity {
 
 /// The kit's roster with a gate.
 pub(crate) fn roster_toml() -> String {
-    let tls = hex::encode(&identity(GATE).public());
-    kit::roster_toml() + &format!("[[machine]]\nid = \"gate-1\"\nrole = \"gate\"\ntls = \"{tls}\"\n")
+    roster_toml_of(0)
+}
+
+fn roster_toml_of(first: u8) -> String {
+    let tls = hex::encode(&identity(first + GATE).public());
+    kit::roster_toml_of(first) + &format!("[[machine]]\nid = \"gate-1\"\nrole = \"gate\"\ntls = \"{tls}\"\n")
 }
 
 pub(crate) fn charter() -> Arc<Charter> {
@@ -48,6 +52,8 @@ pub(crate) fn charter() -> Arc<Charter> {
 /// Folders and addresses.
 pub(crate) struct Place {
     folder: TempDir,
+    /// From where on its people and machines are numbered.
+    pub(crate) first: u8,
     /// Where the watcher listens for machines.
     pub(crate) watch: SocketAddr,
     /// Where the watcher answers operators.
@@ -61,12 +67,17 @@ pub(crate) struct Place {
 impl Place {
     /// The files, with a node at this address.
     pub(crate) fn new(node: &str) -> Self {
+        Self::of(0, node)
+    }
+
+    /// The files of an exchange whose people and machines are numbered from `first` on.
+    pub(crate) fn of(first: u8, node: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place = Self { folder, watch: free(), page: free(), gate: free(), signer: free() };
+        let place = Self { folder, first, watch: free(), page: free(), gate: free(), signer: free() };
         for (name, text) in [
-            ("roster.toml", roster_toml()),
+            ("roster.toml", roster_toml_of(first)),
             ("policy.toml", kit::policy_toml()),
-            ("hot.toml", kit::hot_toml()),
+            ("hot.toml", kit::hot_toml_of(first)),
             ("watch.toml", place.watch_toml(node)),
             ("gate.toml", place.gate_toml()),
         ] {
@@ -78,7 +89,7 @@ impl Place {
             ("watch.statement", WATCHER, 0xb2),
             ("gate.tls", GATE, 0xb4),
         ] {
-            place.write_secret(name, &hex::encode(&kit::seed(number, purpose)));
+            place.write_secret(name, &hex::encode(&kit::seed(first + number, purpose)));
         }
         place
     }
@@ -186,9 +197,13 @@ impl Node {
 
     /// A block's first transaction.
     fn coinbase(&self, hash: BlockHash) -> Tx {
+        self.block(hash).txs[0].clone()
+    }
+
+    /// A block.
+    pub(crate) fn block(&self, hash: BlockHash) -> Block {
         let node = conformance::Node { network: kit::NETWORK, p2p: self.p2p.clone(), rpc: self.rpc.clone() };
-        let block: Block = node.connect().block(hash);
-        block.txs[0].clone()
+        node.connect().block(hash)
     }
 
     /// A theft of the vault's coin at `index` by whoever holds the keys of signers 1 and 2.

@@ -40,7 +40,13 @@ pub(crate) fn sign(person: &PrivateKey, namespace: &str, digest: &[u8; 32]) -> A
 }
 
 pub(crate) fn log_key() -> NoteSigner {
-    NoteSigner::from_seed(ORIGIN.parse().unwrap(), &seed(0, 0xb0))
+    log_key_of(0)
+}
+
+/// The log's key of an exchange whose people and machines are numbered from `first` on. All have the same names and other keys.
+pub(crate) fn log_key_of(first: u8) -> NoteSigner {
+    let origin = if first == 0 { ORIGIN.to_owned() } else { format!("other-{first}.example/log") };
+    NoteSigner::from_seed(origin.parse().unwrap(), &seed(first, 0xb0))
 }
 
 pub(crate) fn cosigner(machine: u8) -> Cosigner {
@@ -65,9 +71,14 @@ pub(crate) fn machine(number: u8) -> MachineId {
 
 /// Requester 1, approvers 2 to 4 in one group; writer 0, signers 1 to 3, watcher 4.
 pub(crate) fn roster_toml() -> String {
-    let mut text = format!("[log]\nvkey = \"{}\"\nwitnesses_min = 3\nfaulty_max = 1\n", log_key().verifier());
+    roster_toml_of(0)
+}
+
+pub(crate) fn roster_toml_of(first: u8) -> String {
+    let vkey = log_key_of(first).verifier().to_string();
+    let mut text = format!("[log]\nvkey = \"{vkey}\"\nwitnesses_min = 3\nfaulty_max = 1\n");
     for number in 1..=4 {
-        let key = person(number).public_key().to_openssh().unwrap();
+        let key = person(first + number).public_key().to_openssh().unwrap();
         text += &format!("[[person]]\nid = \"p{number}\"\nkeys = [\"{key}\"]\n");
     }
     text += "[[group]]\nid = \"approvers\"\nmembers = [\"p1\", \"p2\", \"p3\", \"p4\"]\n";
@@ -77,11 +88,12 @@ pub(crate) fn roster_toml() -> String {
             4 => "watcher",
             _ => "signer",
         };
-        let tls = hex::encode(statement_public(number, 0xb4).as_slice());
+        let tls = hex::encode(statement_public(first + number, 0xb4).as_slice());
         text += &format!("[[machine]]\nid = \"{}\"\nrole = \"{role}\"\ntls = \"{tls}\"\n", machine(number));
         if number > 0 {
-            let key = hex::encode(statement(number).public().as_bytes());
-            text += &format!("witness = \"{}\"\nstatement = \"{key}\"\n", cosigner(number).verifier());
+            let key = hex::encode(statement(first + number).public().as_bytes());
+            let witness = cosigner(first + number);
+            text += &format!("witness = \"{}\"\nstatement = \"{key}\"\n", witness.verifier());
         }
     }
     text
@@ -92,7 +104,12 @@ fn statement_public(number: u8, purpose: u8) -> [u8; 32] {
 }
 
 pub(crate) fn hot_toml() -> String {
-    let keys: Vec<String> = (1..=3).map(|number| format!("{}/<0;1>/*", coin_key(number).xpub())).collect();
+    hot_toml_of(0)
+}
+
+pub(crate) fn hot_toml_of(first: u8) -> String {
+    let key = |number: u8| format!("{}/<0;1>/*", coin_key(first + number).xpub());
+    let keys: Vec<String> = (1..=3).map(key).collect();
     format!(
         "id = \"hot\"\nnetwork = \"bitcoin-regtest\"\ntier = \"hot\"\nowner = \"customers\"\n\
          descriptor = \"wsh(sortedmulti(2,{}))\"\nreceive_count = 10\ndepth_min = 1\n",
