@@ -65,7 +65,12 @@ impl Anvil {
     /// Sends a transaction and waits until it is in a block.
     pub(crate) fn transact(&self, transaction: Value) -> Value {
         let hash = self.ask("eth_sendTransaction", json!([transaction]));
-        let receipt = self.ask("eth_getTransactionReceipt", json!([hash]));
+        let start = Instant::now();
+        let mut receipt = Value::Null;
+        while receipt.is_null() {
+            assert!(start.elapsed() < START_WITHIN, "{hash} is in no block");
+            receipt = self.ask("eth_getTransactionReceipt", json!([hash]));
+        }
         assert_eq!(receipt["status"], "0x1", "{receipt}");
         receipt
     }

@@ -304,6 +304,19 @@ fn tokens_are_shown_by_a_real_node() {
     assert_eq!(answer["sum_units"], "1000000000000000000005000000");
     assert_eq!(answer["asset"], token.to_ascii_lowercase());
     assert!(answer["held"].as_array().unwrap().iter().all(|held| held["by"] == "node"), "{answer}");
+    // From a file of the same answers, which says nothing of ether.
+    let data = |account: &str| format!("0x70a08231{}", &slot(account)[2..]);
+    let at = json!({"blockHash": block["hash"]});
+    let answered = |account: &String| json!({"address": account, "result": anvil.ask("eth_call", json!([{"to": token, "data": data(account)}, at]))});
+    let list: Vec<Value> = accounts[..2].iter().map(answered).collect();
+    let name = desk.put("printed.json", &json!({"block": block, "accounts": list}));
+    let ran = desk.verify(&file, &["--balances", &name]);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    assert_eq!(ran.json()["sum_units"], answer["sum_units"]);
+    let text_of_ether = desk.challenge("ETH", block["hash"].as_str().unwrap());
+    let ether = desk.collected(height(&block), &signed_by(&anvil, &accounts[..1], &text_of_ether));
+    desk.fails(&ether, &["--balances", &name], "balances", "the file has no balance of this asset");
+    let text = desk.challenge(token, block["hash"].as_str().unwrap());
     let file = desk.collected(height(&block), &signed_by(&anvil, &accounts, &text));
     desk.fails(&file, &node, "balances", "it holds 2^128 base units or more");
     // Where there is no contract there is no token.

@@ -48,6 +48,10 @@ pub(super) struct BlockForm {
     parent_beacon_block_root: Option<String>,
     #[serde(default)]
     requests_hash: Option<String>,
+    #[serde(default)]
+    block_access_list_hash: Option<String>,
+    #[serde(default)]
+    slot_number: Option<String>,
 }
 
 /// An account's proof as nodes write it (EIP-1186).
@@ -66,7 +70,7 @@ impl BlockForm {
         let header = self.header().ok_or("a block with all fields")?;
         let id = BlockId::from_bytes(header.hash());
         if self.hash.parse() != Ok(id) {
-            return Err("a block whose fields have its hash, as upgrades up to 2025 (Prague) made them");
+            return Err("a block whose fields have its hash, as upgrades up to Amsterdam made them");
         }
         let Header { number, time_s, state_root, .. } = header;
         Ok(Block { id, height: number, time_s, state_root: Some(state_root) })
@@ -82,6 +86,8 @@ impl BlockForm {
             (self.excess_blob_gas.is_some(), number(&self.excess_blob_gas)),
             (self.parent_beacon_block_root.is_some(), hash(&self.parent_beacon_block_root)),
             (self.requests_hash.is_some(), hash(&self.requests_hash)),
+            (self.block_access_list_hash.is_some(), hash(&self.block_access_list_hash)),
+            (self.slot_number.is_some(), number(&self.slot_number)),
         ];
         let later: Option<Vec<Later>> =
             later.into_iter().take_while(|(there, _)| *there).map(|(_, field)| field).collect();

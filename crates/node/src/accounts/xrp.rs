@@ -134,10 +134,10 @@ impl AccountForm {
 pub(super) fn network_id(http: &Http) -> Result<Option<u64>, AnswerError> {
     #[derive(Deserialize)]
     struct Server {
-        info: Info,
+        info: About,
     }
     #[derive(Deserialize)]
-    struct Info {
+    struct About {
         #[serde(default)]
         network_id: Option<u64>,
     }

@@ -280,6 +280,14 @@ const ROWS: &[(&str, Spoil, &[&str])] = &[
     ("no challenge", |case| case.payout.memo = None, CHALLENGE),
     ("a text", |case| case.payout.memo = Some("we are solvent".to_owned()), CHALLENGE),
     (
+        "what accounts sign",
+        |case| {
+            let memo = case.payout.memo.take().unwrap();
+            case.payout.memo = Some(memo.replace(" bip-322 ", " eip-191 ").replace(" bip-127 ", " xrpl "));
+        },
+        CHALLENGE,
+    ),
+    (
         "another's script",
         |case| {
             case.payout.destination = kit::address(6).script();
