@@ -53,7 +53,7 @@ pub(crate) enum Subject {
     Tags,
     /// The screening service over HTTP, beside `redis-server`.
     Screen,
-    /// The tree of liabilities and all customers' files, beside their bare hashes and the crate `dapol`.
+    /// The tree of liabilities and all customers' files, beside their bare hashes and the crate `dapol`; batches in zero knowledge.
     Liabilities,
     /// Blocks and waiting transactions through cases with a million tainted outputs, beside the bare look-ups.
     Live,
