@@ -4,9 +4,9 @@
 //!
 //! - Every amount is made of [`AMOUNT_BITS`](crate::AMOUNT_BITS) bits, each zero or one: none is negative, none wraps.
 //! - A row's leaf is hashed in that row from those same bits, with name and salt.
-//! - The sums of limbs go down the rows without carrying: fewer than 2^15 rows of less than 2^15 each stay below 2^30, and
-//!   the field's order is above that. On the row of the carries the sums, with the carries that stand in that row's bits,
-//!   must be the limbs of the last row: both sides stay below 2^30 + 2^15, so what is equal in the field is equal.
+//! - The sums of limbs go down the rows without carrying: at most 2^14 rows of less than 2^15 each stay below 2^29, and the
+//!   field's order is near 2^31. On the row of the carries the sums, with the carries that stand in that row's bits, must be
+//!   the limbs of the last row: both sides stay below 2^30 + 2^15, so what is equal in the field is equal.
 //!   Nothing is carried into the lowest limb or out of the highest.
 //! - The list's hash takes the first row's digest and each leaf's in order. It ends before the carries, so that row is nobody's.
 

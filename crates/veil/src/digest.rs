@@ -12,9 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::columns::ASSETS_PER_BLOCK;
 
-/// Bits of an amount and of a total: a trillion coins of 18 decimals, a million times over.
+/// Bits of an amount and of a total: enough for 10^18 coins of 18 decimals.
 pub const AMOUNT_BITS: usize = 120;
-/// Bits of a limb. As many rows as there may be sum to less than the field's order, so no sum of limbs wraps.
+/// Bits of a limb.
 pub(crate) const LIMB_BITS: usize = 15;
 /// Limbs of an amount.
 pub(crate) const LIMBS: usize = AMOUNT_BITS / LIMB_BITS;
@@ -32,7 +32,7 @@ const LEAF: u32 = 1;
 const LIST: u32 = 2;
 /// Bits of each element of a name and a salt: fewer than the field's, so that each has one form.
 const ELEMENT_BITS: u32 = 30;
-/// The name of totals. No customer has it: a customer's is a hash.
+/// The name of totals. No customer has it: its first element is beyond 30 bits.
 pub(crate) const TOTALS: [KoalaBear; ELEMENTS] =
     KoalaBear::new_array([0x746f_7461, 0x6c73, 0, 0, 0, 0, 0, 0]);
 /// What a customer's name is hashed with.

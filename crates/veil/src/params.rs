@@ -6,7 +6,9 @@
 use p3_challenger::{HashChallenger, SerializingChallenger32};
 use p3_commit::ExtensionMmcs;
 use p3_dft::Radix2DitParallel;
-use p3_field::{coset::TwoAdicMultiplicativeCoset, extension::QuinticTrinomialExtensionField};
+use p3_field::{
+    PrimeField64 as _, coset::TwoAdicMultiplicativeCoset, extension::QuinticTrinomialExtensionField,
+};
 use p3_fri::{FriParameters, HidingFriPcs};
 use p3_koala_bear::KoalaBear;
 use p3_merkle_tree::MerkleTreeHidingMmcs;
@@ -17,7 +19,7 @@ use p3_uni_stark::{
 use rand::{SeedableRng as _, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Shape, circuit::Circuit};
+use crate::{Shape, circuit::Circuit, digest::LIMB_BITS};
 
 /// Most assets of a batch; the columns grow with them.
 pub const ASSETS_MAX: usize = 64;
@@ -26,6 +28,13 @@ pub const ASSETS_MAX: usize = 64;
 pub const LOG_ROWS_MIN: u8 = 8;
 /// See [`LOG_ROWS_MIN`].
 pub const LOG_ROWS_MAX: u8 = 14;
+
+// The sums of limbs of the most rows, with what is carried into them, are below the field's order; so is a limb with what is carried out.
+const _: () = {
+    let limb = (1_u64 << LIMB_BITS) - 1;
+    assert!((1_u64 << LOG_ROWS_MAX) * limb + limb < KoalaBear::ORDER_U64);
+    assert!(limb + (limb << LIMB_BITS) < KoalaBear::ORDER_U64);
+};
 
 /// Rate of the code, as a power of two.
 const LOG_BLOWUP: usize = 2;

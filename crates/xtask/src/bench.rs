@@ -53,7 +53,7 @@ pub(crate) enum Subject {
     Tags,
     /// The screening service over HTTP, beside `redis-server`.
     Screen,
-    /// The tree of liabilities and all customers' files, beside their bare hashes and the crate `dapol`.
+    /// The tree of liabilities and all customers' files, beside their bare hashes and the crate `dapol`; batches in zero knowledge.
     Liabilities,
     /// What Coincheck's customers are owed, from Parquet, beside DuckDB.
     Claims,

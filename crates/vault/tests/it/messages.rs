@@ -290,6 +290,15 @@ fn a_response_is_read_as_it_was_written_and_nothing_else_is() {
     assert_eq!(strange, "answers: \"taken\", want given or refused");
 }
 
+#[test]
+fn liabilities_are_dated_by_at_most_64_blocks() {
+    for (count, want) in [(0, true), (1, true), (64, true), (65, false)] {
+        let mut one = liabilities();
+        one.blocks = vec![one.blocks[0].clone(); count];
+        assert_eq!(Liabilities::from_value(one.to_value()).is_ok(), want, "{count}");
+    }
+}
+
 /// Entries from before there was a veil are read as ever, and a veil that is taken off or put on is not what was signed.
 #[test]
 fn liabilities_have_a_veil_or_are_without() {

@@ -68,7 +68,7 @@ fn a_customer_is_counted_with_all_that_is_owed() {
     check("another salt", &|opening| opening.leaf.salt = salt(8));
     check("another place", &|opening| opening.place += 1);
     check("a place beyond the last", &|opening| opening.place = u32::MAX);
-    check("an asset fewer", &|opening| drop(opening.leaf.amounts.pop()));
+    check("an asset fewer", &|opening| opening.leaf.amounts.truncate(1));
     check("another statement", &|opening| {
         opening.root = publish(&plan(9), &made.leaves, 1).statement.root();
     });
@@ -154,7 +154,7 @@ fn a_leaf_cannot_be_put_into_a_list_or_taken_out() {
     };
     let new = Leaf { name: "new".to_owned(), ..leaf(3) };
     check("replaced", &|leaves| leaves[3] = new.digest());
-    check("dropped", &|leaves| drop(leaves.pop()));
+    check("dropped", &|leaves| leaves.truncate(252));
     check("more", &|leaves| leaves.push(new.digest()));
     check("twice", &|leaves| leaves[4] = leaves[3]);
     check("exchanged", &|leaves| leaves.swap(3, 4));
@@ -179,7 +179,7 @@ fn what_does_not_fit_is_refused_before_it_is_proved() {
     assert_eq!(batch(&|batch| batch.leaves[0].amounts[1] = most + 1), Err(amount.clone()));
     assert_eq!(batch(&|batch| batch.leaves[0].amounts[1] = u128::MAX), Err(amount));
     assert_eq!(batch(&|batch| batch.before.amounts[1] = most), Err(total));
-    let fewer = batch(&|batch| drop(batch.leaves.pop()));
+    let fewer = batch(&|batch| batch.leaves.truncate(252));
     assert_eq!(fewer, Err(ProveError::Leaves { found: 252, want: 253 }));
     let assets = batch(&|batch| batch.leaves[9].amounts.push(0));
     assert_eq!(assets, Err(ProveError::Amounts { leaf: 9, found: 3, want: 2 }));

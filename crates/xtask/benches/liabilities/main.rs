@@ -1,9 +1,12 @@
 //! The tree over made-up holdings and all customers' files, beside the bare cost of their hashes in the same run, and beside
-//! the crate `dapol` at a size that it can do. Prints one JSON object of whole numbers.
+//! the crate `dapol` at a size that it can do; and batches of the same holdings proved in zero knowledge. Prints one JSON object of
+//! whole numbers.
 //!
 //! `KURABAN_BENCH_DAPOL` names the peer's program; without it there is no such row. Rounds of the bare hashes and of the
 //! tree alternate, and the median of each counts, so that whatever else the machine does hits both. The hashes counted are
 //! those that the format asks for: one HMAC for each salt, one SHA-256 for each leaf and for each node above.
+
+mod veil;
 
 use std::env;
 use std::fs::File;
@@ -31,6 +34,8 @@ const ROUNDS: usize = 3;
 const WITH_PEER: u64 = 10_000;
 /// Levels beside the peer, whose proofs verify only where its height, one more than the levels, is a power of two.
 const LEVELS_WITH_PEER: u8 = 15;
+/// Rows of the batches that are proved, as powers of two.
+const VEILED: [u8; 3] = [10, 12, 14];
 /// Files that are verified.
 const VERIFIED: usize = 2_000;
 
@@ -52,6 +57,9 @@ fn main() -> Result<()> {
         let said = Command::new(&peer).args([few.to_string(), LEVELS_WITH_PEER.to_string()]).output()?;
         ensure!(said.status.success(), "{peer:?}: {}", String::from_utf8_lossy(&said.stderr));
         figures.insert("dapol, one asset".to_owned(), serde_json::from_slice(&said.stdout)?);
+    }
+    for log_rows in VEILED {
+        figures.insert(format!("veil, 2^{log_rows} rows"), veil::measure(log_rows)?);
     }
     writeln!(stdout(), "{}", Value::Object(figures)).context("could not print")
 }
