@@ -1,12 +1,10 @@
 //! `kuraban claims statement` and `verify`: gives a customer the statement, and shows that one is genuine.
 
 use std::{
-    fs::File,
-    io::{BufWriter, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
 use kuraban_base::{Digest, TreeHash};
 use kuraban_vault::Publication;
 use serde::Serialize;
@@ -14,7 +12,8 @@ use serde::Serialize;
 use super::{folder::Folder, statement::Proven, tell};
 use crate::{
     fail::{Failure, OrFail as _},
-    file, input,
+    file::{self, Part},
+    input,
     publish::{Logged, other},
     say::{Answer, Lang, Report, Say, tame},
 };
@@ -144,10 +143,8 @@ fn all(folder: &Folder, path: &Path, say: &Say) -> Result<Report, Failure> {
     let levels = folder.levels()?;
     let head = folder.head();
     let bar = say.progress(head.size);
-    let part = path.with_added_extension("part");
-    let shown = part.display();
-    let file = File::create(&part).context("cannot be written").or_undone(&shown)?;
-    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let mut out = Part::begin(path)?;
+    let shown = path.display();
     let mut statements = 0_u64;
     let written = folder.each(
         |_| true,
@@ -162,19 +159,11 @@ fn all(folder: &Folder, path: &Path, say: &Say) -> Result<Report, Failure> {
         },
     );
     bar.finish_and_clear();
-    let whole = written.and_then(|()| {
-        if statements != head.size {
-            return Err(Failure::input(format!("payments.csv has {statements} rows, want {}", head.size)));
-        }
-        let file = out.into_inner().map_err(|error| error.into_error()).or_undone(&shown)?;
-        file.sync_all().or_undone(&shown)?;
-        std::fs::rename(&part, path).or_undone(path.display())
-    });
-    if whole.is_err() {
-        // What could not be written whole is of no use; where it cannot be removed either, its name says what it is.
-        drop(std::fs::remove_file(&part));
+    written?;
+    if statements != head.size {
+        return Err(Failure::input(format!("payments.csv has {statements} rows, want {}", head.size)));
     }
-    whole?;
+    out.done()?;
     let text = match say.lang() {
         Lang::En => format!("{statements} statements in {}", path.display()),
         Lang::Ja => format!("通知書 {statements} 件：{}", path.display()),

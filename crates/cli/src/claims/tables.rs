@@ -2,9 +2,9 @@
 
 use core::{num::NonZero, ops::Range};
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufWriter, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context as _;
@@ -21,6 +21,7 @@ use serde_json::Value;
 use super::statement::{FORMAT, Levels, Line as Told, Seed, Statement};
 use crate::{
     fail::{Failure, OrFail as _},
+    file::Fresh,
     say::Say,
 };
 
@@ -45,25 +46,13 @@ pub(super) fn write(
     summary: &Value,
     say: &Say,
 ) -> Result<(), Failure> {
-    let part = beside(out);
+    let fresh = Fresh::begin(out, &[])?;
     let rows = book.claims.lines().len().saturating_add(book.claims.payments().len());
     let bar = say.progress(u64::try_from(rows).unwrap_or_default());
-    let pages = Pages { book, bar: &bar };
-    let written = pages
-        .write(&part, receipts, summary)
-        .and_then(|()| fs::rename(&part, out).context("could not be put in place"));
+    let written = Pages { book, bar: &bar }.write(fresh.path(), receipts, summary);
     bar.finish_and_clear();
-    if written.is_err() {
-        // What could not be written whole is of no use; where it cannot be removed either, its name says what it is.
-        drop(fs::remove_dir_all(&part));
-    }
-    written.or_undone(out.display())
-}
-
-fn beside(out: &Path) -> PathBuf {
-    let mut name = out.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    out.with_file_name(name)
+    written.or_undone(out.display())?;
+    fresh.done()
 }
 
 /// What statements are hashed with, and to.
@@ -201,11 +190,6 @@ struct Pages<'a> {
 
 impl Pages<'_> {
     fn write(&self, folder: &Path, receipts: &Receipts, summary: &Value) -> anyhow::Result<()> {
-        if folder.exists() {
-            fs::remove_dir_all(folder)
-                .with_context(|| format!("{} is left over and cannot be removed", folder.display()))?;
-        }
-        fs::create_dir_all(folder)?;
         self.table(&folder.join("claims.csv"), &CLAIMS, |table| self.lines(table))?;
         self.table(&folder.join("in-kind.csv"), &["customer", "asset", "amount"], |table| {
             self.in_kind(table)

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs::File,
     io::{BufWriter, Write as _},
     path::{Path, PathBuf},
 };
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     fail::{Failure, OrFail as _},
+    file::Fresh,
     holdings::{Form, Need},
     input,
     say::{Lang, Report, Say, tame},
@@ -115,13 +116,9 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     }
     let payer = payer(args)?;
     let payees = payees(args, say)?;
-    let part = args.out.with_added_extension("part");
-    let done = write(args, &folder, &payer, payees, &part, say);
-    if done.is_err() {
-        // Half of the transfers is of no use; where it cannot be removed either, its name says what it is.
-        drop(fs::remove_dir_all(&part));
-    }
-    let done = done?;
+    let fresh = Fresh::begin(&args.out, &[])?;
+    let done = write(args, &folder, &payer, payees, fresh.path(), say)?;
+    fresh.done()?;
     let (files, transfers, yen) = (done.files.len(), done.transfers, done.yen);
     let (without, without_yen) = (done.without_account, done.without_account_yen);
     let out = args.out.display();
@@ -195,10 +192,6 @@ fn write(
     part: &Path,
     say: &Say,
 ) -> Result<Done, Failure> {
-    if part.exists() {
-        fs::remove_dir_all(part).or_undone(part.display())?;
-    }
-    fs::create_dir_all(part).or_undone(part.display())?;
     let bar = say.progress(folder.head().size);
     let mut files = Files { part, payer, max: args.transfers_max, open: None, written: Vec::new() };
     let path = part.join("without-account.csv");
@@ -234,7 +227,6 @@ fn write(
             "transfers and what is left do not balance with the payments; nothing is written",
         ));
     }
-    fs::rename(part, &args.out).or_undone(args.out.display())?;
     Ok(Done {
         files: files.written,
         transfers,

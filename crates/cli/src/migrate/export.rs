@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     fail::{Failure, OrFail as _},
+    file::Fresh,
     holdings::{self, Form, Need},
     input,
     key::Key,
@@ -133,7 +134,7 @@ fn write(
     let (mut id, mut salt) = ([0; 16], [0; 32]);
     getrandom::getrandom(&mut id).and_then(|()| getrandom::getrandom(&mut salt)).or_undone("randomness")?;
     let (export, salt) = (ExportId(id), Salt(salt));
-    let fresh = folder::Fresh::begin(&args.out, folder::CHUNKS)?;
+    let fresh = Fresh::begin(&args.out, &[folder::CHUNKS])?;
     let totals = none_of(assets);
     let mut out = Out { folder: fresh.path(), to: &args.to, key, lines: Vec::new() };
     let (mut fold, mut packer) = (Fold::new(salt, &totals), Packer::new(export, salt));
@@ -152,9 +153,9 @@ fn write(
     }
     bar.finish_and_clear();
     let to = args.to.to_string();
-    let manifest = Manifest { export, at: folder::now(), to, sum: fold.end(), chunks: out.lines };
+    let manifest = Manifest { export, at: input::now()?, to, sum: fold.end(), chunks: out.lines };
     folder::write_signed(&fresh.path().join(folder::MANIFEST), &manifest.encode(), key)?;
-    fresh.done(folder::CHUNKS)?;
+    fresh.done()?;
     Ok(manifest)
 }
 

@@ -5,12 +5,11 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io::{Read as _, Write as _},
-    path::{Path, PathBuf},
-    time::SystemTime,
+    path::Path,
 };
 
 use anyhow::Context as _;
-use kuraban_base::{Digest, Instant};
+use kuraban_base::Digest;
 use kuraban_ledger::handover::{CHUNK_BYTES_MAX, CHUNKS_MAX, ChunkLine, FileLine, Manifest};
 use sha2::{Digest as _, Sha256};
 use ssh_key::{LineEnding, PublicKey, SshSig};
@@ -38,12 +37,6 @@ pub(super) const CHUNKS: &str = "chunks";
 /// The file of a chunk within the folder of chunks.
 pub(super) fn chunk_name(number: u64) -> String {
     format!("{number:06}.age")
-}
-
-/// The clock.
-pub(super) fn now() -> Instant {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Instant::from_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// An Ed25519 public key, from an OpenSSH public-key file.
@@ -173,42 +166,4 @@ pub(super) fn file_line(folder: &Path, name: &str) -> anyhow::Result<FileLine> {
         length = length.saturating_add(u64::try_from(read)?);
     }
     Ok(FileLine { name: name.to_owned(), length, hash: Digest::from_bytes(hasher.finalize().into()) })
-}
-
-/// A folder that is made beside its place, and moved there whole.
-pub(super) struct Fresh {
-    part: PathBuf,
-    out: PathBuf,
-}
-
-impl Fresh {
-    /// Begins; what an interrupted run left is removed.
-    pub(super) fn begin(out: &Path, within: &str) -> Result<Self, Failure> {
-        let mut name = out.file_name().unwrap_or_default().to_owned();
-        name.push(".part");
-        let part = out.with_file_name(name);
-        if part.exists() {
-            fs::remove_dir_all(&part)
-                .or_undone(format!("{} is left over and cannot be removed", part.display()))?;
-        }
-        fs::create_dir_all(part.join(within)).or_undone(part.display())?;
-        Ok(Self { part, out: out.to_owned() })
-    }
-
-    /// Where to write.
-    pub(super) fn path(&self) -> &Path {
-        &self.part
-    }
-
-    /// Puts everything in place; before that there is nothing.
-    pub(super) fn done(self, within: &str) -> Result<(), Failure> {
-        let sync = |path: &Path| File::open(path).and_then(|folder| folder.sync_all());
-        let parent =
-            self.out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        sync(&self.part.join(within))
-            .and_then(|()| sync(&self.part))
-            .and_then(|()| fs::rename(&self.part, &self.out))
-            .and_then(|()| sync(parent))
-            .or_undone(format!("{} cannot be put in place", self.out.display()))
-    }
 }

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use super::{Known, OrRefuse as _, Stop, folder, of_totals, totals_json, totals_text, verify};
 use crate::{
     fail::{Failure, OrFail as _},
+    file::Fresh,
     holdings::{Form, Held},
     input,
     key::{Key, guarded},
@@ -99,10 +100,10 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Stop> {
         }
         None => None,
     };
-    let fresh = folder::Fresh::begin(&args.out, CASES)?;
+    let fresh = Fresh::begin(&args.out, &[CASES])?;
     let receipt = take(args, &manifest, (&from, &identity), books.as_ref(), fresh.path(), say)?;
     folder::write_signed(&fresh.path().join(folder::RECEIPT), &receipt.encode(), &key)?;
-    fresh.done(CASES)?;
+    fresh.done()?;
     Ok(report(&manifest, &receipt, false, args, say.lang()))
 }
 
@@ -282,7 +283,7 @@ fn take(
     Ok(Receipt {
         manifest: manifest.digest(),
         salt,
-        at: folder::now(),
+        at: input::now()?,
         accounts_root: sum.accounts_root,
         compared: books.is_some(),
         differences,

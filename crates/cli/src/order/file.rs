@@ -1,11 +1,7 @@
 //! The file in which an order goes from hand to hand. Its signatures are checked by whoever reads it; what they are over
 //! is recomputed from the order, never read.
 
-use std::{
-    fs::{self, File},
-    io::Write as _,
-    path::Path,
-};
+use std::{fs::File, io::Write as _, path::Path};
 
 use anyhow::Context as _;
 use kuraban_api::{BreakerReset, CellName, SignerResume};
@@ -19,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     fail::{Failure, OrFail as _},
-    input,
+    file, input,
     writer::{Refused, Writer},
 };
 
@@ -145,11 +141,7 @@ impl OrderFile {
 
     /// Writes the file anew, whole or not at all.
     pub(super) fn replace(&self, path: &Path) -> Result<(), Failure> {
-        let part = path.with_extension("part");
-        let mut file = File::create(&part).or_undone(part.display())?;
-        let written = file.write_all(self.text()?.as_bytes()).and_then(|()| file.sync_all());
-        written.or_undone(part.display())?;
-        fs::rename(&part, path).or_undone(path.display())
+        file::write(path, self.text()?.as_bytes())
     }
 
     fn text(&self) -> Result<String, Failure> {

@@ -234,8 +234,9 @@ fn a_flipped_byte_and_a_cut_end_are_refused_in_every_file() {
         refused(&two.verify("@out", "@in"), file);
         fs::write(file, &good).unwrap();
     }
-    // What was left half is no obstacle.
-    assert!(two.path("new.part").exists());
+    // What is refused leaves nothing of customers behind, and what was left half is no obstacle.
+    assert!(!two.path("new.part").exists());
+    fs::create_dir_all(two.path("new.part/cases")).unwrap();
     assert_eq!(two.import("@out", "@new", &[]).status, 0);
     assert!(!two.path("new.part").exists());
     assert_eq!(two.verify("@out", "@new").status, 0);

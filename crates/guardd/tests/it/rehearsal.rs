@@ -24,6 +24,14 @@ use crate::{
 const RECEIVER: u8 = 0x40;
 const CUSTOMERS: u64 = 30_000;
 
+/// A house's own files as commands take them.
+const CHARTER: &str = "--roster @roster.toml --policy @policy.toml --vault @hot.toml";
+
+/// A command line; nothing in it has a blank.
+fn words(line: &str) -> Vec<&str> {
+    line.split(' ').collect()
+}
+
 /// One exchange that runs, with what its people keep beside it.
 struct House {
     writer: Writer,
@@ -153,18 +161,8 @@ impl Stage {
         let house = &self.sender;
         house.writer.place.write("holdings.csv", &holdings);
         self.receiver.writer.place.write("books.csv", &holdings.replacen(",1000\n", ",999\n", 1));
-        let args = [
-            "migrate",
-            "export",
-            "--holdings",
-            "@holdings.csv",
-            "--to",
-            &self.to,
-            "--key",
-            "@key",
-            "--out",
-            "@out",
-        ];
+        let line = format!("migrate export --holdings @holdings.csv --to {} --key @key --out @out", self.to);
+        let args = words(&line);
         let mut running = house.tool(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         until("chunks are written", || house.path("out.part/chunks/000000.age").exists());
         // SIGKILL.
@@ -179,71 +177,25 @@ impl Stage {
     fn import(&self) -> String {
         let house = &self.receiver;
         let handed_over = self.sender.path("out").display().to_string();
-        let taken = house.done(&[
-            "migrate",
-            "import",
-            &handed_over,
-            "--from",
-            "@sender.pub",
-            "--identity",
-            "@age.key",
-            "--key",
-            "@key",
-            "--against",
-            "@books.csv",
-            "--out",
-            "@in",
-        ]);
+        let taken = house.done(&words(&format!(
+            "migrate import {handed_over} --from @sender.pub --identity @age.key --key @key --against @books.csv --out @in"
+        )));
         assert_eq!((&taken["accounts"], &taken["differences"]), (&Value::from(CUSTOMERS), &Value::from(1)));
-        house.publish(&[
-            "migrate",
-            "publish",
-            &handed_over,
-            "--from",
-            "@sender.pub",
-            "--import",
-            "@in",
-            "--to",
-            "@key.pub",
-        ])
+        house.publish(&words(&format!(
+            "migrate publish {handed_over} --from @sender.pub --import @in --to @key.pub"
+        )))
     }
 
-    /// The receiver's vault signs for its address by an attestation of its own signers.
-    fn prove_address(&self) -> Address {
+    /// The receiver's vault signs for its first address by an attestation of its own signers.
+    fn attest(&self) {
         let house = &self.receiver;
         let (log, url) = (house.url("/log"), house.url(""));
         let vkey = kit::log_key_of(RECEIVER).verifier().to_string();
         let block = self.node.rpc.best_hash().unwrap().to_string();
-        house.done(&[
-            "reserves",
-            "challenge",
-            "--vault",
-            "@hot.toml",
-            "--id",
-            "por-1",
-            "--url",
-            &log,
-            "--vkey",
-            &vkey,
-            "--block",
-            &block,
-            "--out",
-            "@",
-        ]);
-        house.done(&[
-            "request",
-            "@por-1.json",
-            "--writer",
-            &url,
-            "--roster",
-            "@roster.toml",
-            "--policy",
-            "@policy.toml",
-            "--vault",
-            "@hot.toml",
-            "--key",
-            "@key",
-        ]);
+        house.done(&words(&format!(
+            "reserves challenge --vault @hot.toml --id por-1 --url {log} --vkey {vkey} --block {block} --out @"
+        )));
+        house.done(&words(&format!("request @por-1.json --writer {url} {CHARTER} --key @key")));
         house.approve("por-1");
         until("the attestation is signed", || house.payouts().iter().any(|one| one.status == "attested"));
         let output = &self.coin.outputs[0];
@@ -256,38 +208,20 @@ impl Stage {
             self.coin.txid()
         );
         house.writer.place.write("utxos.json", &list);
-        house.done(&[
-            "reserves",
-            "prove",
-            "por-1",
-            "--writer",
-            &url,
-            "--checkpoint",
-            "@checkpoint",
-            "--utxos",
-            "@utxos.json",
-            "--out",
-            "@reserves.json",
-        ]);
+        house.done(&words(&format!(
+            "reserves prove por-1 --writer {url} --checkpoint @checkpoint --utxos @utxos.json --out @reserves.json"
+        )));
+    }
+
+    /// The receiver gives the sender its word and proof on where it wants its coins.
+    fn tell_address(&self) -> Address {
+        let house = &self.receiver;
         let address = Address::from_script(kit::NETWORK, &house.script()).unwrap();
-        let handed_over = self.sender.path("out").display().to_string();
-        house.done(&[
-            "migrate",
-            "address",
-            &handed_over,
-            "--from",
-            "@sender.pub",
-            "--network",
-            kit::NETWORK.name(),
-            "--address",
-            &address.to_string(),
-            "--reserves",
-            "@reserves.json",
-            "--key",
-            "@key",
-            "--out",
-            "@address.json",
-        ]);
+        let (handed_over, network) = (self.sender.path("out").display().to_string(), kit::NETWORK.name());
+        house.done(&words(&format!(
+            "migrate address {handed_over} --from @sender.pub --network {network} --address {address} \
+             --reserves @reserves.json --key @key --out @address.json"
+        )));
         for name in ["address.json", "address.json.sig"] {
             fs::copy(house.path(name), self.sender.path(name)).unwrap();
         }
@@ -297,34 +231,12 @@ impl Stage {
     /// The sender pays, though the tool is killed at it once.
     fn pay(&self, total: u64) {
         let (house, url) = (&self.sender, self.sender.url(""));
-        let expiry = now().plus_ms(3_600_000).ms().to_string();
-        let args = [
-            "migrate",
-            "pay",
-            "@out",
-            "--sender",
-            "@key.pub",
-            "--receiver",
-            "@receiver.pub",
-            "--address",
-            "@address.json",
-            "--from",
-            "hot",
-            "--fee-cap",
-            "10000",
-            "--expiry",
-            &expiry,
-            "--writer",
-            &url,
-            "--roster",
-            "@roster.toml",
-            "--policy",
-            "@policy.toml",
-            "--vault",
-            "@hot.toml",
-            "--key",
-            "@key",
-        ];
+        let expiry = now().plus_ms(3_600_000).ms();
+        let args = format!(
+            "migrate pay @out --sender @key.pub --receiver @receiver.pub --address @address.json --from hot \
+             --fee-cap 10000 --expiry {expiry} --writer {url} {CHARTER} --key @key"
+        );
+        let args = words(&args);
         let mut running = house.tool(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let journal = house.path("out/payouts-BTC-all.jsonl");
         until("the payout is asked for", || {
@@ -343,8 +255,7 @@ impl Stage {
         // A second time, as another part, there is nothing left.
         let more = [&args[..], &["--part", "more", "--amount", "1000"]].concat();
         assert_eq!(house.tool(&more).output().unwrap().status.code(), Some(1));
-        let id = &asked[0].payout.id;
-        house.approve(id);
+        house.approve(&asked[0].payout.id);
         until("the payout is confirmed", || {
             self.node.mine(1, &kit::address(0xee).script());
             house.payouts().iter().all(|one| one.status == "confirmed")
@@ -369,7 +280,8 @@ fn a_hand_over_is_rehearsed_between_two_exchanges_that_run() {
     let total = stage.export();
     let sent = stage.sender.publish(&["migrate", "publish", "@out", "--from", "@key.pub"]);
     let taken = stage.import();
-    let address = stage.prove_address();
+    stage.attest();
+    let address = stage.tell_address();
     stage.pay(total);
     let paid: Vec<u64> = stage.paid(&address.script()).iter().map(|output| output.value_sat).collect();
     assert_eq!(paid, [total]);
@@ -385,25 +297,11 @@ fn a_hand_over_is_rehearsed_between_two_exchanges_that_run() {
         (&stage.sender, "@key.pub", "@receiver.pub", ["@roster.toml", "@receiver.toml"]),
         (&stage.receiver, "@sender.pub", "@key.pub", ["@sender.toml", "@roster.toml"]),
     ] {
-        let verified = house.done(&[
-            "migrate",
-            "verify",
-            &handed_over,
-            "--from",
-            from,
-            "--import",
-            &taken_over,
-            "--to",
-            to,
-            "--log-proof",
-            "@sent.json",
-            "--roster",
-            rosters[0],
-            "--import-log-proof",
-            "@taken.json",
-            "--import-roster",
-            rosters[1],
-        ]);
+        let [sent_by, taken_by] = rosters;
+        let verified = house.done(&words(&format!(
+            "migrate verify {handed_over} --from {from} --import {taken_over} --to {to} --log-proof @sent.json \
+             --roster {sent_by} --import-log-proof @taken.json --import-roster {taken_by}"
+        )));
         for field in ["ok", "logged", "import_logged"] {
             assert_eq!(verified[field], true, "{field}: {verified}");
         }
