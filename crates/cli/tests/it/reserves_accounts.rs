@@ -476,27 +476,31 @@ fn xrp_is_shown_with_the_keys_that_an_account_has() {
     let mut low = good.clone();
     low["height"] = json!(index - 1);
     desk.fails(&low, &node, "block", "the file says 98999999");
-    // From a file of the same answers.
+    printed_ledger(&desk, &rippled, &good, &[address(0), address(1), address(3)]);
+}
+
+/// The same from a file of the server's answers.
+fn printed_ledger(desk: &Desk, rippled: &Rippled, good: &Value, accounts: &[String]) {
     let post = |body: Value| -> Value {
         let answer = minreq::post(&rippled.server.url).with_body(body.to_string()).send().unwrap();
         serde_json::from_slice::<Value>(answer.as_bytes()).unwrap()["result"].clone()
     };
-    let of = |account: usize| {
-        post(json!({"method": "account_info",
-            "params": [{"account": address(account), "ledger_hash": rippled.hash}]}))
+    let of = |account: &String| {
+        post(json!({"method": "account_info", "params": [{"account": account, "ledger_hash": rippled.hash}]}))
     };
+    let answers: Vec<Value> = accounts.iter().map(of).collect();
     let ledger = post(json!({"method": "ledger", "params": [{"ledger_hash": rippled.hash}]}));
-    let mut printed = json!({"block": ledger, "accounts": [of(0), of(1), of(3)]});
+    let mut printed = json!({"block": ledger, "accounts": answers});
     let name = desk.put("printed.json", &printed);
-    let ran = desk.verify(&good, &["--balances", &name]);
+    let ran = desk.verify(good, &["--balances", &name]);
     assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
     assert_eq!(ran.json()["sum_units"], "100000000026000000");
     printed["accounts"][0]["validated"] = json!(false);
     let name = desk.put("printed.json", &printed);
-    desk.fails(&good, &["--balances", &name], "balances", "not about the stated ledger, validated");
+    desk.fails(good, &["--balances", &name], "balances", "not about the stated ledger, validated");
     printed["block"]["ledger"]["close_time"] = json!(1);
     let name = desk.put("printed.json", &printed);
-    let ran = desk.verify(&good, &["--balances", &name]);
+    let ran = desk.verify(good, &["--balances", &name]);
     assert_eq!(ran.status, 2);
     assert!(ran.err.contains("it is not a ledger whose fields have its hash"), "{}", ran.err);
 }
