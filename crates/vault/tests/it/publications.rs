@@ -17,7 +17,7 @@ fn digest(text: &str) -> Digest {
 
 fn liabilities(root: &str) -> Publication {
     let (root, totals) = (digest(root), digest("totals"));
-    Publication::Liabilities(Liabilities { root, totals, as_of: kit::NOW, blocks: Vec::new() })
+    Publication::Liabilities(Liabilities { root, totals, as_of: kit::NOW, blocks: Vec::new(), veil: None })
 }
 
 fn claims(root: &str, scheme: &str, replaces: Option<&str>) -> Publication {
