@@ -2,7 +2,7 @@
 //! its place ends in `.part`, and the next one removes it.
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -28,6 +28,14 @@ fn sync(folder: &Path) -> io::Result<()> {
 fn put(part: &Path, place: &Path) -> io::Result<()> {
     let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::rename(part, place).and_then(|()| sync(parent))
+}
+
+/// Makes a folder that nobody else can read.
+pub(crate) fn secret(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// A file that is written beside its place, and moved there whole.
@@ -86,13 +94,26 @@ pub(crate) struct Fresh {
 impl Fresh {
     /// Begins, with these folders in it; what an interrupted run left is removed.
     pub(crate) fn begin(place: &Path, within: &'static [&'static str]) -> Result<Self, Failure> {
+        Self::of(place, within, |path| fs::create_dir_all(path))
+    }
+
+    /// Begins a folder that nobody else can read.
+    pub(crate) fn secret(place: &Path) -> Result<Self, Failure> {
+        Self::of(place, &[], secret)
+    }
+
+    fn of(
+        place: &Path,
+        within: &'static [&'static str],
+        make: impl Fn(&Path) -> io::Result<()>,
+    ) -> Result<Self, Failure> {
         let beside = beside(place);
         if beside.exists() {
             fs::remove_dir_all(&beside)
                 .or_undone(format_args!("{} is left over and cannot be removed", beside.display()))?;
         }
         let fresh = Self { beside, place: place.to_owned(), within, is_done: false };
-        let made = fs::create_dir_all(&fresh.beside);
+        let made = make(&fresh.beside);
         let made =
             made.and_then(|()| within.iter().try_for_each(|name| fs::create_dir(fresh.beside.join(name))));
         made.or_undone(fresh.beside.display())?;

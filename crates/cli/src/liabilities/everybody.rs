@@ -1,10 +1,7 @@
 //! `kuraban liabilities prove --all`. Cuts every customer's file out of the tree and verifies each; a folder with all of them
 //! is there, or none.
 
-use std::{
-    fs::{self, DirBuilder},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use kuraban_inclusion::verify;
@@ -17,6 +14,7 @@ use super::{
 };
 use crate::{
     fail::{Failure, OrFail as _},
+    file::{self, Fresh},
     say::{Lang, Report, Say},
 };
 
@@ -38,18 +36,9 @@ pub(super) fn run(tree: &Path, out: &Path, say: &Say) -> Result<Report, Failure>
         return Err(Failure::input(format_args!("{}: is there already, want a new folder", out.display())));
     }
     let (crown, boughs) = Reader::open(tree)?.skim()?;
-    let part = out.with_added_extension("part");
-    if part.exists() {
-        fs::remove_dir_all(&part).or_undone(part.display())?;
-    }
-    folder(&part).or_undone(part.display())?;
-    let written = write(&crown, &boughs, &part, tree, say);
-    let placed =
-        written.and_then(|written| fs::rename(&part, out).or_undone(out.display()).map(|()| written));
-    let (customers, bytes) = placed.inspect_err(|_| {
-        // Half of the files is of no use; where it cannot be removed either, its name says what it is.
-        drop(fs::remove_dir_all(&part));
-    })?;
+    let fresh = Fresh::secret(out)?;
+    let (customers, bytes) = write(&crown, &boughs, fresh.path(), tree, say)?;
+    fresh.done()?;
     let (root, folder) = (crown.root().to_string(), out.display().to_string());
     let text = match say.lang() {
         Lang::En => {
@@ -111,7 +100,7 @@ fn files(
     let bytes = boughs.get(number).or_input(tree.display())?;
     let subtree = Subtree::read(crown.scope(), &bytes).or_input(tree.display())?;
     let within = format!("{number:06}");
-    folder(&part.join(&within)).or_undone(part.display())?;
+    file::secret(&part.join(&within)).or_undone(part.display())?;
     let proofs = (0..subtree.openings().len()).filter_map(|place| crown.inclusion(number, &subtree, place));
     let write = |inclusion: kuraban_inclusion::Inclusion| {
         let file = inclusion.encode();
@@ -126,12 +115,4 @@ fn files(
 
 fn put(path: PathBuf, bytes: &[u8]) -> anyhow::Result<()> {
     std::io::Write::write_all(&mut secret(&path)?, bytes).context("could not be written")
-}
-
-/// A new folder that nobody else can read.
-fn folder(path: &Path) -> std::io::Result<()> {
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
