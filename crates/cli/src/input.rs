@@ -13,6 +13,8 @@ use kuraban_base::{Instant, hex};
 use kuraban_chain::btc::{Network, Tx, tx::TX_BYTES_MAX};
 use serde::de::DeserializeOwned;
 
+pub(crate) use kuraban_ledger::time::shown_utc;
+
 use crate::fail::{Failure, OrFail as _};
 
 /// Longest file in hexadecimal: the largest transaction with room for two characters of line end after every 64.
@@ -172,20 +174,13 @@ pub(crate) fn instant(text: &str) -> Result<Instant, NotInstant> {
     if let Ok(ms) = text.parse() {
         return Ok(Instant::from_ms(ms));
     }
-    let parsed: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
-    u64::try_from(parsed.as_millisecond()).map(Instant::from_ms).map_err(|_| wrong())
+    kuraban_ledger::time::instant(text).map_err(|_| wrong())
 }
 
 /// This machine's clock.
 pub(crate) fn now() -> Result<Instant, Failure> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).or_undone("the clock")?;
     u64::try_from(since.as_millis()).map(Instant::from_ms).or_undone("the clock")
-}
-
-/// A point in time as people read it, in UTC; in milliseconds where no calendar reaches.
-pub(crate) fn shown_utc(at: Instant) -> String {
-    let calendar = i64::try_from(at.ms()).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    calendar.map_or_else(|| at.to_string(), |calendar| calendar.to_string())
 }
 
 #[cfg(test)]
@@ -228,11 +223,5 @@ mod tests {
         check("a\nbc", &[Some("a"), Some("bc")]);
         check("abcd\nabcde\nx\n", &[Some("abcd"), None, Some("x")]);
         check("abcdefgh", &[None]);
-    }
-
-    #[test]
-    fn instants_are_shown_in_utc() {
-        assert_eq!(shown_utc(Instant::from_ms(1_717_128_720_000)), "2024-05-31T04:12:00Z");
-        assert_eq!(shown_utc(Instant::from_ms(u64::MAX)), "18446744073709551615 ms");
     }
 }

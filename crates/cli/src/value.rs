@@ -15,7 +15,7 @@ use crate::{
     fail::{Failure, OrFail as _},
     file,
     holdings::{Form, Need},
-    input,
+    input::{self, shown_utc},
     say::{Lang, Report, Say, Side, table, tame},
 };
 
@@ -116,8 +116,8 @@ fn document(price: &Price) -> Value {
         "rate": price.rate.to_string(),
         "trades": price.trades,
         "volume": price.volume.to_coins(DECIMALS_MAX),
-        "first": price.span.map(|(first, _)| first.to_string()),
-        "last": price.span.map(|(_, last)| last.to_string()),
+        "first": price.span.map(|(first, _)| shown_utc(first)),
+        "last": price.span.map(|(_, last)| shown_utc(last)),
         "longest_silence_s": price.gap_ms / 1000,
     })
 }

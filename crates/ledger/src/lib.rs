@@ -16,6 +16,7 @@ pub mod holdings;
 pub mod loss;
 pub mod price;
 pub mod scheme;
+pub mod time;
 
 pub use asset::{AssetNum, Assets, AssetsError, Code, CodeError, DECIMALS_MAX};
 pub use decimal::{DecimalError, Rate, Share, units};

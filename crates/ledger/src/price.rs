@@ -5,33 +5,24 @@ mod rule;
 
 use core::fmt;
 
-use kuraban_base::Amount;
+use kuraban_base::{Amount, Instant};
 
-pub use rule::{Named, Rule, RuleError, Rules, instant};
+pub use rule::{Named, Rule, RuleError, Rules};
 
-use crate::{Exact, Rate, Share, units};
+use crate::{
+    Exact, Rate, Share,
+    time::{instant, shown_utc},
+    units,
+};
 
 /// Most trades that a tape may have.
 const TRADES_MAX: usize = 200_000_000;
-
-/// A point in time in milliseconds since 1970-01-01 00:00:00 UTC, shown in UTC.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct At(pub i64);
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(at) => at.fmt(f),
-            Err(_) => write!(f, "{} ms", self.0),
-        }
-    }
-}
 
 /// A trade on a venue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Trade {
     /// When.
-    pub at: At,
+    pub at: Instant,
     /// The venue's place in the tape.
     venue: u16,
     /// What a whole coin cost.
@@ -59,12 +50,12 @@ pub enum TapeError {
         problem: String,
     },
     /// Before the one before it.
-    #[error("time: {found} is before {before} on the line before; sort the tape by time")]
+    #[error("time: {} is before {} on the line before; sort the tape by time", shown_utc(*found), shown_utc(*before))]
     Order {
         /// What stood there.
-        found: At,
+        found: Instant,
         /// What stood before it.
-        before: At,
+        before: Instant,
     },
     /// More than is counted.
     #[error("more than {TRADES_MAX} trades or 65,535 venues")]
@@ -98,7 +89,12 @@ impl Tape {
     }
 
     /// The trades of a venue from one instant to another, the first included and the second not; of all venues where none is named.
-    fn within<'a>(&'a self, venue: Option<&'a str>, from: At, to: At) -> impl Iterator<Item = &'a Trade> {
+    fn within<'a>(
+        &'a self,
+        venue: Option<&'a str>,
+        from: Instant,
+        to: Instant,
+    ) -> impl Iterator<Item = &'a Trade> {
         let begin = self.trades.partition_point(|trade| trade.at < from);
         let end = self.trades.partition_point(|trade| trade.at < to);
         let named = move |trade: &&Trade| venue.is_none_or(|venue| self.venue(trade) == venue);
@@ -120,7 +116,7 @@ pub struct Price {
     /// How many coins they moved, in 10⁻¹⁸ of one.
     pub volume: Amount,
     /// The first and the last of them.
-    pub span: Option<(At, At)>,
+    pub span: Option<(Instant, Instant)>,
     /// The longest time without a trade within the window, in milliseconds.
     pub gap_ms: u64,
 }
@@ -129,38 +125,42 @@ pub struct Price {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PriceError {
     /// Nobody traded.
-    #[error("{venue} has no trade from {from} to {to}; name another venue or window")]
+    #[error("{venue} has no trade from {} to {}; name another venue or window", shown_utc(*from), shown_utc(*to))]
     None {
         /// The venue, or all.
         venue: String,
         /// The window's begin.
-        from: At,
+        from: Instant,
         /// The window's end.
-        to: At,
+        to: Instant,
     },
     /// Trades of no coins.
-    #[error("{venue} has {trades} trades from {from} to {to} and no volume; name another venue or window")]
+    #[error(
+        "{venue} has {trades} trades from {} to {} and no volume; name another venue or window",
+        shown_utc(*from), shown_utc(*to)
+    )]
     Volume {
         /// The venue, or all.
         venue: String,
         /// How many.
         trades: u64,
         /// The window's begin.
-        from: At,
+        from: Instant,
         /// The window's end.
-        to: At,
+        to: Instant,
     },
     /// A silence longer than the rule bears.
     #[error(
-        "{venue} has no trade from {from} to {to}, longer than the {max_s} s that gap_s allows: an outage, or a tape with a gap"
+        "{venue} has no trade from {} to {}, longer than the {max_s} s that gap_s allows: an outage, or a tape with a gap",
+        shown_utc(*from), shown_utc(*to)
     )]
     Gap {
         /// The venue, or all.
         venue: String,
         /// Since when.
-        from: At,
+        from: Instant,
         /// Until when.
-        to: At,
+        to: Instant,
         /// What the rule allows, in seconds.
         max_s: u64,
     },
@@ -195,22 +195,16 @@ impl Rule {
                 })
             }
             Self::Last { venue, at, age_s } => {
-                let from = At(at.0.saturating_sub(ms(*age_s)));
-                let window = Window {
-                    tape,
-                    venue: venue.as_deref(),
-                    from,
-                    to: At(at.0.saturating_add(1)),
-                    gap_s: None,
-                };
+                let from = Instant::from_ms(at.ms().saturating_sub(age_s.saturating_mul(1000)));
+                let window = Window { tape, venue: venue.as_deref(), from, to: at.plus_ms(1), gap_s: None };
                 window.last()
             }
             Self::Close { venue, from, to } => {
                 Window { tape, venue: venue.as_deref(), from: *from, to: *to, gap_s: None }.last()
             }
             Self::Midpoint { venues: (one, other), at, age_s, places, rounding } => {
-                let from = At(at.0.saturating_sub(ms(*age_s)));
-                let to = At(at.0.saturating_add(1));
+                let from = Instant::from_ms(at.ms().saturating_sub(age_s.saturating_mul(1000)));
+                let to = at.plus_ms(1);
                 let last = |venue| Window { tape, venue: Some(venue), from, to, gap_s: None }.last();
                 let (one, other) = (last(one.as_str())?, last(other.as_str())?);
                 let rate = one.rate.midpoint(other.rate, *places, *rounding).ok_or(PriceError::Large)?;
@@ -222,25 +216,21 @@ impl Rule {
     }
 }
 
-fn ms(seconds: u64) -> i64 {
-    i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
-}
-
 /// What trades of a window come to.
 struct Seen {
     money: Exact,
     coins: Exact,
     trades: u64,
     volume: Amount,
-    span: Option<(At, At)>,
+    span: Option<(Instant, Instant)>,
     gap_ms: u64,
 }
 
 struct Window<'a> {
     tape: &'a Tape,
     venue: Option<&'a str>,
-    from: At,
-    to: At,
+    from: Instant,
+    to: Instant,
     gap_s: Option<u64>,
 }
 
@@ -290,8 +280,8 @@ impl Window<'_> {
         Ok(seen)
     }
 
-    fn silence(&self, from: At, to: At, seen: &mut Seen) -> Result<(), PriceError> {
-        let gap_ms = u64::try_from(to.0.saturating_sub(from.0)).unwrap_or_default();
+    fn silence(&self, from: Instant, to: Instant, seen: &mut Seen) -> Result<(), PriceError> {
+        let gap_ms = to.ms_since(from);
         seen.gap_ms = seen.gap_ms.max(gap_ms);
         match self.gap_s {
             Some(max_s) if gap_ms > max_s.saturating_mul(1000) => {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{Timestamp, civil::Date};
+use jiff::civil::Date;
+use kuraban_base::Instant;
 use serde::Deserialize;
 
-use super::At;
-use crate::{Rate, Rounding, decimal::RATE_PLACES};
+use crate::{Rate, Rounding, decimal::RATE_PLACES, time::instant};
 
 /// How a price is found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,9 +21,9 @@ pub enum Rule {
         /// On this venue, or on all of the tape.
         venue: Option<String>,
         /// The first instant of the window.
-        from: At,
+        from: Instant,
         /// The first instant after it.
-        to: At,
+        to: Instant,
         /// The longest time without a trade that is borne.
         gap_s: Option<u64>,
         /// To how many decimals it is rounded.
@@ -36,7 +36,7 @@ pub enum Rule {
         /// On this venue, or on all of the tape.
         venue: Option<String>,
         /// The instant.
-        at: At,
+        at: Instant,
         /// The oldest that it may be, in seconds.
         age_s: u64,
     },
@@ -45,16 +45,16 @@ pub enum Rule {
         /// On this venue, or on all of the tape.
         venue: Option<String>,
         /// The day's first instant.
-        from: At,
+        from: Instant,
         /// The next day's.
-        to: At,
+        to: Instant,
     },
     /// Halfway between the last trades of two venues at an instant.
     Midpoint {
         /// Which two.
         venues: (String, String),
         /// The instant.
-        at: At,
+        at: Instant,
         /// The oldest that they may be, in seconds.
         age_s: u64,
         /// To how many decimals it is rounded.
@@ -142,18 +142,6 @@ impl Rule {
     pub const fn is_fixed(&self) -> bool {
         matches!(self, Self::Fixed { .. })
     }
-}
-
-/// An instant with its offset (RFC 3339), to the millisecond.
-///
-/// # Errors
-/// Text that is none, with what was found.
-pub fn instant(text: &str) -> Result<At, String> {
-    let at: Result<Timestamp, _> = text.parse();
-    let shown: String = text.chars().take(40).collect();
-    at.map(|at| At(at.as_millisecond())).map_err(|_| {
-        format!("{shown:?} is no instant, want one with its offset such as 2018-01-26T12:09:00+09:00")
-    })
 }
 
 impl Rules {
@@ -263,7 +251,7 @@ impl RawRule {
         Ok((places, self.must("rounding", rounding)?))
     }
 
-    fn day(&mut self) -> Result<(At, At), RuleError> {
+    fn day(&mut self) -> Result<(Instant, Instant), RuleError> {
         let (day, offset) = (self.day.take(), self.offset.take());
         let (day, offset) = (self.must("day", day)?, self.must("offset", offset)?);
         let wrong = |field, want: &str, found: &str| self.wrong(field, format!("{found:?}, want {want}"));
@@ -275,7 +263,7 @@ impl RawRule {
         Ok((from, to))
     }
 
-    fn instant(&self, field: &'static str, text: Option<String>) -> Result<At, RuleError> {
+    fn instant(&self, field: &'static str, text: Option<String>) -> Result<Instant, RuleError> {
         let text = self.must(field, text)?;
         instant(&text).map_err(|problem| self.wrong(field, problem))
     }
