@@ -151,5 +151,8 @@ fn hashes_do_not_change() {
     let check = |found: Digest, want: &str| assert_eq!(found.to_string(), want);
     check(leaf(7).digest(), "0d951beb2fbae23413a1e29a741e7f5b23e64864309a2bb64aae4e0225700f2a");
     check(Totals::zero(2).digest(), "14016fec25fb050c0b57bc6b7c7c37557af16e6f0d357b0f4f8c894d2c059e80");
-    check(list_digest(8, &leaf(1).digest(), &[leaf(2).digest()]), "01");
+    check(
+        list_digest(8, &leaf(1).digest(), &[leaf(2).digest()]),
+        "4444f131127858ca3ba083e87c2ce51f60e98d5f2e29810b2ca5d58c0c7446be",
+    );
 }
