@@ -2,6 +2,7 @@
 //! that the caller names and nothing that is served.
 
 mod prove;
+mod show;
 mod source;
 mod verify;
 
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Verify(verify::Args),
     /// Write a tlog-proof file that shows an entry in the log
     Prove(prove::Args),
+    /// Say what somebody published, from the proof of its entry
+    Show(show::Args),
 }
 
 /// Runs `kuraban log …`.
@@ -28,6 +31,7 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
     match command {
         Command::Verify(args) => verify::run(&args, say),
         Command::Prove(args) => prove::run(&args),
+        Command::Show(args) => show::run(&args, say.lang()),
     }
 }
 

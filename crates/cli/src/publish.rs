@@ -54,21 +54,17 @@ impl To {
         let said = Body::Published { publication: publication.clone(), approval: approval.clone() };
         Body::decode(said.kind(), &said.encode()).or_input("what is published")?;
         let writer = Writer::new(&self.writer)?;
-        let (what, answer) = match form(publication) {
+        let answer = match form(publication) {
             Form::Liabilities(liabilities) => {
                 let submit = liabilities_form(liabilities, &approval);
-                let mut what = Map::from_iter([("root".to_owned(), Value::from(submit.root.clone()))]);
-                what.extend(submit.veil.clone().map(|veil| ("veil".to_owned(), Value::from(veil))));
-                (what, writer.publish_liabilities(&submit)?.map(|view| view.log_index))
+                writer.publish_liabilities(&submit)?.map(|view| view.log_index)
             }
             Form::Other(publication) => {
-                let what = serde_json::to_value(&publication).or_undone("the publication")?;
-                let what = if let Value::Object(what) = what { what } else { Map::new() };
                 let submit = PublicationSubmit { publication, approval: approval.pem().to_owned() };
-                (what, writer.publish(&submit)?.map(|view| view.log_index))
+                writer.publish(&submit)?.map(|view| view.log_index)
             }
         };
-        let mut said = what;
+        let mut said = as_json(publication)?;
         said.insert("published".to_owned(), answer.is_ok().into());
         said.insert("entry".to_owned(), publication.kind().into());
         said.insert("digest".to_owned(), digest.to_string().into());
@@ -157,6 +153,22 @@ fn liabilities_form(liabilities: &Liabilities, approval: &Approval) -> Liabiliti
         veil: liabilities.veil.map(|veil| veil.to_string()),
         approval: approval.pem().to_owned(),
     }
+}
+
+/// What is published, as the writer's interface has it.
+pub(crate) fn as_json(publication: &Publication) -> Result<Map<String, Value>, Failure> {
+    let value = match form(publication) {
+        Form::Liabilities(liabilities) => {
+            let (root, totals) = (liabilities.root.to_string(), liabilities.totals.to_string());
+            let mut value = json!({ "kind": "liabilities", "root": root, "totals": totals, "as_of_ms": liabilities.as_of.ms() });
+            if let (Value::Object(fields), Some(veil)) = (&mut value, liabilities.veil) {
+                fields.insert("veil".to_owned(), veil.to_string().into());
+            }
+            value
+        }
+        Form::Other(publication) => serde_json::to_value(&publication).or_undone("the publication")?,
+    };
+    Ok(if let Value::Object(fields) = value { fields } else { Map::new() })
 }
 
 /// An entry's proof, in place of a root that somebody tells.

@@ -344,6 +344,45 @@ fn a_statement_that_falls_short_is_published_as_one_that_does_not() {
 }
 
 #[test]
+fn a_published_check_is_shown_beside_its_document() {
+    let own = Operator::new();
+    let document = "{\"ok\":false}";
+    own.write("answer.json", document);
+    own.write("other.json", "{\"ok\":true}");
+    let check = |publication: &Publication, person: u8, more: &[&str], want: Result<&str, &str>| {
+        own.logged("proof.json", signed(publication, person), ALL);
+        let ran = own.run(&[&["log", "show", "@proof.json", "--roster", "@roster.toml"], more].concat());
+        let said = ran.json();
+        assert_eq!((ran.status, &said["ok"]), (i32::from(want.is_err()), &json!(want.is_ok())), "{said}");
+        match want {
+            Ok(kind) => {
+                assert_eq!((&said["kind"], &said["entry"]), (&json!(kind), &json!(publication.kind())))
+            }
+            Err(want) => assert!(said["error"].as_str().unwrap().contains(want), "{said}"),
+        }
+        said
+    };
+    let (of, document) = (Checked::LiabilitiesAudit, Digest::sha256(&[document.as_bytes()]));
+    let findings = vec![finding("all", Verdict::Failed, &["liabilities-audit"], &[])];
+    let failed = Publication::Check(Check { of, document, root: None, findings });
+    let said = check(&failed, 2, &["--document", "@answer.json"], Ok("check"));
+    assert_eq!(
+        said["findings"],
+        json!([{ "about": "all", "verdict": "failed", "failed": ["liabilities-audit"], "not_made": [] }])
+    );
+    check(&failed, 2, &[], Ok("check"));
+    check(&failed, 2, &["--document", "@other.json"], Err("is of the document"));
+    check(&failed, 9, &[], Err("belongs to nobody on the roster"));
+    let export = Publication::Export(Export { export: [7; 16], manifest: document });
+    check(&export, 2, &[], Ok("handover-export"));
+    check(&export, 2, &["--document", "@answer.json"], Err("is handover.exported, want check.published"));
+    let blocks = Vec::new();
+    let liabilities = kuraban_vault::Liabilities { root: document, totals: document, as_of: NOW, blocks };
+    let said = check(&Publication::Liabilities(liabilities), 2, &[], Ok("liabilities"));
+    assert_eq!((&said["root"], &said["as_of_ms"]), (&json!(document.to_string()), &json!(NOW.ms())));
+}
+
+#[test]
 fn an_audit_that_fails_is_published_as_one_that_holds() {
     let own = Operator::new();
     own.write("holdings.csv", "customer,asset,amount\na,BTC,0.5\nb,BTC,2\n");
