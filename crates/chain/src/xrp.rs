@@ -303,6 +303,24 @@ mod tests {
         assert_ne!(LedgerHeader { close_flags: 1, ..ledger }.hash(), hash);
     }
 
+    #[test]
+    fn a_signature_has_one_spelling() {
+        // A number whose first bit is set needs a zero before it, or it is negative; other numbers have none.
+        let key = "038AFFACA9B0DD89ABC97E519F187AEA000054F4BDDA96B83E59B8EBAD5A8E72FD";
+        let key: PublicKey = key.parse().unwrap();
+        let (r, s) = ("CD".repeat(32), "65".repeat(32));
+        let check = |head: &str, middle: &str, tail: &str, want: XrpError| {
+            let bytes = hex::decode(&format!("{head}{r}{middle}{s}{tail}")).unwrap();
+            assert_eq!(key.verify(b"", &bytes), Err(want), "{head}{middle}{tail}");
+        };
+        let form = || XrpError::Signature { want: "one in strict DER" };
+        check("3045022100", "0220", "", XrpError::Other);
+        check("30440220", "0220", "", form());
+        check("3046022100", "022100", "", form());
+        check("3045022100", "0220", "00", form());
+        check("308145022100", "0220", "", form());
+    }
+
     proptest! {
         #[test]
         fn addresses_come_back(bytes: [u8; 20]) {

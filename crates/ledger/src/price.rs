@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(price.volume.to_coins(18), "6");
         let (first, last) = price.span.unwrap();
         assert_eq!(
-            (first.to_string(), last.to_string()),
+            (shown_utc(first), shown_utc(last)),
             ("2018-01-26T03:09:00Z".into(), "2018-01-27T13:59:59.999Z".into())
         );
         // From 12:30 on the 26th to a millisecond before 23:00 on the 27th, JST.

@@ -1,7 +1,12 @@
 //! Texts that wallets' own libraries signed, for each chain of accounts: what they signed holds, and nothing near it does.
 
 use kuraban_base::hex;
-use kuraban_chain::accounts::{Network, Signed, signed};
+use kuraban_chain::{
+    accounts::{Network, Signed, signed},
+    nem,
+};
+
+use crate::real::{json, real_data_folder};
 
 /// What a peer signed with keys made up for this: ethers.js 6.17.0 (`Wallet.signMessage`), ripple-keypairs 3.1.0 (`sign`,
 /// both kinds of keys), nem-sdk 1.6.11 (`keyPair.sign` of the text in hexadecimal).
@@ -149,4 +154,41 @@ fn what_is_missing_or_too_much_is_named() {
     let nem = row(Network::NemMain);
     let error = signed(Network::NemTest, b"", nem.address, nem.key, nem.signature).unwrap_err();
     assert_eq!(error.to_string(), "address is of network 0x68, want 0x98");
+}
+
+/// The first block of NEM's test network pays by transactions whose signatures NEM's own software made.
+#[test]
+fn signatures_in_nems_first_block_hold() {
+    let Some(folder) = real_data_folder() else { return };
+    let block = json(folder.join("nem").join("nemproject_nemesis-testnet.json"));
+    let transactions = block["transactions"].as_array().unwrap();
+    assert_eq!(transactions.len(), 20);
+    for tx in transactions {
+        let small = |field: &str| u32::try_from(tx[field].as_u64().unwrap()).unwrap().to_le_bytes();
+        let large = |field: &str| tx[field].as_u64().unwrap().to_le_bytes();
+        let text = |field: &str| tx[field].as_str().unwrap();
+        let version = i32::try_from(tx["version"].as_i64().unwrap()).unwrap().to_le_bytes();
+        let signer = hex::decode(text("signer")).unwrap();
+        let recipient = text("recipient");
+        // A payment without a message, as NIS writes it down to be signed.
+        let bytes = [
+            &small("type")[..],
+            &version,
+            &small("timeStamp"),
+            &32_u32.to_le_bytes(),
+            &signer,
+            &large("fee"),
+            &small("deadline"),
+            &40_u32.to_le_bytes(),
+            recipient.as_bytes(),
+            &large("amount"),
+            &0_u32.to_le_bytes(),
+        ]
+        .concat();
+        let key: nem::PublicKey = text("signer").parse().unwrap();
+        let signature = hex::decode(text("signature")).unwrap();
+        assert_eq!(key.verify(&bytes, &signature), Ok(()));
+        assert_eq!(key.verify(&bytes[1..], &signature), Err(nem::NemError::Other));
+        assert_eq!(nem::Address::parse(0x98, recipient).unwrap().to_string(), recipient);
+    }
 }

@@ -18,7 +18,7 @@ use kuraban_chain::btc::{
 use serde_json::Value;
 
 /// The data folder, or `None`, which is said.
-fn real_data_folder() -> Option<PathBuf> {
+pub(crate) fn real_data_folder() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let folder = std::env::var_os("KURABAN_SHARED").map_or(beside, PathBuf::from).join("data");
     if folder.is_dir() {
@@ -28,7 +28,7 @@ fn real_data_folder() -> Option<PathBuf> {
     None
 }
 
-fn json(path: PathBuf) -> Value {
+pub(crate) fn json(path: PathBuf) -> Value {
     serde_json::from_slice(&fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
         .unwrap()
 }

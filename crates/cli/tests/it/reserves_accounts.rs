@@ -367,7 +367,7 @@ fn what_cannot_be_asked_or_signed_is_named() {
     refused(&json!([{"address": address, "signature": other, "balance": 1}]), "unknown field");
 }
 
-/// A server that answers as rippled does about one ledger, which closed just now, and these accounts.
+/// A server that answers as rippled does about one ledger and these accounts.
 struct Rippled {
     server: Server,
     hash: String,
@@ -379,8 +379,9 @@ fn now_s() -> u64 {
 }
 
 impl Rippled {
-    fn start(accounts: Value) -> Self {
-        let close_time = u32::try_from(now_s() - 946_684_800).unwrap();
+    /// With a ledger that closed so long ago.
+    fn start(age_s: u64, accounts: Value) -> Self {
+        let close_time = u32::try_from(now_s() - age_s - 946_684_800).unwrap();
         let ledger = LedgerHeader {
             index: 99_000_000,
             drops: 99_985_000_000_000_000,
@@ -441,12 +442,13 @@ fn xrp_is_shown_with_the_keys_that_an_account_has() {
         data
     };
     const OFF: u32 = 0x0010_0000;
-    let rippled = Rippled::start(json!({
+    let accounts = json!({
         address(0): data(0, "25000000", 0, None),
         address(1): data(1, "1000000", OFF, Some(4)),
         address(2): data(2, "7000000", OFF, None),
         address(3): data(3, "100000000000000000", 0, Some(4)),
-    }));
+    });
+    let rippled = Rippled::start(0, accounts);
     let desk = Desk::new("xrpl-main");
     let text = desk.challenge("XRP", &rippled.hash);
     // Whose, and signed by whose key.
@@ -477,6 +479,28 @@ fn xrp_is_shown_with_the_keys_that_an_account_has() {
     low["height"] = json!(index - 1);
     desk.fails(&low, &node, "block", "the file says 98999999");
     printed_ledger(&desk, &rippled, &good, &[address(0), address(1), address(3)]);
+}
+
+#[test]
+fn a_ledger_that_was_old_when_the_challenge_was_made_is_refused() {
+    let (key, sign) = ripple_key(1);
+    let address = key.address().to_string();
+    let check = |age_s: u64, want: Option<&str>| {
+        let accounts = json!({&address: {"Account": address, "Balance": "1", "Flags": 0}});
+        let rippled = Rippled::start(age_s, accounts);
+        let desk = Desk::new("xrpl-main");
+        let text = desk.challenge("XRP", &rippled.hash);
+        let signed = json!([{"address": address, "public_key": key.to_string(), "signature": sign(&text)}]);
+        let file = desk.collected(rippled.index.into(), &signed);
+        let node = ["--node", rippled.server.url.as_str()];
+        match want {
+            Some(detail) => desk.fails(&file, &node, "fresh", detail),
+            None => all_hold(&desk.verify(&file, &node).json()),
+        }
+    };
+    // Three hours, less the time that this test may take, and one second more.
+    check(3 * 60 * 60 - 60, None);
+    check(3 * 60 * 60 + 1, Some("older than it, at most 10800"));
 }
 
 /// The same from a file of the server's answers.
