@@ -377,7 +377,8 @@ fn a_published_check_is_shown_beside_its_document() {
     check(&export, 2, &[], Ok("handover-export"));
     check(&export, 2, &["--document", "@answer.json"], Err("is handover.exported, want check.published"));
     let blocks = Vec::new();
-    let liabilities = kuraban_vault::Liabilities { root: document, totals: document, as_of: NOW, blocks };
+    let liabilities =
+        kuraban_vault::Liabilities { root: document, totals: document, as_of: NOW, blocks, veil: None };
     let said = check(&Publication::Liabilities(liabilities), 2, &[], Ok("liabilities"));
     assert_eq!((&said["root"], &said["as_of_ms"]), (&json!(document.to_string()), &json!(NOW.ms())));
 }

@@ -8,6 +8,7 @@ use kuraban_chain::btc::{
     BlockHash, Branch, Funds, OutPoint, ProofForm, Script, Tx, TxOut,
     funds::{first_spent, unsigned},
 };
+use kuraban_proof::TreeHead;
 use kuraban_vault::{
     Payout, PayoutKind, Verdict,
     attestation::{Challenge, ChallengeError, first_input},
@@ -160,10 +161,10 @@ fn a_theft_that_is_logged_as_an_attestation_stays_a_theft() {
 
 #[test]
 fn a_signer_refuses_another_log() {
-    let check = |change: fn(&mut Challenge), want: &[&str]| {
+    let check = |change: fn(&mut Challenge, TreeHead), want: &[&str]| {
         let mut rogue = Rogue::new();
         let mut challenge = challenge(ProofForm::Bip127);
-        change(&mut challenge);
+        change(&mut challenge, rogue.head());
         let payout = attestation("a-1", &challenge);
         let coin = kit::funding(1, 1_000_000);
         let text = payout.memo.clone().unwrap();
@@ -174,11 +175,13 @@ fn a_signer_refuses_another_log() {
         let codes = rogue.receipt(0, &payout, &tx, &coin).err().unwrap_or_default();
         assert_eq!(codes, want, "{text}");
     };
-    check(|_| {}, &[]);
+    check(|_, _| {}, &[]);
+    // What it co-signed itself.
+    check(|challenge, head| (challenge.size, challenge.root) = (head.size, head.root), &[]);
     // A root that it co-signed otherwise, and a size that nobody has come to.
-    check(|challenge| challenge.size = 1, &["attestation-challenge"]);
-    check(|challenge| challenge.size = 1_000_000, &["attestation-challenge"]);
-    check(|challenge| challenge.origin = "kuraban.example/other".to_owned(), &["attestation-challenge"]);
+    check(|challenge, _| challenge.size = 1, &["attestation-challenge"]);
+    check(|challenge, _| challenge.size = 1_000_000, &["attestation-challenge"]);
+    check(|challenge, _| challenge.origin = "kuraban.example/other".to_owned(), &["attestation-challenge"]);
 }
 
 struct Case {

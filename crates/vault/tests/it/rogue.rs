@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use kuraban_base::{Asset, Instant};
 use kuraban_chain::btc::{Branch, Tx, TxOut};
-use kuraban_proof::{Entry, Frontier, Opening, SignedCheckpoint};
+use kuraban_proof::{Entry, Frontier, Opening, SignedCheckpoint, TreeHead};
 use kuraban_vault::{
     APPROVE, Payout, REQUEST, Role,
     body::Body,
@@ -228,6 +228,11 @@ impl Rogue {
         }
         let last = side.disk.iter().rev().find(|change| matches!(change, Change::Cosigned(_)));
         side.signer.restore(last.unwrap().clone()).unwrap();
+    }
+
+    /// The log's head.
+    pub(crate) fn head(&self) -> TreeHead {
+        self.frontier.head()
     }
 
     /// What the watcher folded.
