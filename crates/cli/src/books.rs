@@ -7,14 +7,18 @@ mod import;
 mod postgres;
 mod store;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use kuraban_base::Instant;
+use kuraban_ledger::{
+    Assets,
+    holdings::{Builder, RawRow, Written},
+};
 
 use crate::{
-    fail::Failure,
-    input::{NotInstant, instant},
+    fail::{Failure, OrFail as _},
+    input::{NotInstant, instant, shown_utc},
     say::{Report, Say},
 };
 
@@ -70,6 +74,27 @@ pub(crate) struct Check {
     /// The file that the books are kept in
     #[arg(long, value_name = "FILE")]
     books: PathBuf,
+}
+
+/// What customers held at an instant, in these assets.
+pub(crate) fn held(
+    path: &Path,
+    assets: &Assets,
+    at: Instant,
+    say: &Say,
+) -> Result<kuraban_ledger::holdings::Holdings, Failure> {
+    let store = store::Store::read(path, at, say)?;
+    let of = || format!("{} at {}", path.display(), shown_utc(at));
+    let held = store.books.holdings().or_input(of())?;
+    let mut builder = Builder::new(assets.clone());
+    for (line, row) in (1_u64..).zip(held.iter()) {
+        let (customer, asset) = (held.customer(row.customer), held.assets().code(row.asset));
+        // As whole coins, because these assets may have other decimals than the books.
+        let coins = row.units.to_coins(held.assets().decimals(row.asset));
+        let amount = Written::Coins(&coins);
+        builder.push(RawRow { line, customer, asset, amount, group: "", vault: "" }).or_input(of())?;
+    }
+    builder.finish().or_input(of())
 }
 
 fn at(text: &str) -> Result<Instant, NotInstant> {

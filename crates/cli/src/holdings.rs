@@ -10,12 +10,14 @@ use std::{
 use anyhow::Context as _;
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 use encoding_rs::{DecoderResult, SHIFT_JIS, UTF_8};
+use kuraban_base::Instant;
 use kuraban_ledger::{
     Assets,
     holdings::{Builder, Holdings, RawRow, Written},
 };
 
 use crate::{
+    books,
     fail::{Failure, OrFail as _},
     say::{Say, tame},
 };
@@ -45,6 +47,42 @@ pub(crate) struct Held {
     holdings: PathBuf,
     #[command(flatten)]
     form: Form,
+}
+
+/// Who held what at an instant: a file of holdings, or books.
+#[derive(clap::Args)]
+pub(crate) struct Whose {
+    /// Who held what: CSV or Parquet with the columns customer, asset, amount (whole coins) or units (base units), and
+    /// where the scheme needs them group and vault
+    #[arg(long, value_name = "FILE", required_unless_present = "books")]
+    holdings: Option<PathBuf>,
+    /// Books, of which what customers held at the stated instant counts
+    #[arg(long, value_name = "FILE", conflicts_with = "holdings")]
+    books: Option<PathBuf>,
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Whose {
+    /// How this and other tables are written.
+    pub(crate) const fn form(&self) -> &Form {
+        &self.form
+    }
+
+    /// Reads the holdings, in these assets. `at` is asked where there are books, and says itself where the instant is missing.
+    pub(crate) fn read(
+        &self,
+        assets: &Assets,
+        at: impl FnOnce() -> Result<Instant, Failure>,
+        say: &Say,
+    ) -> Result<Holdings, Failure> {
+        match (&self.holdings, &self.books) {
+            (_, Some(books)) => books::held(books, assets, at()?, say),
+            (Some(path), None) => Held::of(path.clone(), self.form.clone()).read(assets, say),
+            // Clap lets neither be absent.
+            (None, None) => Err(Failure::input("--holdings or --books is missing")),
+        }
+    }
 }
 
 /// How tables are written.

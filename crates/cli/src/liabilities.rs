@@ -3,6 +3,7 @@
 
 mod audit;
 mod build;
+mod everybody;
 mod owed;
 mod parallel;
 mod prove;

@@ -22,7 +22,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Args {
     /// What to measure, with the limits it is compared with; everything if not named.
     name: Option<Subject>,
-    /// How many payouts, thefts, tags, transactions for `trace`, tainted outputs for `live`.
+    /// How many payouts, thefts, tags, customers, transactions for `trace`, tainted outputs for `live`.
     #[arg(long)]
     count: Option<u32>,
     /// Transactions of the largest chain of `growth`, a power of ten; 10 million take some 10 GB of disk for a while.
@@ -55,12 +55,14 @@ pub(crate) enum Subject {
     Screen,
     /// The tree of liabilities and all customers' files, beside their bare hashes and the crate `dapol`; batches in zero knowledge.
     Liabilities,
+    /// What Coincheck's customers are owed, from Parquet, beside DuckDB.
+    Claims,
     /// Blocks and waiting transactions through cases with a million tainted outputs, beside the bare look-ups.
     Live,
 }
 
 impl Subject {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Fsync,
         Self::Signatures,
         Self::Payouts,
@@ -71,6 +73,7 @@ impl Subject {
         Self::Tags,
         Self::Screen,
         Self::Liabilities,
+        Self::Claims,
         Self::Live,
     ];
 
@@ -86,6 +89,7 @@ impl Subject {
             Self::Tags => "tags",
             Self::Screen => "screen",
             Self::Liabilities => "liabilities",
+            Self::Claims => "claims",
             Self::Live => "live",
         }
     }
@@ -103,6 +107,7 @@ impl Subject {
             Self::Tags => &[Self::Tags],
             Self::Screen => &[Self::Screen],
             Self::Liabilities => &[Self::Liabilities],
+            Self::Claims => &[Self::Claims],
             Self::Live => &[Self::Live],
         }
     }
@@ -117,6 +122,7 @@ impl Subject {
             | Self::Tags
             | Self::Screen
             | Self::Liabilities
+            | Self::Claims
             | Self::Live => false,
             Self::Payouts | Self::Stop => true,
         }
@@ -132,6 +138,7 @@ impl Subject {
             Self::Tags => ["kuraban-trace", "tags"],
             Self::Screen => ["xtask", "screen"],
             Self::Liabilities => ["xtask", "liabilities"],
+            Self::Claims => ["xtask", "claims"],
             Self::Live => ["kuraban-trace", "live"],
         }
     }
@@ -190,6 +197,10 @@ fn measure(subject: Subject, args: &Args, workspace: &Workspace) -> Result<Value
                 Ok(peer) => drop(command.env("KURABAN_BENCH_DAPOL", peer)),
                 Err(error) => say::note(&format!("{error:#}; liabilities are measured without their peer")),
             }
+        }
+        if subject == Subject::Claims {
+            command.env("KURABAN_BENCH_KURABAN", demo::build(workspace, Profile::Release)?);
+            command.env("KURABAN_BENCH_PYTHON", ensure_peers(workspace)?);
         }
         if subject == Subject::Trace {
             match ensure_peers(workspace) {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kuraban_base::Amount;
+use kuraban_base::{Amount, Instant};
 use kuraban_ledger::{
     AssetNum, Assets,
     claims::{Claims, Fill, Refund, Side as Way, Totals, compute},
@@ -27,12 +27,13 @@ leaves. Nothing is written before everything is accepted and balances. DIR
 gets claims.csv (each claim with its rate), payments.csv (cash for each
 customer), in-kind.csv (coins for each customer), summary.json with the root
 of all statements, and what those are proven with: statements.seed (for its
-owner alone) and statements.leaves. Schemes of six incidents stand in
-examples/schemes.
+owner alone) and statements.leaves. From --books count the balances at the
+scheme's as_of. Schemes of six incidents stand in examples/schemes.
 
 Examples:
   kuraban claims compute --holdings holders.parquet \\
       --scheme examples/schemes/coincheck-2018.toml --out claims
+  kuraban claims compute --books books --scheme scheme.toml --out claims
   kuraban claims compute --holdings 残高.csv --encoding shift_jis \\
       --column customer=口座番号 --column asset=通貨 --column amount=数量 \\
       --scheme scheme.toml --out claims --json";
@@ -49,7 +50,7 @@ Example:
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    holdings: holdings::Held,
+    holdings: holdings::Whose,
     /// The scheme
     #[arg(long, value_name = "FILE")]
     scheme: PathBuf,
@@ -64,7 +65,7 @@ pub(crate) struct Args {
 #[derive(clap::Args)]
 pub(crate) struct Compare {
     #[command(flatten)]
-    holdings: holdings::Held,
+    holdings: holdings::Whose,
     /// A scheme; the first is what the others are compared with
     #[arg(long = "scheme", value_name = "FILE", required = true)]
     schemes: Vec<PathBuf>,
@@ -91,7 +92,7 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
         return Err(Failure::input(format!("{}: exists already; name a new folder", args.out.display())));
     }
     let scheme = args.beside.scheme(&args.scheme)?;
-    let holdings = args.holdings.read(&scheme.assets, say)?;
+    let holdings = args.holdings.read(&scheme.assets, || as_of(&scheme), say)?;
     let claims = args.beside.claims(&scheme, &holdings, &args.holdings, say)?;
     let book = tables::Book { scheme: &scheme, holdings: &holdings, claims: &claims };
     let receipts = book.receipts(say).or_undone("statements")?;
@@ -105,6 +106,14 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     Ok(Report::done(&summary, text))
 }
 
+/// When the holdings of books count.
+fn as_of(scheme: &Scheme) -> Result<Instant, Failure> {
+    let text = scheme.as_of.as_deref().ok_or_else(|| {
+        Failure::input(format!("scheme {}: has no as_of, by which books are read", tame(&scheme.name)))
+    })?;
+    input::instant(text).or_input(format!("scheme {}: as_of", tame(&scheme.name)))
+}
+
 /// Runs `kuraban claims compare`.
 pub(crate) fn compare(args: &Compare, say: &Say) -> Result<Report, Failure> {
     let mut first: Option<(Scheme, Holdings, Claims)> = None;
@@ -112,7 +121,7 @@ pub(crate) fn compare(args: &Compare, say: &Say) -> Result<Report, Failure> {
     for path in &args.schemes {
         let scheme = args.beside.scheme(path)?;
         // Each scheme has assets of its own; the customers are the same, in the same order.
-        let holdings = args.holdings.read(&scheme.assets, say)?;
+        let holdings = args.holdings.read(&scheme.assets, || as_of(&scheme), say)?;
         let claims = args.beside.claims(&scheme, &holdings, &args.holdings, say)?;
         let mut document = summary(&scheme, &holdings, claims.totals());
         let (mut more, mut less) = (0_u64, 0_u64);
@@ -166,7 +175,7 @@ impl Beside {
         &self,
         scheme: &Scheme,
         holdings: &Holdings,
-        read: &holdings::Held,
+        read: &holdings::Whose,
         say: &Say,
     ) -> Result<Claims, Failure> {
         let fills = self.fills.as_deref().map_or(Ok(Vec::new()), |path| fills(path, scheme, read, say))?;
@@ -197,7 +206,7 @@ fn prices(path: &Path) -> Result<Prices, Failure> {
     object.ok_or_else(wrong)?.iter().map(price).collect()
 }
 
-fn fills(path: &Path, scheme: &Scheme, read: &holdings::Held, say: &Say) -> Result<Vec<Fill>, Failure> {
+fn fills(path: &Path, scheme: &Scheme, read: &holdings::Whose, say: &Say) -> Result<Vec<Fill>, Failure> {
     let mut fills = Vec::new();
     let columns = ["customer", "asset", "side", "amount", "price"].map(Need::Must);
     read.form().each(path, columns, say, |line, [customer, asset, side, amount, price]| {
@@ -226,7 +235,7 @@ fn fills(path: &Path, scheme: &Scheme, read: &holdings::Held, say: &Say) -> Resu
     Ok(fills)
 }
 
-fn refunds(path: &Path, scheme: &Scheme, read: &holdings::Held, say: &Say) -> Result<Vec<Refund>, Failure> {
+fn refunds(path: &Path, scheme: &Scheme, read: &holdings::Whose, say: &Say) -> Result<Vec<Refund>, Failure> {
     let mut refunds = Vec::new();
     let decimals = scheme.assets.decimals(scheme.currency);
     read.form().each(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
+use kuraban_base::Instant;
 use kuraban_inclusion::{Root, Scope};
 use kuraban_liabilities::{Audit, Audited, Book, Found};
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::{Published, owed, published, shown, store::Reader};
 use crate::{
     fail::Failure,
-    holdings::Held,
+    holdings::Whose,
     say::{Answer, Lang, Report, Say},
 };
 
@@ -33,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
     #[command(flatten)]
-    holdings: Held,
+    holdings: Whose,
     /// The published root
     #[arg(long, value_name = "R")]
     root: Root,
@@ -59,7 +60,7 @@ struct Said {
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let mut reader = Reader::open(&args.dir)?;
     let scope = reader.scope().clone();
-    let holdings = owed::read(&args.holdings, &args.asset, say)?;
+    let holdings = owed::read(&args.holdings, &args.asset, Instant::from_ms(scope.as_of_ms()), say)?;
     let book = owed::book(&holdings, scope.assets())?;
     drop(holdings);
     Ok(match audited(&mut reader, &scope, &book, args.root, say)? {

@@ -22,14 +22,14 @@ use super::{
 };
 use crate::{
     fail::{Failure, OrFail as _},
-    holdings::Held,
+    holdings::Whose,
     input::{self, now},
     say::{Lang, Report, Say},
 };
 
 const HELP: &str = "\
-FILE is CSV or Parquet with the columns customer, asset, amount. DIR must not
-be there; it gets statement.json to publish, and tree.klt and seed, which are
+FILE is CSV or Parquet with the columns customer, asset, amount, or books of
+which the balances at --as-of count. DIR must not be there; it gets statement.json to publish, and tree.klt and seed, which are
 secret: they show who has what. A depth of N has room for 2^N customers and
 shows nothing else of their number; keep it from day to day.
 
@@ -47,7 +47,7 @@ const SALTS: usize = 16_384;
 #[command(after_help = HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
-    holdings: Held,
+    holdings: Whose,
     /// A new folder for the tree and the statement
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -94,12 +94,12 @@ struct Built {
 
 /// Runs `kuraban liabilities build`.
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
-    let holdings = owed::read(&args.holdings, &args.asset, say)?;
+    let as_of = args.as_of.map_or_else(now, Ok)?;
+    let holdings = owed::read(&args.holdings, &args.asset, as_of, say)?;
     let assets = owed::held(&holdings);
     let book = owed::book(&holdings, &assets)?;
     drop(holdings);
     let depth = args.depth.unwrap_or_else(|| least(book.customers()));
-    let as_of = args.as_of.map_or_else(now, Ok)?;
     let scope = Scope::new(args.origin.clone(), as_of.ms(), depth, assets, args.block.clone());
     let scope = scope.or_input("what the tree is to cover")?;
     let customers = book.customers();

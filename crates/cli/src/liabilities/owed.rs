@@ -1,12 +1,13 @@
 //! What is owed to whom: holdings as the ledger reads them, with an amount of every asset for each customer.
 
+use kuraban_base::Instant;
 use kuraban_inclusion::Asset;
 use kuraban_ledger::{Assets, holdings::Holdings};
 use kuraban_liabilities::Book;
 
 use crate::{
     fail::{Failure, OrFail as _},
-    holdings::Held,
+    holdings::Whose,
     say::Say,
 };
 
@@ -24,13 +25,13 @@ pub(super) fn named(text: &str) -> Result<Named, String> {
     Ok(Named { code: code.to_owned(), decimals: decimals.parse().map_err(|_| wrong())? })
 }
 
-/// All holdings of a file, in the assets that are known and those that were named.
-pub(super) fn read(held: &Held, named: &[Named], say: &Say) -> Result<Holdings, Failure> {
+/// All holdings of a file, or of books at an instant, in the assets that are known and those that were named.
+pub(super) fn read(held: &Whose, named: &[Named], at: Instant, say: &Say) -> Result<Holdings, Failure> {
     let mut assets = Assets::default();
     for asset in named {
         assets.add(&asset.code, asset.decimals).or_input("--asset")?;
     }
-    held.read(&assets, say)
+    held.read(&assets, || Ok(at), say)
 }
 
 /// The assets that somebody holds, by code.

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufReader, BufWriter, Read as _, Write as _},
+    io::{self, BufReader, BufWriter, Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -80,6 +80,28 @@ impl Writer {
     }
 }
 
+/// A tree of which boughs are read in any order.
+pub(super) struct Boughs {
+    path: PathBuf,
+    /// Where each begins.
+    begins: Vec<u64>,
+}
+
+impl Boughs {
+    /// How many there are.
+    pub(super) const fn count(&self) -> usize {
+        self.begins.len()
+    }
+
+    /// The openings of one; nothing of one that the tree does not have.
+    pub(super) fn get(&self, number: usize) -> anyhow::Result<Vec<u8>> {
+        let begin = *self.begins.get(number).context("the tree has no such bough")?;
+        let mut file = File::open(&self.path)?;
+        file.seek(io::SeekFrom::Start(begin))?;
+        part(&mut file, BOUGH_MAX)
+    }
+}
+
 /// A tree while it is read.
 pub(super) struct Reader {
     file: BufReader<File>,
@@ -116,6 +138,19 @@ impl Reader {
         part(&mut self.file, BOUGH_MAX).map(Some).or_input(self.path.display())
     }
 
+    /// The nodes above the boughs, and where those are; before any of them is read.
+    pub(super) fn skim(mut self) -> Result<(Crown, Boughs), Failure> {
+        let path = self.path.clone();
+        let mut begins = Vec::with_capacity(self.left);
+        loop {
+            let begin = self.file.stream_position().or_input(path.display())?;
+            if self.bough()?.is_none() {
+                return Ok((self.crown()?, Boughs { path, begins }));
+            }
+            begins.push(begin);
+        }
+    }
+
     /// The nodes above the boughs, after the last of these.
     pub(super) fn crown(mut self) -> Result<Crown, Failure> {
         let tops = self.tops().or_input(self.path.display())?;
@@ -144,7 +179,7 @@ fn head(file: &mut BufReader<File>) -> anyhow::Result<Scope> {
     Ok(scope)
 }
 
-fn part(file: &mut BufReader<File>, max: usize) -> anyhow::Result<Vec<u8>> {
+fn part(file: &mut impl io::Read, max: usize) -> anyhow::Result<Vec<u8>> {
     let mut length = [0; 4];
     file.read_exact(&mut length).context("was cut off")?;
     let length = usize::try_from(u32::from_be_bytes(length))?;

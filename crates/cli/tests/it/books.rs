@@ -34,6 +34,52 @@ const DAY: &str = "entry,time,account,asset,side,amount,memo\n\
     d2,2018-01-27T09:00:00+09:00,hot,XEM,debit,1,late\n\
     d2,2018-01-27T09:00:00+09:00,ann,XEM,credit,1,late\n";
 
+/// Straight from the books, at the scheme's `as_of` or the tree's.
+#[test]
+fn claims_and_liabilities_count_what_the_books_say_at_their_instant() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(import(folder.path(), DAY.as_bytes(), &["--own", "hot"]).status, 0);
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let text = fs::read_to_string(repository().join("examples/schemes/coincheck-2018.toml")).unwrap();
+    let check = |name: &str, as_of: &str, want: Result<u64, &str>| {
+        let scheme = path("scheme.toml");
+        fs::write(&scheme, format!("{as_of}\n{text}")).unwrap();
+        let (kept, out) = (path("books"), path(name));
+        let ran = run(["claims", "compute", "--json", "--books", &kept, "--scheme", &scheme, "--out", &out]);
+        match want {
+            Ok(total) => assert_eq!((ran.status, &ran.json()["total"]), (0, &json!(total)), "{name}"),
+            Err(problem) => {
+                let found = ran.json()["error"].as_str().unwrap().to_owned();
+                assert!(ran.status == 2 && found.contains(problem), "{name}: {found}");
+                assert!(!Path::new(&out).exists());
+            }
+        }
+    };
+    // 499.5 and 100.5 XEM at 88.549 yen, half a yen up; a day later one more XEM; before all of it nothing.
+    check("before", "as_of = \"2018-01-27T08:59:59+09:00\"", Ok(44_230 + 8_899));
+    check("after", "as_of = \"2018-01-27T09:00:00+09:00\"", Ok(44_319 + 8_899));
+    check("none", "", Err("has no as_of, by which books are read"));
+    check("no-zone", "as_of = \"2018-01-27T09:00:00\"", Err("as_of"));
+    check("too-early", "as_of = \"2018-01-01T00:00:00Z\"", Err("2018-01-01T00:00:00Z"));
+
+    let (kept, tree) = (path("books"), path("tree"));
+    let at = ["--as-of", "2018-01-27T08:59:59+09:00"];
+    let built = run(["liabilities", "build", "--json", "--books", &kept, "--out", &tree].iter().chain(&at));
+    assert_eq!(
+        (built.status, &built.json()["totals"][0]["amount"]),
+        (0, &json!("600")),
+        "{}",
+        built.err
+    );
+    let root = built.json()["root"].as_str().unwrap().to_owned();
+    let audit = |more: &[&str]| {
+        run(["liabilities", "audit", "--json", "--dir", &tree, "--root", &root].iter().chain(more))
+    };
+    assert_eq!(audit(&["--books", &kept]).json()["ok"], json!(true));
+    assert_eq!(audit(&["--books", &kept, "--holdings", &kept]).status, 2);
+    assert_eq!(audit(&[]).status, 2);
+}
+
 #[test]
 fn what_customers_held_at_an_instant_is_what_claims_are_computed_on() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! `kuraban liabilities`: built from a file of holdings, cut out for customers, verified by them, audited.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use kuraban_base::{Digest, PayoutDigest};
 use kuraban_vault::{Approval, LIABILITIES, Liabilities, body::Body};
@@ -106,6 +106,50 @@ fn a_customer_sees_what_is_counted_under_a_root_that_another_program_computes() 
     assert_eq!((wrong.status, &wrong.json()["ok"]), (1, &json!(false)));
     assert!(wrong.json()["error"].as_str().unwrap().starts_with(&format!("leads to root {ROOT}, want 00")));
     assert_eq!(place.verify("12", &[]).status, 2);
+}
+
+/// More customers than a bough has leaves.
+#[test]
+fn every_customer_gets_the_file_that_he_would_get_alone_or_nobody_gets_one() {
+    let place = Place::new();
+    let rows = (0..3_000).map(|customer| format!("c{customer},BTC,0.{:08}\n", customer + 1));
+    place.write("holdings.csv", &format!("customer,asset,amount\n{}", rows.collect::<String>()));
+    let built = place.build("tree", &["--depth", "12"]);
+    let root = built.json()["root"].as_str().unwrap().to_owned();
+    let (dir, out) = (place.path("tree"), place.path("files"));
+    let all = || run(["liabilities", "prove", "--json", "--dir", &dir, "--all", "--out", &out]);
+
+    let said = all().json();
+    assert_eq!((&said["ok"], &said["customers"], &said["root"]), (&json!(true), &json!(3_000), &json!(root)));
+    let table = fs::read_to_string(Path::new(&out).join("files.csv")).unwrap();
+    let rows: Vec<_> = table.lines().skip(1).map(|row| row.split_once(',').unwrap()).collect();
+    let customers: BTreeSet<_> = rows.iter().map(|(customer, _)| (*customer).to_owned()).collect();
+    assert_eq!(customers, (0..3_000).map(|customer| format!("c{customer}")).collect());
+    let bytes: u64 =
+        rows.iter().map(|(_, name)| fs::metadata(Path::new(&out).join(name)).unwrap().len()).sum();
+    assert_eq!((rows.len(), said["bytes"].as_u64()), (3_000, Some(bytes)));
+    for (customer, name) in rows.iter().step_by(500) {
+        assert_eq!(place.prove(customer).status, 0);
+        assert_eq!(fs::read(Path::new(&out).join(name)).unwrap(), fs::read(place.path("own.kli")).unwrap());
+    }
+
+    // What is there is left alone; a tree that does not lead to one root gives no files.
+    assert_eq!(all().status, 2);
+    fs::remove_dir_all(&out).unwrap();
+    let tree = Path::new(&dir).join("tree.klt");
+    let mut spoilt = fs::read(&tree).unwrap();
+    let middle = spoilt.len() / 2;
+    spoilt[middle] ^= 1;
+    fs::write(&tree, spoilt).unwrap();
+    let ran = all();
+    assert_eq!(ran.status, 2, "{}", ran.err);
+    assert_eq!(
+        fs::read_dir(&place.0)
+            .unwrap()
+            .filter(|entry| { entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("files") })
+            .count(),
+        0
+    );
 }
 
 #[test]

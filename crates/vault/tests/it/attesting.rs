@@ -10,7 +10,7 @@ use kuraban_chain::btc::{
 };
 use kuraban_vault::{
     Payout, PayoutKind, Verdict,
-    attestation::{CHALLENGE_MS_MAX, Challenge, ChallengeError, first_input},
+    attestation::{Challenge, ChallengeError, first_input},
     body::Body,
     breaker::Stage,
     coordinator::{Event, Reply},
@@ -317,8 +317,8 @@ fn only_the_one_transaction_of_a_fresh_challenge_is_signed() {
             assert_eq!(case.codes(), want, "{ms}");
         };
         let now = kit::NOW.ms();
-        dated(now - CHALLENGE_MS_MAX, &[]);
-        dated(now - CHALLENGE_MS_MAX - 1, CHALLENGE);
+        dated(now - 86_400_000, &[]);
+        dated(now - 86_400_001, CHALLENGE);
         dated(now + CLOCKS_APART_MAX_MS, &[]);
         dated(now + CLOCKS_APART_MAX_MS + 1, CHALLENGE);
     }
