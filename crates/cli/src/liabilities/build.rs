@@ -29,9 +29,10 @@ use crate::{
 
 const HELP: &str = "\
 FILE is CSV or Parquet with the columns customer, asset, amount, or books of
-which the balances at --as-of count. DIR must not be there; it gets statement.json to publish, and tree.klt and seed, which are
-secret: they show who has what. A depth of N has room for 2^N customers and
-shows nothing else of their number; keep it from day to day.
+which the balances at --as-of count. DIR must not be there; it gets
+statement.json to publish, and tree.klt and seed, which are secret: they show
+who has what. A depth of N has room for 2^N customers and shows nothing else
+of their number; keep it from day to day.
 
 Examples:
   kuraban liabilities build --holdings holdings.csv --out 2026-11-21
