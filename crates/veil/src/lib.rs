@@ -3,7 +3,7 @@
 //! `docs/liabilities.md`, the choice of prover in `docs/adr/0020-liabilities-under-a-veil.md`.
 //!
 //! Decides from bytes and whole numbers alone: reads no file and no clock and starts no threads; randomness comes as an
-//! argument. Says nothing of reserves. The proof system is Plonky3's; what is proved is this crate's [`circuit`].
+//! argument. Says nothing of reserves. The proof system is Plonky3's; what is proved is this crate's, in `circuit.rs`.
 
 mod batch;
 mod circuit;
