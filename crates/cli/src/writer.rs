@@ -39,12 +39,23 @@ impl Writer {
 
     /// Every payout, page by page.
     pub(crate) fn payouts(&self) -> Result<Vec<PayoutView>, Failure> {
-        let mut payouts = Vec::new();
-        let mut path = "v1/payouts".to_owned();
+        self.listed("v1/payouts".to_owned(), "")
+    }
+
+    /// Every payout whose id begins so; this beginning is no whole id.
+    pub(crate) fn family(&self, begins: &PayoutId) -> Result<Vec<PayoutView>, Failure> {
+        self.listed(format!("v1/payouts?after={begins}"), begins.as_str())
+    }
+
+    /// Payouts by id from a page on, as long as they begin so.
+    fn listed(&self, mut path: String, begins: &str) -> Result<Vec<PayoutView>, Failure> {
+        let mut payouts: Vec<PayoutView> = Vec::new();
         for _ in 0..PAGES_MAX {
             let page: PayoutList = shown(&path, self.0.get(&path, ANSWER_MAX)?)?;
-            payouts.extend(page.payouts);
-            match page.next {
+            let goes_on = page.payouts.iter().all(|view| view.payout.id.starts_with(begins));
+            payouts.extend(page.payouts.into_iter().filter(|view| view.payout.id.starts_with(begins)));
+            // Ids are in order: behind one that begins otherwise none begins so.
+            match page.next.filter(|_| goes_on) {
                 None => return Ok(payouts),
                 // It goes into a URL, so it must be a payout's name and nothing else.
                 Some(next) => {

@@ -114,7 +114,7 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Stop> {
     let journal = args.export.join(format!("payouts-{asset}-{}.jsonl", args.part));
     let what = (PayoutKind::Migration, manifest.digest().to_string());
     let mut asking = args.payer.asking(&charter, network, what, &journal, say)?;
-    let others = others(asking.writer(), &due.id)?;
+    let others = others(asking.writer(), &family(&manifest.digest(), &asset), &due.id)?;
     if due.amount.checked_add(others).is_none_or(|all| all > total) {
         return Err(Stop::Refused(format!(
             "part {} of {} base units is too much: {total} of {asset} were handed over, other parts have {others}",
@@ -204,12 +204,12 @@ fn family(manifest: &Digest, asset: &str) -> String {
 }
 
 /// What the writer's log has asked for by other parts, and has not given up.
-fn others(writer: &Writer, own: &str) -> Result<u64, Failure> {
-    let (family, _) = own.split_at_checked(own.len().saturating_sub(ID_DIGITS)).unwrap_or_default();
+fn others(writer: &Writer, family: &str, own: &str) -> Result<u64, Failure> {
+    let begins = family.parse().or_undone("the payouts of this hand-over")?;
     let mut sum = 0_u64;
-    for view in writer.payouts()? {
+    for view in writer.family(&begins)? {
         let ended = ["refused", "cancelled", "expired"].contains(&view.status.as_str());
-        if view.payout.id.starts_with(family) && view.payout.id != own && !ended {
+        if view.payout.id != own && !ended {
             sum = sum.saturating_add(view.payout.amount);
         }
     }

@@ -123,8 +123,24 @@ impl World {
                     status: status.clone(),
                     ..shape.clone()
                 };
-                let payouts = taken.lock().unwrap().values().map(shown).collect();
-                return (200, json!(PayoutList { payouts, next: None }).to_string().into_bytes());
+                let (_, after) = asked.path.split_once("?after=").unwrap();
+                let taken = taken.lock().unwrap();
+                let mut payouts: Vec<PayoutView> =
+                    taken.values().map(shown).filter(|view| view.payout.id.as_str() > after).collect();
+                // A page at a time; behind the last of ours stand others', which nobody reads to the end.
+                let next = payouts.get(1).map(|_| payouts[0].payout.id.clone());
+                payouts.truncate(1);
+                if next.is_none() {
+                    let mut other = shape.clone();
+                    other.payout.id = "zz-1".to_owned();
+                    other.payout.amount = TOTAL;
+                    payouts.push(other);
+                    return (
+                        200,
+                        json!(PayoutList { payouts, next: Some("zz-1".to_owned()) }).to_string().into_bytes(),
+                    );
+                }
+                return (200, json!(PayoutList { payouts, next }).to_string().into_bytes());
             }
             let submit: Submit = serde_json::from_str(&asked.body).unwrap();
             let form = &submit.payout;

@@ -545,6 +545,9 @@ fn what_is_published_stands_in_the_log_as_it_was_signed() {
         assert_eq!(published.json(), json!({ "log_index": index, "publication": form }));
         problem(&submit(publication, form, 2), 409, "not-published");
     }
+    let mut unknown = rows[2].1.clone();
+    unknown["colour"] = json!("red");
+    problem(&submit(&rows[2].0, &unknown, 1), 400, "body-malformed");
     // A verdict that its checks contradict would be read back by nobody.
     let (publication, form) = &rows[4];
     let mut other = form.clone();
