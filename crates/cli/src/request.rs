@@ -24,8 +24,8 @@ const HELP: &str = "\
 The same request may be sent again under the same idempotency key: it is
 taken once.
 
-P.json names the payout, amounts in base units, and the time in which it may be
-signed (RFC 3339 or milliseconds since 1970):
+P.json names the payout, amounts in base units, and the time in which it may
+be signed (RFC 3339 or milliseconds since 1970):
   {\"id\": \"w-17\", \"kind\": \"customer-withdrawal\", \"network\": \"bitcoin-main\",
    \"vault\": \"hot\", \"destination\": \"bc1q…\", \"amount\": 100000000,
    \"fee_cap\": 50000, \"not_before\": \"2027-01-15T09:00:00+09:00\",
