@@ -65,12 +65,7 @@ fn claims_and_liabilities_count_what_the_books_say_at_their_instant() {
     let (kept, tree) = (path("books"), path("tree"));
     let at = ["--as-of", "2018-01-27T08:59:59+09:00"];
     let built = run(["liabilities", "build", "--json", "--books", &kept, "--out", &tree].iter().chain(&at));
-    assert_eq!(
-        (built.status, &built.json()["totals"][0]["amount"]),
-        (0, &json!("600")),
-        "{}",
-        built.err
-    );
+    assert_eq!((built.status, &built.json()["totals"][0]["amount"]), (0, &json!("600")), "{}", built.err);
     let root = built.json()["root"].as_str().unwrap().to_owned();
     let audit = |more: &[&str]| {
         run(["liabilities", "audit", "--json", "--dir", &tree, "--root", &root].iter().chain(more))
