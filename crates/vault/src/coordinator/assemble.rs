@@ -228,9 +228,11 @@ mod tests {
 
     #[test]
     fn a_transaction_spends_what_a_signer_can_be_sent() {
-        check(&[PREVS_BYTES_MAX], &[0]);
-        check(&[PREVS_BYTES_MAX + 1, 10], &[1]);
-        check(&[PREVS_BYTES_MAX - 10, 11, 10, 1], &[0, 2]);
+        // 24 MiB.
+        let most = 25_165_824;
+        check(&[most], &[0]);
+        check(&[most + 1, 10], &[1]);
+        check(&[most - 10, 11, 10, 1], &[0, 2]);
         let many: Vec<u32> = (0..400).collect();
         check(&[1; 401], &many);
     }
