@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 
 use crate::command::{cargo, output, path_with_daemons, status, succeeds};
 use crate::setup::{
-    Runner, ensure_cargo_fuzz, ensure_cargo_mutants, ensure_litecoind, ensure_nextest, ensure_nginx,
+    Runner, ensure_anvil, ensure_cargo_fuzz, ensure_cargo_mutants, ensure_litecoind, ensure_nextest,
+    ensure_nginx,
 };
 use crate::test::Surroundings;
 use crate::workspace::Workspace;
@@ -148,7 +149,8 @@ fn tests(workspace: &Workspace, members: &[&str], build: Build) -> Result<Findin
     }
     let bitcoind = Some(bitcoind::ensure_bitcoind()?);
     let litecoind = ensure_litecoind()?;
-    let surroundings = Surroundings { litecoind, bitcoind, anvil: None, seeds: SEEDS };
+    let anvil = Some(ensure_anvil(workspace)?);
+    let surroundings = Surroundings { litecoind, bitcoind, anvil, seeds: SEEDS };
     ensure_nginx()?;
     let runner = ensure_nextest();
     let chosen: Vec<&str> = members.iter().flat_map(|member| ["-p", member]).collect();
