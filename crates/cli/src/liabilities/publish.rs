@@ -60,9 +60,7 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
         return args.to.publish(&check(of, path)?, say);
     }
     let roster = args.to.roster()?;
-    let mut reader = Reader::open(&args.dir)?;
-    while reader.bough()?.is_some() {}
-    let crown = reader.crown()?;
+    let (crown, _) = Reader::open(&args.dir)?.skim()?;
     let (found, want) = (crown.scope().origin(), roster.origin());
     if found != want {
         return Err(Failure::input(format!("the tree is for the log {found}, the roster's is {want}")));

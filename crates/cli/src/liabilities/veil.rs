@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use kuraban_base::Digest;
-use kuraban_inclusion::{Root, totals_digest};
+use kuraban_inclusion::Root;
 use kuraban_liabilities::Crown;
 use kuraban_vault::Liabilities;
 use kuraban_veil::{BatchFile, STATEMENT_LENGTH_MAX, Statement};
@@ -111,6 +111,17 @@ pub(super) fn root_over(folder: &Path, crown: &Crown) -> Result<Digest, Failure>
     Ok(Digest::from_bytes(*found.root().as_bytes()))
 }
 
+/// The statement in a folder, if it is the one that was published, and whether the log says so.
+fn known(folder: &Path, source: &Source) -> Result<Result<(Statement, bool), String>, Failure> {
+    let logged = source.logged()?;
+    let from_log = logged.is_some();
+    let known = |(statement, logged): (Statement, Option<Liabilities>)| {
+        published_as(&statement, source, logged.as_ref()).map(|()| (statement, from_log))
+    };
+    let both = statement(folder)?.and_then(|statement| Ok((statement, logged.transpose()?)));
+    Ok(both.and_then(known))
+}
+
 /// Whether a statement is the one that was published.
 fn published_as(statement: &Statement, source: &Source, logged: Option<&Liabilities>) -> Result<(), String> {
     let found = statement.root();
@@ -126,8 +137,7 @@ fn published_as(statement: &Statement, source: &Source, logged: Option<&Liabilit
     }
     // The root binds all the rest, but an entry that contradicts itself is nobody's.
     let own = entry(scope, Root::from_bytes(*said.root.as_bytes()), statement.totals());
-    let totals = Digest::from_bytes(totals_digest(scope, statement.totals()));
-    if (said.totals, said.as_of, &said.blocks) != (totals, own.as_of, &own.blocks) {
+    if *said != (Liabilities { veil: said.veil, ..own }) {
         return Err(
             "the log's entry has other totals, another instant or other blocks than the veil".to_owned()
         );

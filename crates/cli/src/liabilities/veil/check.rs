@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use kuraban_veil::{OPENING_LENGTH_MAX, Opening, Statement};
 use serde::Serialize;
 
-use super::{Published, batch, published, published_as, statement};
+use super::{Published, batch, known, published};
 use crate::{
     fail::Failure,
     input,
@@ -59,17 +59,14 @@ struct Said {
 /// Runs `kuraban liabilities veil check`.
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let bytes = input::bytes(&args.file, OPENING_LENGTH_MAX)?;
-    let logged = args.source.logged()?;
-    let from_log = logged.is_some();
-    let judged = match (statement(&args.veil)?, logged.transpose()) {
-        (Err(problem), _) | (_, Err(problem)) => Err(problem),
-        (Ok(statement), Ok(logged)) => match published_as(&statement, &args.source, logged.as_ref()) {
-            Ok(()) => counted(args, &bytes, &statement)?.map(|opening| (statement, opening)),
-            Err(problem) => Err(problem),
-        },
+    let judged = match known(&args.veil, &args.source)? {
+        Ok((statement, from_log)) => {
+            counted(args, &bytes, &statement)?.map(|opening| (statement, opening, from_log))
+        }
+        Err(problem) => Err(problem),
     };
     Ok(match judged {
-        Ok((statement, opening)) => yes(&statement, &opening, from_log, say.lang()),
+        Ok((statement, opening, from_log)) => yes(&statement, &opening, from_log, say.lang()),
         Err(problem) => {
             let text = format!("{}: {problem}", say.lang().pick("not verified", "検証できません"));
             Report::new(Answer::No, &Said { error: Some(problem), ..NO }, text)

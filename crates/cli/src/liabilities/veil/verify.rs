@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use kuraban_veil::Statement;
 use serde::Serialize;
 
-use super::{Published, batch, published, published_as, statement};
+use super::{Published, batch, known, published};
 use crate::{
     fail::Failure,
     liabilities::{
@@ -51,17 +51,12 @@ struct Said {
 
 /// Runs `kuraban liabilities veil verify`.
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
-    let logged = args.source.logged()?;
-    let from_log = logged.is_some();
-    let judged = match (statement(&args.folder)?, logged.transpose()) {
-        (Err(problem), _) | (_, Err(problem)) => Err(problem),
-        (Ok(statement), Ok(logged)) => match published_as(&statement, &args.source, logged.as_ref()) {
-            Ok(()) => all(args, &statement, say)?.map(|()| statement),
-            Err(problem) => Err(problem),
-        },
+    let judged = match known(&args.folder, &args.source)? {
+        Ok((statement, from_log)) => all(args, &statement, say)?.map(|()| (statement, from_log)),
+        Err(problem) => Err(problem),
     };
     Ok(match judged {
-        Ok(statement) => {
+        Ok((statement, from_log)) => {
             let published = published(&statement);
             let (origin, as_of, totals) = (&published.origin, &published.as_of, shown(&published.totals));
             let batches = published.batches;
