@@ -8,6 +8,7 @@ use std::{
 
 use clap::Args as ClapArgs;
 use kuraban_base::Instant;
+use kuraban_chain::{accounts, btc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::check::{Check, Outcome};
@@ -91,6 +92,7 @@ struct Answered {
 struct Reserves {
     ok: bool,
     asset: String,
+    network: String,
     block: DatedBy,
     at_ms: u64,
     #[serde(alias = "sum_sat", deserialize_with = "units")]
@@ -102,6 +104,8 @@ struct Reserves {
 #[derive(Serialize)]
 struct Line {
     asset: String,
+    /// Where the reserves are; nothing where nothing was shown.
+    network: Option<String>,
     /// Base units; nothing where nothing was shown.
     reserves_units: Option<String>,
     liabilities_units: String,
@@ -212,6 +216,7 @@ fn checks(liabilities: &Liabilities, answered: Option<&Answered>, reserves: Opti
     if reserves.ok == reserves.checks.iter().any(|check| check.result == Outcome::Failed) {
         all.push(check("reserves", Outcome::Failed, "its verdict contradicts its checks".to_owned()));
     }
+    all.push(network(reserves));
     let (one, other) = (reserves.at_ms, liabilities.as_of.ms());
     let apart_ms = one.abs_diff(other);
     all.push(if apart_ms <= APART_MS_MAX {
@@ -228,6 +233,21 @@ fn checks(liabilities: &Liabilities, answered: Option<&Answered>, reserves: Opti
         _ => check("same-block", Outcome::Failed, "the liabilities are dated by other blocks".to_owned()),
     });
     all
+}
+
+/// Coins of a test network are nobody's reserves, however well they are shown.
+fn network(reserves: &Reserves) -> Check {
+    let name = &reserves.network;
+    let known = name.parse().ok().map(|network: btc::Network| network.is_main());
+    let known = known.or_else(|| name.parse().ok().map(|network: accounts::Network| network.is_main()));
+    match known {
+        Some(true) => check("network", Outcome::Verified, None),
+        Some(false) => {
+            let problem = format!("{name} is a test network, whose coins are worth nothing");
+            check("network", Outcome::Failed, problem)
+        }
+        None => check("network", Outcome::Failed, format!("{} is no network that is known", tame(name))),
+    }
 }
 
 fn line(total: &Total, reserves: Option<&Reserves>, checks: Vec<Check>) -> Line {
@@ -247,6 +267,7 @@ fn line(total: &Total, reserves: Option<&Reserves>, checks: Vec<Check>) -> Line 
     Line {
         words: words(&total.asset, reserves_units.as_deref(), &liabilities_units, &checks, Lang::En),
         asset: total.asset.clone(),
+        network: reserves.map(|reserves| reserves.network.clone()),
         reserves_units,
         liabilities_units,
         margin_units: margin,

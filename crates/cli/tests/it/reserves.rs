@@ -586,6 +586,10 @@ fn a_statement_says_what_was_verified_and_what_is_only_stated() {
     check(&|_, held| held["checks"][6]["result"] = json!("failed"), Some(&root), not_shown);
     check(&|_, held| held["block"]["hash"] = json!("bb"), Some(&root), not_shown);
     check(&|owed, _| owed["blocks"] = json!([]), Some(&root), not_shown);
+    // Coins that are worth nothing, and those of a chain that nobody knows.
+    for network in ["bitcoin-test", "bitcoin-signet", "bitcoin-regtest", "ethereum-dev", "bitcoin"] {
+        check(&|_, held| held["network"] = json!(network), Some(&root), not_shown);
+    }
     check(
         &|_, held| held["at_ms"] = json!(1_800_086_400_000_u64),
         Some(&root),

@@ -168,6 +168,9 @@ fn ether_is_shown_by_proofs_of_a_real_node() {
     bent_files(&desk, &file, &node);
     printed_proofs(&desk, &anvil, &file, &accounts, &block);
     // The statement takes the answer, and the block in either spelling.
+    let on_trial = desk.put("trial.json", &answer);
+    let mut answer = answer;
+    answer["network"] = json!("ethereum-main");
     let verified = desk.put("eth.json", &answer);
     let liabilities = |owed: u128| {
         desk.put(
@@ -177,10 +180,15 @@ fn ether_is_shown_by_proofs_of_a_real_node() {
         )
     };
     let root = desk.put("verified.json", &json!({"ok": true, "root": "00"}));
-    for (owed, status, verdict) in [(have, 0, "covered"), (have + 1, 1, "short")] {
+    for (owed, held, status, verdict) in [
+        (have, &verified, 0, "covered"),
+        (have + 1, &verified, 1, "short"),
+        // What was shown on the network for trials is nobody's reserve.
+        (have, &on_trial, 1, "not-shown"),
+    ] {
         let liabilities = liabilities(owed);
         let all = ["--json", "reserves", "statement", "--liabilities", &liabilities];
-        let ran = run(all.iter().chain(&["--liabilities-verified", &root, "--verified", &verified]));
+        let ran = run(all.iter().chain(&["--liabilities-verified", &root, "--verified", held]));
         assert_eq!(ran.status, status, "{}{}", ran.out, ran.err);
         assert_eq!(ran.json()["assets"][0]["verdict"], verdict);
         assert_eq!(ran.json()["assets"][0]["reserves_units"], have.to_string());
