@@ -173,6 +173,28 @@ fn bad_journals_are_refused_with_line_and_field_and_nothing_is_taken() {
     assert_eq!(books(&["import", "--books", "x"]).status, 2);
 }
 
+#[test]
+fn a_journal_of_next_year_does_not_close_the_books_and_a_refused_first_one_leaves_no_file() {
+    let head = "entry,time,account,asset,side,amount\n";
+    let day = |time: u128| format!("{head}x,{time},hot,BTC,debit,1\nx,{time},ann,BTC,credit,1\n");
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let overdrawn = format!("{head}x,0,hot,BTC,credit,1\nx,0,ann,BTC,debit,1\n");
+    for (rows, want) in [
+        (day(now + 60_000), "line 2: time: "),
+        (day(now + 60_000), " has not come; want when the entry took effect"),
+        (overdrawn, "line 3, amount: account ann has 1 BTC too little for entry x"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let ran = import(folder.path(), rows.as_bytes(), &["--own", "hot"]);
+        assert_eq!(ran.status, 2, "{rows}: {}", ran.out);
+        assert!(ran.err.contains(want), "{rows}: {}", ran.err);
+        assert!(!folder.path().join("books").exists());
+        // The same day, as far as it has come.
+        let ran = import(folder.path(), day(now).as_bytes(), &["--own", "hot"]);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+    }
+}
+
 /// A journal of many entries, the first `count` of a series.
 fn many(count: u64) -> String {
     let mut rows = String::from("entry,time,account,asset,side,units\n");
