@@ -208,7 +208,7 @@ fn holdings_that_are_not_in_order_make_nothing() {
         assert!(!Path::new(&place.path("none")).exists());
     };
     let head = "customer,asset,amount\n";
-    check("", "line 1: there is no column \"customer\"");
+    check("", "is empty, want a first line with the names of the columns");
     check("name,asset,amount\n", "line 1: there is no column \"customer\"");
     check(head, "has no rows");
     check(&[head, "alice,BTC\n"].concat(), "line 2: has 2 fields, want 3");
