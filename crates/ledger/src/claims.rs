@@ -126,6 +126,8 @@ pub struct Claims {
     lines: Vec<Line>,
     payments: Vec<Payment>,
     totals: Totals,
+    /// What each customer's fills come to before they are rounded, by the customer's place.
+    fills: BTreeMap<usize, Exact>,
 }
 
 /// Why there is no result.
@@ -143,9 +145,12 @@ pub enum ClaimsError {
         /// To whom.
         group: String,
     },
-    /// A fill or refund that cannot be one.
+    /// A fill that cannot be one.
     #[error(transparent)]
-    Fill(#[from] FillError),
+    Fill(FillError),
+    /// A refund that cannot be one.
+    #[error(transparent)]
+    Refund(FillError),
     /// More money than is counted.
     #[error("line {line}: the sum is larger than is counted; check amount and rate")]
     Large {
@@ -181,6 +186,12 @@ impl Claims {
         self.lines.get(begin..end).unwrap_or_default()
     }
 
+    /// What a customer's fills come to before they are rounded, together.
+    #[must_use]
+    pub fn fills(&self, customer: usize) -> Option<Exact> {
+        self.fills.get(&customer).copied()
+    }
+
     /// What it all comes to.
     #[must_use]
     pub const fn totals(&self) -> &Totals {
@@ -205,7 +216,7 @@ pub fn compute(
             lines.push(line);
         }
     }
-    let extra = fills::lines(scheme, holdings, fills, refunds, &mut totals.exact)?;
+    let (extra, fills) = fills::lines(scheme, holdings, fills, refunds, &mut totals.exact)?;
     if !extra.is_empty() {
         lines.extend(extra);
         lines.sort_by_key(|line| (line.customer, line.what));
@@ -227,7 +238,7 @@ pub fn compute(
     for payment in &mut payments {
         bound(scheme, payment);
     }
-    let claims = Claims { lines, payments, totals };
+    let claims = Claims { lines, payments, totals, fills };
     claims.balanced(scheme)
 }
 

@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context as _;
 use csv::StringRecord;
 use kuraban_base::{Digest, TreeHash};
+use kuraban_ledger::scheme::Remainder;
 use kuraban_proof::TreeHead;
 use serde::Deserialize;
 
@@ -32,7 +33,13 @@ struct Summary {
     currency: String,
     decimals: u8,
     insolvency: Option<serde::de::IgnoredAny>,
+    rounding: Rounding,
     statements: Head,
+}
+
+#[derive(Deserialize)]
+struct Rounding {
+    borne_by: Remainder,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +93,11 @@ impl Folder {
         let text = self.summary.statements.scheme_sha256.as_ref();
         let text = text.context("summary.json has no statements.scheme_sha256; compute the claims again")?;
         Ok(text.parse()?)
+    }
+
+    /// Who bears what rounding leaves.
+    pub(super) const fn borne_by(&self) -> Remainder {
+        self.summary.rounding.borne_by
     }
 
     /// What cash is paid in.

@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
+use kuraban_ledger::scheme::Remainder;
+
 use super::statement::{Proven, Statement};
 use crate::{
     fail::{Failure, OrFail as _},
     file,
     ink::{self, Face, INK, Ink, PAGE, RULE, SOFT},
-    say::{Lang, Say, Side, escaped, table, tame},
+    say::{Lang, Say, Side, escaped, table, tame, thousands},
 };
 
 /// The margins of paper, in tenths of a point.
@@ -34,8 +36,10 @@ fn heads(lang: Lang) -> [&'static str; 6] {
 
 fn cells(statement: &Statement) -> impl Iterator<Item = [String; 6]> {
     statement.lines.iter().map(|line| {
-        let cells = [&line.what, &line.held, &line.rate, &line.in_kind, &line.cash, &line.rounding];
-        cells.map(|cell| if cell.is_empty() { "–".to_owned() } else { tame(cell) })
+        let shown = |cell: &String| if cell.is_empty() { "–".to_owned() } else { thousands(&tame(cell)) };
+        let [held, rate, in_kind, cash, rounding] =
+            [&line.held, &line.rate, &line.in_kind, &line.cash, &line.rounding].map(shown);
+        [tame(&line.what), held, rate, in_kind, cash, rounding]
     })
 }
 
@@ -56,12 +60,29 @@ fn sums(statement: &Statement, lang: Lang) -> Vec<(&'static str, String)> {
         (lang.pick("Below the minimum, not paid", "下限未満で不払い"), &statement.below_minimum),
     ] {
         if amount != "0" {
-            sums.push((name, format!("{} {}", tame(amount), tame(&statement.currency))));
+            sums.push((name, money(statement, amount)));
         }
     }
-    let total = format!("{} {}", tame(&statement.cash), tame(&statement.currency));
-    sums.push((lang.pick("Paid in cash", "支払額（金銭）"), total));
+    sums.push((lang.pick("Paid in cash", "支払額（金銭）"), money(statement, &statement.cash)));
     sums
+}
+
+fn money(statement: &Statement, amount: &str) -> String {
+    format!("{} {}", thousands(&tame(amount)), tame(&statement.currency))
+}
+
+/// Who bears what rounding leaves.
+const fn borne(by: Remainder, lang: Lang) -> &'static str {
+    match by {
+        Remainder::Operator => lang.pick(
+            "Each amount is rounded by itself; the operator bears the difference to the exact total.",
+            "端数処理は金額ごとに行い、正確な総額との差は会社が負担します。",
+        ),
+        Remainder::Customers => lang.pick(
+            "The total is rounded once; customers bear the difference among themselves.",
+            "端数処理は総額について一度だけ行い、差はお客様の間で調整します。",
+        ),
+    }
 }
 
 const fn title(lang: Lang) -> &'static str {
@@ -70,13 +91,13 @@ const fn title(lang: Lang) -> &'static str {
 
 const fn advice(lang: Lang) -> &'static str {
     lang.pick(
-        "Compare the root with the one that was published, and verify: kuraban claims verify FILE --root ROOT",
-        "公表されたルートと照合し、kuraban claims verify FILE --root ROOT で検証できます。",
+        "With this statement's file (JSON) and the published root: kuraban claims verify FILE --root ROOT",
+        "この通知書のファイル（JSON）と公表されたルートにより、kuraban claims verify FILE --root ROOT で検証できます。",
     )
 }
 
 /// For a terminal.
-pub(super) fn text(proven: &Proven, lang: Lang) -> String {
+pub(super) fn text(proven: &Proven, by: Remainder, lang: Lang) -> String {
     let statement = &proven.statement;
     let mut rows = vec![heads(lang).map(str::to_owned)];
     rows.extend(cells(statement));
@@ -84,12 +105,13 @@ pub(super) fn text(proven: &Proven, lang: Lang) -> String {
     let mut lines = vec![title(lang).to_owned()];
     lines.extend(sums(statement, lang).into_iter().map(|(name, value)| format!("{name}: {value}")));
     lines.push(table(sides, &rows).trim_end().to_owned());
+    lines.push(borne(by, lang).to_owned());
     lines.push(format!("{}: {}", lang.pick("Root", "ルート"), proven.inclusion.root));
     lines.join("\n")
 }
 
 /// As a page, with the statement's file in it.
-pub(super) fn page(proven: &Proven, lang: Lang) -> Result<String, serde_json::Error> {
+pub(super) fn page(proven: &Proven, by: Remainder, lang: Lang) -> Result<String, serde_json::Error> {
     let statement = &proven.statement;
     let row = |cells: [String; 6], cell: &str| {
         let cells = cells.map(|text| format!("<{cell}>{}</{cell}>", escaped(&text)));
@@ -107,9 +129,10 @@ pub(super) fn page(proven: &Proven, lang: Lang) -> Result<String, serde_json::Er
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <h1>{title}</h1>\n<dl>{sums}</dl>\n<div class=\"scroll\"><table><thead>{}</thead><tbody>{lines}</tbody></table></div>\n\
-         <h2>{}</h2>\n<p>{}</p>\n<p><code>{}</code></p>\n<details><summary>{}</summary><pre>{}</pre></details>\n</body>\n</html>\n",
+         <p>{}</p>\n<h2>{}</h2>\n<p>{}</p>\n<p><code>{}</code></p>\n<details><summary>{}</summary><pre>{}</pre></details>\n</body>\n</html>\n",
         lang.pick("en", "ja"),
         row(heads(lang).map(str::to_owned), "th"),
+        escaped(borne(by, lang)),
         lang.pick("How to verify", "検証方法"),
         escaped(advice(lang)),
         escaped(&proven.inclusion.root),
@@ -120,7 +143,13 @@ pub(super) fn page(proven: &Proven, lang: Lang) -> Result<String, serde_json::Er
 }
 
 /// On paper.
-pub(super) fn paper(proven: &Proven, path: &Path, font: Option<&Path>, say: &Say) -> Result<(), Failure> {
+pub(super) fn paper(
+    proven: &Proven,
+    by: Remainder,
+    path: &Path,
+    font: Option<&Path>,
+    say: &Say,
+) -> Result<(), Failure> {
     let lang = say.lang();
     let font = ink::wide_font(font).or_input("--pdf-font")?;
     if lang == Lang::Ja && font.is_none() {
@@ -142,6 +171,8 @@ pub(super) fn paper(proven: &Proven, path: &Path, font: Option<&Path>, say: &Say
     for cells in cells(statement) {
         press.row(Face::Mono, &cells);
     }
+    press.y -= 40;
+    press.line(Face::Prose, 80, borne(by, lang));
     press.y -= 150;
     press.line(Face::Bold, 120, lang.pick("How to verify", "検証方法"));
     press.line(Face::Prose, 90, advice(lang));

@@ -23,7 +23,7 @@ use crate::{
     file::Fresh,
     holdings::{Form, Need},
     input,
-    say::{Lang, Report, Say, tame},
+    say::{Lang, Report, Say, tame, thousands},
 };
 
 pub(super) const HELP: &str = "\
@@ -119,8 +119,8 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let fresh = Fresh::begin(&args.out, &[])?;
     let done = write(args, &folder, &payer, payees, fresh.path(), say)?;
     fresh.done()?;
-    let (files, transfers, yen) = (done.files.len(), done.transfers, done.yen);
-    let (without, without_yen) = (done.without_account, done.without_account_yen);
+    let (files, transfers, without) = (done.files.len(), done.transfers, done.without_account);
+    let [yen, without_yen] = [done.yen, done.without_account_yen].map(|yen| thousands(&yen.to_string()));
     let out = args.out.display();
     let text = match say.lang() {
         Lang::En => format!(

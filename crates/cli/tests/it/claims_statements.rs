@@ -113,6 +113,31 @@ fn a_statement_says_what_was_held_at_which_rate_and_what_rounding_did() {
     assert_eq!([of("customer"), of("cash"), of("scheme")], ["b", "17754", "coincheck-2018"]);
 }
 
+/// 0.5 × (1,200,001 − 1,150,000) = 25,000.5 and 0.1 × (24,500 − 24,400.25) = 9.975: 25,010.475 together.
+#[test]
+fn fills_say_what_rounding_did_and_the_statement_who_bears_it() {
+    let fills = "customer,asset,side,amount,price\na,BTC,buy,0.5,1200001\na,ETH,sell,0.1,24400.25\nb,BTC,buy,0.5,1200001\n";
+    let holdings = "customer,asset,amount\na,XRP,5\nb,XRP,5\n";
+    let world = World::new("bitpoint-2019.toml", holdings, &[("--fills", fills)]);
+    for (customer, cash, rounding) in [("a", "25010", "-0.475"), ("b", "25001", "0.5")] {
+        let statement = world.statement(&["--customer", customer]).json()["statement"].clone();
+        let lines = statement["lines"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["for"] == "fills").unwrap();
+        assert_eq!((&line["cash"], &line["rounding"]), (&json!(cash), &json!(rounding)), "{statement}");
+    }
+    let told = |lang: &str| {
+        let claims = world.path("claims");
+        let claims = claims.to_str().unwrap();
+        run(["--lang", lang, "claims", "statement", "--claims", claims, "--customer", "a"]).out
+    };
+    let english = told("en");
+    assert!(
+        english.contains("25,010 JPY") && english.contains("the operator bears the difference"),
+        "{english}"
+    );
+    assert!(told("ja").contains("差は会社が負担します"));
+}
+
 #[test]
 fn what_is_changed_is_refused_with_its_reason() {
     let world = World::new("coincheck-2018.toml", COINCHECK, &[]);
@@ -231,5 +256,5 @@ fn pages_and_paper_tell_the_statement_in_two_languages() {
     assert_eq!(ran.status, 0, "{}", ran.err);
     let paper = fs::read(pdf).unwrap();
     let text = String::from_utf8_lossy(&paper);
-    assert!(text.starts_with("%PDF-") && text.contains("(17754)") && text.contains(&world.root), "{text}");
+    assert!(text.starts_with("%PDF-") && text.contains("(17,754)") && text.contains(&world.root), "{text}");
 }
