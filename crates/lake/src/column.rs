@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use kuraban_base::Amount;
 use parquet::{
-    basic::{ConvertedType, Type},
+    basic::{ConvertedType, LogicalType, Type},
     column::reader::{ColumnReader, ColumnReaderImpl},
     data_type::{ByteArray, DataType, FixedLenByteArray},
     errors::ParquetError,
     file::reader::RowGroupReader,
-    schema::types::SchemaDescriptor,
+    schema::types::{ColumnDescriptor, SchemaDescriptor},
 };
 
 use crate::LakeError;
@@ -44,10 +44,12 @@ pub enum ColumnError {
         column: String,
     },
     /// More digits than are counted.
-    #[error("row {row}: {found} is no whole number of base units from 0 to 2^128 - 1")]
+    #[error("row {row}, column {column}: {found} is no whole number of base units from 0 to 2^128 - 1")]
     Units {
         /// Which row, from 1.
         row: u64,
+        /// Which column.
+        column: String,
         /// What stood there.
         found: String,
     },
@@ -91,9 +93,27 @@ pub(crate) fn names(schema: &SchemaDescriptor) -> String {
 }
 
 /// A whole number of base units.
-pub(crate) fn whole(text: &str, row: u64) -> Result<u128, ColumnError> {
-    let wrong = |_| ColumnError::Units { row, found: text.chars().take(60).collect() };
+pub(crate) fn whole(text: &str, row: u64, column: &str) -> Result<u128, ColumnError> {
+    let found = || text.chars().take(60).collect();
+    let wrong = |_| ColumnError::Units { row, column: column.to_owned(), found: found() };
     kuraban_ledger::units(text, 0).map(Amount::units).map_err(wrong)
+}
+
+/// Whether a column says that it holds dates or times. Nanoseconds have a mark of the newer kind alone: by the older kind they are
+/// plain numbers.
+fn is_clock(column: &ColumnDescriptor) -> bool {
+    let newer = matches!(
+        column.logical_type_ref(),
+        Some(LogicalType::Timestamp(_) | LogicalType::Time(_) | LogicalType::Date)
+    );
+    let older = [
+        ConvertedType::TIMESTAMP_MILLIS,
+        ConvertedType::TIMESTAMP_MICROS,
+        ConvertedType::TIME_MILLIS,
+        ConvertedType::TIME_MICROS,
+        ConvertedType::DATE,
+    ];
+    newer || older.contains(&column.converted_type())
 }
 
 impl Place {
@@ -105,6 +125,10 @@ impl Place {
         let wrong = |found: String, want| ColumnError::Type { column: name.to_owned(), found, want };
         if column.max_rep_level() > 0 {
             return Err(wrong("list".to_owned(), "one value in each row").into());
+        }
+        if is_clock(column) {
+            let want = "text or a whole number; write times as RFC 3339 or as milliseconds since 1970";
+            return Err(wrong(format!("{} marked as a date or time", column.physical_type()), want).into());
         }
         let form = match (column.physical_type(), column.converted_type()) {
             (

@@ -124,7 +124,7 @@ pub fn holdings(
         let [amount, customer, asset, group, vault] = texts.map(Option::unwrap_or_default);
         let amount = match in_coins {
             true => Written::Coins(amount),
-            false => Written::Units(column::whole(amount, line)?),
+            false => Written::Units(column::whole(amount, line, &columns.units)?),
         };
         builder.push(RawRow { line, customer, asset, amount, group, vault }).map_err(LakeError::from)
     })?;

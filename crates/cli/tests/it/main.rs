@@ -33,6 +33,8 @@ mod migrate;
 mod migrate_pay;
 mod migrate_plan;
 mod order;
+#[cfg(feature = "lake")]
+mod parquet;
 mod published;
 mod real_peer;
 mod report;

@@ -132,7 +132,7 @@ fn what_is_not_exact_or_not_there_is_refused_by_row_and_column() {
     check(
         &amount("required int64 units;"),
         &[CUSTOMERS, ASSETS, Cells::Int64(&[7, -1])],
-        "row 2: -1 is no whole number",
+        "row 2, column units: -1 is no whole number",
     );
     check(
         &amount("required binary amount (UTF8);"),
