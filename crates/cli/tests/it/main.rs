@@ -5,6 +5,8 @@
 mod anvil;
 mod approve;
 mod books;
+#[cfg(feature = "postgres")]
+mod books_postgres;
 mod browser;
 mod case;
 mod claims;
