@@ -7,15 +7,16 @@ use std::{
 };
 
 use clap::Args as ClapArgs;
-use kuraban_base::Instant;
+use kuraban_base::{Amount, Instant};
 use kuraban_chain::{accounts, btc};
+use kuraban_ledger::Assets;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::check::{Check, Outcome};
 use crate::{
     fail::Failure,
     input::{FILE_MAX, instant, json, shown_utc},
-    say::{Answer, Lang, Report, Side, table, tame},
+    say::{Answer, Lang, Report, Side, table, tame, thousands},
 };
 
 pub(super) const HELP: &str = "\
@@ -25,7 +26,8 @@ yourself. Failing checks stand in the statement as failing.
 Example:
   kuraban reserves verify btc-reserves.json --utxos utxos.json --json \\
       --vkey example.com/log+1a2b3c4d+AQ… > btc.json
-  kuraban reserves statement --liabilities root.json --verified btc.json";
+  kuraban reserves statement --liabilities 2026-11-21/statement.json \\
+      --liabilities-verified answer.json --verified btc.json";
 
 /// How far apart the dates of reserves and liabilities may be, in milliseconds.
 const APART_MS_MAX: u64 = 24 * 60 * 60 * 1000;
@@ -37,7 +39,7 @@ const RATIO_DECIMALS: usize = 6;
 /// What to compare.
 #[derive(ClapArgs)]
 pub(crate) struct Args {
-    /// The liabilities' root and totals (JSON)
+    /// The liabilities' root and totals: statement.json, as `kuraban liabilities build` wrote it
     #[arg(long, value_name = "FILE")]
     liabilities: PathBuf,
     /// What `kuraban liabilities verify --json` answered about that root
@@ -337,15 +339,16 @@ fn text(statement: &Statement, as_of: Instant, lang: Lang) -> String {
         Lang::En => ["asset", "reserves", "liabilities", "margin", "ratio", "verdict"],
         Lang::Ja => ["資産", "準備金", "負債", "余裕", "比率", "判定"],
     };
-    let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let mut rows = vec![titles.map(ToOwned::to_owned)];
     rows.extend(statement.assets.iter().map(|line| {
+        let coins = |units: &String| coins(&line.asset, units, lang);
         [
             tame(&line.asset),
-            dash(&line.reserves_units),
-            line.liabilities_units.clone(),
-            dash(&line.margin_units),
-            dash(&line.ratio),
+            dash(line.reserves_units.as_ref().map(coins)),
+            coins(&line.liabilities_units),
+            dash(line.margin_units.as_ref().map(coins)),
+            dash(line.ratio.clone()),
             line.verdict.shown(lang).to_owned(),
         ]
     }));
@@ -355,6 +358,17 @@ fn text(statement: &Statement, as_of: Instant, lang: Lang) -> String {
     };
     let words: Vec<String> = statement.assets.iter().flat_map(own).collect();
     format!("{head}\n{}\n{}", table(sides, &rows), words.join("\n"))
+}
+
+/// Units for people: whole coins of assets that are well known, and base units, called so, of all others.
+fn coins(asset: &str, units: &str, lang: Lang) -> String {
+    let (sign, digits) = units.strip_prefix('-').map_or(("", units), |digits| ("-", digits));
+    let assets = Assets::default();
+    let decimals = assets.find(asset).map(|known| assets.decimals(known));
+    match decimals.zip(digits.parse().ok()) {
+        Some((decimals, units)) => format!("{sign}{}", thousands(&Amount::new(units).to_coins(decimals))),
+        None => format!("{} {}", thousands(units), lang.pick("base units", "基本単位")),
+    }
 }
 
 /// A number or a decimal string.
@@ -392,6 +406,16 @@ fn moment<'de, D: Deserializer<'de>>(from: D) -> Result<Instant, D::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_read_coins_and_are_told_where_they_do_not() {
+        let check = |asset, units, want| assert_eq!(coins(asset, units, Lang::En), want, "{units} {asset}");
+        check("BTC", "123456789012345", "1,234,567.89012345");
+        check("BTC", "-25000000", "-0.25");
+        check("ETH", "2000000000000000000", "2");
+        check("QASH", "-2000000", "-2,000,000 base units");
+        check("BTC", "0", "0");
+    }
 
     #[test]
     fn ratios_are_rounded_down_and_never_made_of_nothing() {
