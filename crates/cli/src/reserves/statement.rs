@@ -21,13 +21,18 @@ use crate::{
 
 pub(super) const HELP: &str = "\
 What `kuraban reserves verify --json` printed is taken as it is: run it
-yourself. Failing checks stand in the statement as failing.
+yourself. Failing checks stand in the statement as failing. Liabilities have
+codes, and reserves of a token its contract's address: --token says which is
+which.
 
 Example:
   kuraban reserves verify btc-reserves.json --utxos utxos.json --json \\
       --vkey example.com/log+1a2b3c4d+AQ… > btc.json
   kuraban reserves statement --liabilities 2026-11-21/statement.json \\
-      --liabilities-verified answer.json --verified btc.json";
+      --liabilities-verified answer.json --verified btc.json
+  kuraban reserves statement --liabilities 2026-11-21/statement.json \\
+      --liabilities-verified answer.json --verified btc.json usdt.json \\
+      --token USDT=0xdac17f958d2ee523a2206206994597c13d831ec7";
 
 /// How far apart the dates of reserves and liabilities may be, in milliseconds.
 const APART_MS_MAX: u64 = 24 * 60 * 60 * 1000;
@@ -48,6 +53,21 @@ pub(crate) struct Args {
     /// What `kuraban reserves verify --json` answered, one file per asset
     #[arg(long, num_args = 1.., value_name = "FILE")]
     verified: Vec<PathBuf>,
+    /// What the liabilities call a token (ERC-20) that reserves name by its contract's address
+    #[arg(long = "token", value_name = "CODE=ADDRESS", value_parser = token)]
+    tokens: Vec<(String, accounts::Asset)>,
+}
+
+fn token(text: &str) -> Result<(String, accounts::Asset), String> {
+    let named = |(code, address): (&str, &str)| match address.parse().ok()? {
+        token @ accounts::Asset::Token(_) if !code.is_empty() => Some((code.to_owned(), token)),
+        accounts::Asset::Token(_) | accounts::Asset::Eth | accounts::Asset::Xrp | accounts::Asset::Xem => {
+            None
+        }
+    };
+    text.split_once('=').and_then(named).ok_or_else(|| {
+        "want the liabilities' code and the contract's address, such as USDT=0xdac17f958d2ee523a2206206994597c13d831ec7".to_owned()
+    })
 }
 
 #[derive(Deserialize)]
@@ -108,6 +128,9 @@ struct Line {
     asset: String,
     /// Where the reserves are; nothing where nothing was shown.
     network: Option<String>,
+    /// The contract's address, of a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contract: Option<String>,
     /// Base units; nothing where nothing was shown.
     reserves_units: Option<String>,
     liabilities_units: String,
@@ -167,7 +190,8 @@ pub(super) fn run(args: &Args, lang: Lang) -> Result<Report, Failure> {
     let mut reserves: BTreeMap<String, Reserves> = BTreeMap::new();
     for path in &args.verified {
         let checked: Reserves = json(path, FILE_MAX)?;
-        let asset = checked.asset.clone();
+        let named = args.tokens.iter().find(|(_, token)| token.to_string() == checked.asset);
+        let asset = named.map_or_else(|| checked.asset.clone(), |(code, _)| code.clone());
         if reserves.insert(asset.clone(), checked).is_some() {
             let asset = tame(&asset);
             return Err(Failure::input(format!("{}: {asset} was given before", path.display())));
@@ -270,6 +294,7 @@ fn line(total: &Total, reserves: Option<&Reserves>, checks: Vec<Check>) -> Line 
         words: words(&total.asset, reserves_units.as_deref(), &liabilities_units, &checks, Lang::En),
         asset: total.asset.clone(),
         network: reserves.map(|reserves| reserves.network.clone()),
+        contract: reserves.map(|reserves| reserves.asset.clone()).filter(|asset| *asset != total.asset),
         reserves_units,
         liabilities_units,
         margin_units: margin,

@@ -524,6 +524,10 @@ fn liabilities() -> Value {
 }
 
 fn statement(liabilities: &Value, verified: &[Value], answered: Option<&Value>) -> Ran {
+    statement_of(liabilities, verified, answered, &[])
+}
+
+fn statement_of(liabilities: &Value, verified: &[Value], answered: Option<&Value>, more: &[&str]) -> Ran {
     let folder = tempdir().unwrap();
     let write = |name: &str, value: &Value| {
         let path = folder.path().join(name);
@@ -538,6 +542,7 @@ fn statement(liabilities: &Value, verified: &[Value], answered: Option<&Value>) 
     for (at, one) in verified.iter().enumerate() {
         args.extend(["--verified".to_owned(), write(&format!("{at}.json"), one)]);
     }
+    args.extend(more.iter().map(|&text| text.to_owned()));
     run(args)
 }
 
@@ -607,6 +612,25 @@ fn a_statement_says_what_was_verified_and_what_is_only_stated() {
         (&json!("not-shown"), &Value::Null)
     );
     assert_eq!(answer["error"], "ETH is not shown");
+}
+
+#[test]
+fn a_token_stands_under_its_code_where_the_statement_is_told_so() {
+    let root = json!({ "ok": true, "root": "00ff" });
+    let contract = "0xdac17f958d2ee523a2206206994597c13d831ec7";
+    let (mut owed, mut held) = (liabilities(), verified());
+    owed["totals"][0]["asset"] = json!("USDT");
+    (held["asset"], held["network"]) = (json!(contract), json!("ethereum-main"));
+    let told = |token: &str| statement_of(&owed, &[held.clone()], Some(&root), &["--token", token]);
+    let answer = told(&format!("USDT={contract}")).json();
+    assert_eq!(
+        (&answer["assets"][0]["verdict"], &answer["assets"][0]["contract"]),
+        (&json!("covered"), &json!(contract)),
+        "{answer}"
+    );
+    for other in ["USDC=0xdac17f958d2ee523a2206206994597c13d831ec7", "USDT=ETH", "USDT=0xdac1", "USDT"] {
+        assert_eq!(told(other).status, 2, "{other}");
+    }
 }
 
 #[test]
