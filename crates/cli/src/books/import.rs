@@ -15,7 +15,7 @@ use super::{answer, store::Store};
 use crate::{
     fail::{Failure, OrFail as _},
     holdings::{Form, Need},
-    input::{instant, now, shown_utc},
+    input::{self, instant, now, shown_utc},
     say::{Lang, Report, Say, tame},
 };
 
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long = "own", value_name = "ACCOUNT")]
     own: Vec<String>,
     /// An asset that is not well known, with its decimals
-    #[arg(long = "asset", value_name = "CODE=DECIMALS", value_parser = asset)]
+    #[arg(long = "asset", value_name = "CODE=DECIMALS", value_parser = input::asset)]
     assets: Vec<(String, u8)>,
     #[command(flatten)]
     form: Form,
@@ -70,12 +70,6 @@ struct From {
     #[cfg(feature = "postgres")]
     #[arg(long, value_name = "PARAMETERS", requires = "query")]
     postgres: Option<String>,
-}
-
-fn asset(text: &str) -> Result<(String, u8), String> {
-    let pair =
-        text.split_once('=').and_then(|(code, decimals)| Some((code.to_owned(), decimals.parse().ok()?)));
-    pair.ok_or_else(|| "want a code and its decimals, such as QASH=6".to_owned())
 }
 
 const COLUMNS: [Need; 12] = [

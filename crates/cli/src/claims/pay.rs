@@ -90,7 +90,8 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let journal = args.claims.join(format!("payouts-{asset}.jsonl"));
     let what = (PayoutKind::Compensation, root.to_string());
     let mut asking = args.payer.asking(&charter, network, what, &journal, say)?;
-    let list: String = core::iter::once("customer\n".to_owned()).chain(without.iter().cloned()).collect();
+    let list: String =
+        core::iter::once("customer,amount\n".to_owned()).chain(without.iter().cloned()).collect();
     file::write(&args.claims.join(format!("without-address-{asset}.csv")), list.as_bytes())?;
     let mut done = Done {
         asset,
@@ -165,15 +166,15 @@ fn due(args: &Args, folder: &Folder, asset: &str, say: &Say) -> Result<(Vec<Coin
         };
         match addresses.remove(&customer) {
             Some(address) => due.push(Coins { customer, amount, address }),
-            None => without.push(quoted(&customer)),
+            None => without.push(format!("{},{coins}\n", quoted(&customer))),
         }
     }
     Ok((due, without))
 }
 
-/// A field of a CSV file in a line of its own (RFC 4180).
+/// A field of a CSV file (RFC 4180).
 fn quoted(field: &str) -> String {
-    format!("\"{}\"\n", field.replace('"', "\"\""))
+    format!("\"{}\"", field.replace('"', "\"\""))
 }
 
 impl Coins {

@@ -225,11 +225,14 @@ fn holdings_that_are_not_in_order_make_nothing() {
         ["--depth", "33"],
         ["--block", "btc:1:00"],
         ["--as-of", "soon"],
-        ["--asset", "BTC:9"],
+        ["--asset", "BTC=9"],
+        ["--asset", "QASH:6"],
     ] {
         assert_eq!(place.build("none", &more).status, 2, "{more:?}");
     }
     assert!(!Path::new(&place.path("none")).exists());
+    place.write("holdings.csv", &[head, "alice,QASH,1.5\n"].concat());
+    assert_eq!(place.build("qash", &["--asset", "QASH=6"]).json()["totals"][0]["units"], "1500000");
 }
 
 /// The seed is drawn, kept from others, and makes the same tree again.
