@@ -135,7 +135,27 @@ fn fills_say_what_rounding_did_and_the_statement_who_bears_it() {
         english.contains("25,010 JPY") && english.contains("the operator bears the difference"),
         "{english}"
     );
-    assert!(told("ja").contains("差は会社が負担します"));
+    assert!(english.contains("fills made good") && !english.contains("  fills  "), "{english}");
+    let japanese = told("ja");
+    assert!(japanese.contains("差は会社が負担します") && japanese.contains("約定の差額補填"), "{japanese}");
+}
+
+/// 10.1 × 749,318.83 = 7,568,120.183; 200,000 of it at once, 21 % of the rest, and what is given up for that.
+#[test]
+fn by_a_plan_the_statement_says_what_is_left_unpaid() {
+    let holdings = "customer,asset,amount,group\na,BTC,10.1,early\n";
+    let world = World::new("mtgox-2021.toml", holdings, &[]);
+    let claims = world.path("claims");
+    let ran = run(["claims", "statement", "--claims", claims.to_str().unwrap(), "--customer", "a"]);
+    for want in [
+        "Claim: 7,568,120 JPY",
+        "Base payment: 200,000 JPY",
+        "Early or final payment: 1,547,305 JPY",
+        "Left unpaid by the plan: 5,820,815 JPY",
+        "Paid in cash: 1,747,305 JPY",
+    ] {
+        assert!(ran.out.contains(want), "{want}: {}", ran.out);
+    }
 }
 
 #[test]
