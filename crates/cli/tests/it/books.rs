@@ -56,6 +56,7 @@ fn claims_and_liabilities_count_what_the_books_say_at_their_instant() {
     check("after", "as_of = \"2018-01-27T09:00:00+09:00\"", Ok(44_319 + 8_899));
     check("none", "", Err("has no as_of, by which books are read"));
     check("no-zone", "as_of = \"2018-01-27T09:00:00\"", Err("as_of"));
+    check("to-come", "as_of = \"2999-01-01T00:00:00Z\"", Err("has not come, it is "));
     check("too-early", "as_of = \"2018-01-01T00:00:00Z\"", Err("2018-01-01T00:00:00Z"));
 
     let (kept, tree) = (path("books"), path("tree"));
@@ -88,6 +89,9 @@ fn what_customers_held_at_an_instant_is_what_claims_are_computed_on() {
     assert!(ran.out.starts_with("2 customers, 2 holdings at 2018-01-26T14:59:59Z"), "{}", ran.out);
     assert_eq!(fs::read_to_string(&out).unwrap(), "customer,asset,amount\nann,XEM,499.5\nbob,XEM,100.5\n");
     assert_eq!(books(&at).status, 2);
+    let later = ["holdings", "--books", &kept, "--at", "2999-01-01T00:00:00Z", "--out", &paid];
+    let ran = books(&later);
+    assert!(ran.status == 2 && ran.err.contains("2999-01-01T00:00:00Z has not come"), "{}", ran.err);
     let scheme = repository().join("examples/schemes/coincheck-2018.toml");
     let claims = run([
         "claims",
