@@ -104,6 +104,8 @@ pub struct Totals {
     pub claims: Amount,
     /// All claims, exact.
     pub exact: Exact,
+    /// What would be paid as coins without rounding, in whole coins.
+    pub in_kind_exact: BTreeMap<AssetNum, Exact>,
     /// Paid out.
     pub cash: Amount,
     /// Paid as the base of an insolvency plan.
@@ -266,7 +268,7 @@ fn claim(
         asset: holdings.assets().code(holding.asset).to_owned(),
         group: holding.group.to_owned(),
     })?;
-    let line = worth(scheme, holding, (place, pay), &mut totals.exact).ok_or_else(large)?;
+    let line = worth(scheme, holding, (place, pay), totals).ok_or_else(large)?;
     Ok(Some(line))
 }
 
@@ -274,14 +276,16 @@ fn worth(
     scheme: &Scheme,
     holding: &Holding<'_>,
     (place, pay): (usize, &Pay),
-    exact: &mut Exact,
+    totals: &mut Totals,
 ) -> Option<Line> {
     let decimals = scheme.assets.decimals(holding.asset);
     let coins = Exact::worth(holding.units, decimals, Rate::ONE, pay.in_kind)?;
     let (in_kind, _) = coins.round(decimals, scheme.rounding)?;
+    let all = totals.in_kind_exact.entry(holding.asset).or_default();
+    *all = all.plus(coins)?;
     let cash =
         pay.rate.map_or(Some(Exact::ZERO), |rate| Exact::worth(holding.units, decimals, rate, pay.cash))?;
-    *exact = exact.plus(cash)?;
+    totals.exact = totals.exact.plus(cash)?;
     let what = What::Holding { asset: holding.asset, pay: place };
     line(scheme, holding.customer, what, cash).map(|line| Line { held: holding.units, in_kind, ..line })
 }

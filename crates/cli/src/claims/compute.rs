@@ -311,6 +311,14 @@ pub(crate) fn units_json(code: &str, units: Amount) -> Value {
     }
 }
 
+/// The coins of one asset that are paid, less what they would be without rounding, with its sign. Each customer's are rounded by
+/// themselves, so this is the operator's.
+fn off_in_kind(scheme: &Scheme, totals: &Totals, asset: AssetNum) -> String {
+    let paid = totals.assets.get(&asset).map_or(Amount::ZERO, |total| total.in_kind);
+    let paid = kuraban_ledger::Exact::of(paid, scheme.assets.decimals(asset)).unwrap_or_default();
+    tables::signed(paid, totals.in_kind_exact.get(&asset).copied().unwrap_or_default())
+}
+
 /// Money in the currency's smallest unit.
 fn smallest(amount: Amount) -> Value {
     amount.to_u64().map_or_else(|| json!(amount.to_string()), |units| json!(units))
@@ -327,6 +335,9 @@ fn summary(scheme: &Scheme, holdings: &Holdings, totals: &Totals) -> Value {
         }
         fields.insert("amount".to_owned(), smallest(total.cash));
         fields.insert("in_kind_units".to_owned(), coins(&scheme.assets, *asset, total.in_kind));
+        if totals.in_kind_exact.get(asset).is_some_and(|exact| *exact > kuraban_ledger::Exact::ZERO) {
+            fields.insert("in_kind_rounding".to_owned(), json!(off_in_kind(scheme, totals, *asset)));
+        }
         Value::Object(fields)
     });
     let not_paid = totals.not_paid.iter().map(|(asset, none)| {
@@ -450,6 +461,15 @@ fn beside_assets(scheme: &Scheme, totals: &Totals, lang: Lang) -> Vec<String> {
     ] {
         if amount > Amount::ZERO {
             lines.push(format!("{label}: {}", money(scheme, amount)));
+        }
+    }
+    for asset in totals.assets.keys() {
+        let (off, code) = (off_in_kind(scheme, totals, *asset), scheme.assets.code(*asset));
+        if off != "0" {
+            lines.push(match lang {
+                Lang::En => format!("rounding in kind: {off} {code}, which the operator bears"),
+                Lang::Ja => format!("現物の端数処理：正確な数量との差 {off} {code}（会社負担）"),
+            });
         }
     }
     for (asset, none) in &totals.not_paid {

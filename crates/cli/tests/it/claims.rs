@@ -165,6 +165,22 @@ fn fills_and_refunds_are_read_beside_the_holdings() {
     }
 }
 
+/// 60 % of 10.00000001 is 6.000000006, of 1.00000001 is 0.600000006.
+#[test]
+fn coins_are_rounded_one_customer_at_a_time_and_the_difference_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows =
+        b"customer,asset,amount,group\na,MONA,10.00000001,agrees\nb,MONA,1.00000001,agrees\nc,BTC,1,agrees\n";
+    let ran = compute(folder.path(), rows, &scheme("zaif-2018.toml"), &[]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let found = ran.json()["by_asset"].clone();
+    let of = |asset: &str| {
+        let found = found.as_array().unwrap().iter().find(|total| total["asset"] == asset).unwrap();
+        found["in_kind_rounding"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([of("MONA"), of("BTC")], ["0.000000008", "0"]);
+}
+
 #[test]
 fn schemes_are_laid_side_by_side() {
     let folder = tempfile::tempdir().unwrap();
