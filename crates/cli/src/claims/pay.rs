@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use kuraban_base::Digest;
+use kuraban_base::{Amount, Digest, TreeHash};
 use kuraban_ledger::{Assets, units};
 use kuraban_vault::PayoutKind;
 use serde::Serialize;
@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// The folder that `kuraban claims compute` wrote
     #[arg(long, value_name = "DIR")]
     claims: PathBuf,
+    /// The root that was published: no other is paid by
+    #[arg(long, value_name = "HEX")]
+    root: Option<TreeHash>,
     /// Where customers want their coins
     #[arg(long, value_name = "FILE")]
     addresses: PathBuf,
@@ -83,7 +86,7 @@ struct Done {
 /// Runs `kuraban claims pay`.
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let (charter, network) = args.payer.charter()?;
-    let folder = Folder::open(&args.claims)?;
+    let folder = Folder::under(&args.claims, args.root)?;
     let asset = network.asset().to_string();
     let root = folder.head().root;
     let (due, without) = due(args, &folder, &asset, say)?;
@@ -154,20 +157,29 @@ fn due(args: &Args, folder: &Folder, asset: &str, say: &Say) -> Result<(Vec<Coin
         return Err(Failure::input(format!("decimals of {asset} are not known")));
     };
     let (mut due, mut without) = (Vec::new(), Vec::new());
-    for (line, coins) in (2_u64..).zip(folder.in_kind()?) {
-        let [customer, of, coins] = coins?;
-        if of != asset {
-            continue;
+    let bar = say.progress(folder.head().size);
+    folder.whole(|_, statement| {
+        bar.inc(1);
+        let customer = &statement.customer;
+        let place = || format!("in kind for {:?}", tame(customer));
+        let mut all = Amount::ZERO;
+        for line in statement.lines.iter().filter(|line| line.what == asset) {
+            let coins = units(&line.in_kind, decimals).or_input(place())?;
+            all = all.plus(coins).ok_or_else(|| Failure::input(format!("{}: is too much", place())))?;
         }
-        let amount = units(&coins, decimals).or_input(format!("in-kind.csv: line {line}, amount"))?;
-        let Some(amount) = amount.to_u64() else {
-            return Err(Failure::input(format!("in-kind.csv: line {line}, amount: is more than any payout")));
+        if all == Amount::ZERO {
+            return Ok(());
+        }
+        let Some(amount) = all.to_u64() else {
+            return Err(Failure::input(format!("{}: is more than any payout", place())));
         };
-        match addresses.remove(&customer) {
-            Some(address) => due.push(Coins { customer, amount, address }),
-            None => without.push(quoted(&customer)),
+        match addresses.remove(customer) {
+            Some(address) => due.push(Coins { customer: statement.customer, amount, address }),
+            None => without.push(quoted(customer)),
         }
-    }
+        Ok(())
+    })?;
+    bar.finish_and_clear();
     Ok((due, without))
 }
 

@@ -207,3 +207,35 @@ fn what_signers_would_refuse_is_not_asked_for() {
     assert!(!ran.json()["reasons"].as_array().unwrap().is_empty());
     assert!(server.asked().is_empty());
 }
+
+#[test]
+fn nobody_is_paid_by_tables_that_were_changed_after_they_were_hashed() {
+    let world = World::new();
+    let server = Server::start(world.accept());
+    let spoilt = |table: &str, from: &str, to: &str| {
+        let path = world.home.path(&format!("claims/{table}"));
+        let kept = fs::read_to_string(&path).unwrap();
+        assert_ne!(kept.replacen(from, to, 1), kept, "{table}");
+        fs::write(&path, kept.replacen(from, to, 1)).unwrap();
+        let ran = run(world.args(&server.url, "10000"));
+        fs::write(&path, kept).unwrap();
+        ran
+    };
+    for (from, to) in [("c1,BTC,0.0011,", "c1,BTC,9.0011,"), (",0.0011,", ",9.0011,")] {
+        let ran = spoilt("claims.csv", from, to);
+        assert_eq!(ran.status, 2, "{}", ran.out);
+        assert!(ran.err.contains("what the tables say of \"c1\" is not what was hashed"), "{}", ran.err);
+    }
+    assert!(server.asked().is_empty());
+    let mut other = world.args(&server.url, "10000");
+    other.extend(["--root".to_owned(), "00".repeat(32)]);
+    assert!(run(&other).err.contains("want 0000"), "another root than was published");
+    assert!(server.asked().is_empty());
+    // What somebody wrote into the table for people is nobody's due.
+    let ran = spoilt("in-kind.csv", "c1,BTC,0.0011", "c1,BTC,9.0011");
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let asked: Vec<Submit> =
+        server.asked().iter().map(|asked| serde_json::from_str(&asked.body).unwrap()).collect();
+    let sats: BTreeSet<u64> = asked.iter().map(|submit| submit.payout.amount).collect();
+    assert_eq!(sats, (0..u64::from(CUSTOMERS) - 1).map(|number| 100_000 + number * 10_000).collect());
+}
