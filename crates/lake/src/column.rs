@@ -180,6 +180,12 @@ impl Place {
             }
             read = read.saturating_add(records);
         }
+        // Rows that the footer does not count would be customers whom nobody counts.
+        let more = (self.def_max > 0).then_some(&mut levels);
+        if reader.read_records(1, more, None, &mut values)?.0 > 0 {
+            let text = format!("column {} has more than {rows} rows of a group", self.name);
+            return Err(ParquetError::General(text).into());
+        }
         if let Some(at) = levels.iter().position(|level| *level < self.def_max) {
             let row = u64::try_from(at).unwrap_or_default().saturating_add(before).saturating_add(1);
             return Err(ColumnError::Empty { row, column: self.name.clone() }.into());

@@ -3,7 +3,12 @@
 
 mod column;
 
-use std::{borrow::Cow, fs::File, path::Path};
+use std::{
+    borrow::Cow,
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use kuraban_ledger::{
     Assets,
@@ -75,11 +80,19 @@ pub enum LakeError {
     },
     /// Rows that are too many to be read together.
     #[error(
-        "a row group has {found} rows, want at most {GROUP_ROWS_MAX}; write the file with smaller groups"
+        "a row group has {found} rows, want 0 to {GROUP_ROWS_MAX}; write the file with smaller groups"
     )]
     Group {
         /// How many.
         found: i64,
+    },
+    /// Other rows than the file says that it has.
+    #[error("its groups have {found} rows together, its footer says {want}: the file is damaged")]
+    Rows {
+        /// How many.
+        found: u64,
+        /// What the footer says.
+        want: i64,
     },
     /// A value that stands for nothing.
     #[error(transparent)]
@@ -158,7 +171,8 @@ struct Table {
 
 impl Table {
     fn open(path: &Path) -> Result<Self, LakeError> {
-        let reader = SerializedFileReader::new(File::open(path).map_err(LakeError::Open)?)?;
+        let file = File::open(path).map_err(LakeError::Open)?;
+        let reader = unharmed(|| Ok(SerializedFileReader::new(file)?))?;
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
         Ok(Self { reader, schema })
     }
@@ -181,18 +195,18 @@ impl Table {
         progress: &mut dyn FnMut(u64, u64),
         mut take: impl FnMut(u64, [Option<&str>; N]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let all = u64::try_from(self.reader.metadata().file_metadata().num_rows()).unwrap_or_default();
+        let rows = self.reader.metadata().file_metadata().num_rows();
+        let all = u64::try_from(rows).unwrap_or_default();
         let mut row = 0_u64;
         for group in 0..self.reader.num_row_groups() {
-            let group = self.reader.get_row_group(group).map_err(LakeError::from)?;
-            let count = group.metadata().num_rows();
-            if count > GROUP_ROWS_MAX {
-                return Err(LakeError::Group { found: count }.into());
-            }
-            let count = usize::try_from(count).unwrap_or_default();
+            let group = unharmed(|| Ok(self.reader.get_row_group(group)?))?;
+            let found = group.metadata().num_rows();
+            let count = usize::try_from(found).ok().filter(|_| found <= GROUP_ROWS_MAX);
+            let count = count.ok_or(LakeError::Group { found })?;
             let mut read = [const { None }; N];
             for (to, place) in read.iter_mut().zip(places) {
-                *to = place.as_ref().map(|place| place.read(group.as_ref(), count, row)).transpose()?;
+                let values = |place: &Place| unharmed(|| place.read(group.as_ref(), count, row));
+                *to = place.as_ref().map(values).transpose()?;
             }
             for at in 0..count {
                 row = row.saturating_add(1);
@@ -205,6 +219,14 @@ impl Table {
             }
             progress(row, all);
         }
-        Ok(())
+        // A footer that contradicts itself may have lost whole groups.
+        if i64::try_from(row) == Ok(rows) { Ok(()) } else { Err(LakeError::Rows { found: row, want: rows }.into()) }
     }
+}
+
+/// Runs what reads bytes from outside: the library panics on some that are damaged. Nothing outlives the call that could be left half
+/// done.
+fn unharmed<T>(read: impl FnOnce() -> Result<T, LakeError>) -> Result<T, LakeError> {
+    let damaged = || ParquetError::General("it contradicts itself".to_owned()).into();
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(damaged()))
 }

@@ -193,3 +193,32 @@ fn rows_of_any_columns_are_handed_on_with_their_numbers() {
         });
     assert!(missing.unwrap_err().to_string().starts_with("there is no column \"side\""));
 }
+
+/// A damaged or forged footer may make a file unreadable; it never makes customers disappear.
+#[test]
+fn no_change_of_a_files_footer_drops_a_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("holdings.parquet");
+    let columns =
+        [Cells::Text(&["a", "b", "c"]), Cells::Text(&["BTC", "BTC", "BTC"]), Cells::Int64(&[1, 2, 3])];
+    let schema = "required binary customer (UTF8); required binary asset (UTF8); required int64 units;";
+    write(&path, schema, &columns, Compression::UNCOMPRESSED);
+    let whole = fs::read(&path).unwrap();
+    assert_eq!(open(&path).unwrap().customers(), 3);
+    // The footer's length stands in four bytes before the last four.
+    let length: [u8; 4] = whole[whole.len() - 8..whole.len() - 4].try_into().unwrap();
+    let begin = whole.len() - 8 - usize::try_from(u32::from_le_bytes(length)).unwrap();
+    let mut read = 0;
+    for at in begin..whole.len() {
+        for other in [0, 1, 2, 3, 4, 5, 6, 8, 0x7f, 0xff] {
+            let mut changed = whole.clone();
+            changed[at] = other;
+            fs::write(&path, &changed).unwrap();
+            if let Ok(found) = open(&path) {
+                assert_eq!(found.customers(), 3, "byte {} of the footer is {other}", at - begin);
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 0);
+}
