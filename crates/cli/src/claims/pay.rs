@@ -71,6 +71,13 @@ struct Not {
     refused: Refused,
 }
 
+/// Whom no signer would pay: for so little or so much, or to such an address.
+#[derive(Serialize)]
+struct NotAsked {
+    customer: String,
+    reasons: Vec<Broken>,
+}
+
 #[derive(Serialize)]
 struct Done {
     asset: String,
@@ -80,7 +87,7 @@ struct Done {
     without_address: usize,
     refused: Vec<Not>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<Broken>,
+    not_asked: Vec<NotAsked>,
 }
 
 /// Runs `kuraban claims pay`.
@@ -102,9 +109,10 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
         taken_now: 0,
         without_address: without.len(),
         refused: Vec::new(),
-        reasons: Vec::new(),
+        not_asked: Vec::new(),
     };
     let bar = say.progress(u64::try_from(due.len()).unwrap_or_default());
+    let mut hopeless = None;
     for coins in due {
         bar.inc(1);
         let due = coins.due(root.as_bytes(), &done.asset);
@@ -114,25 +122,36 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
             Asked::Refused(refused) => {
                 done.refused.push(Not { id: due.id, customer: coins.customer, refused });
             }
-            Asked::Hopeless(mut hopeless) => {
-                done.reasons = core::mem::take(&mut hopeless.reasons);
-                return Ok(hopeless.report(&done));
+            // What is hopeless for one customer is no reason to leave the others unpaid.
+            Asked::Hopeless(mut found) => {
+                let reasons = core::mem::take(&mut found.reasons);
+                done.not_asked.push(NotAsked { customer: coins.customer, reasons });
+                hopeless.get_or_insert(found);
             }
         }
     }
     bar.finish_and_clear();
-    let (now, before, refused) = (done.taken_now, done.taken_before, done.refused.len());
-    let text = match say.lang() {
-        Lang::En => format!(
-            "{} payouts: {now} requested now, {before} before, {refused} refused; {} customers have no address",
-            done.payouts, done.without_address
-        ),
-        Lang::Ja => format!(
-            "出金 {} 件：今回依頼 {now} 件、依頼済み {before} 件、拒否 {refused} 件。アドレス未登録 {} 人",
-            done.payouts, done.without_address
-        ),
-    };
-    Ok(Report::new(if refused == 0 { Answer::Yes } else { Answer::No }, &done, text))
+    let mut text = done.text(say.lang());
+    if let Some(first) = hopeless {
+        text = format!("{text}\n{}", first.text());
+    }
+    let answer = if done.refused.is_empty() && done.not_asked.is_empty() { Answer::Yes } else { Answer::No };
+    Ok(Report::new(answer, &done, text))
+}
+
+impl Done {
+    fn text(&self, lang: Lang) -> String {
+        let (now, before, refused) = (self.taken_now, self.taken_before, self.refused.len());
+        let (payouts, without, not) = (self.payouts, self.without_address, self.not_asked.len());
+        match lang {
+            Lang::En => format!(
+                "{payouts} payouts: {now} requested now, {before} before, {refused} refused, {not} not asked for; {without} customers have no address"
+            ),
+            Lang::Ja => format!(
+                "出金 {payouts} 件：今回依頼 {now} 件、依頼済み {before} 件、拒否 {refused} 件、依頼不可 {not} 件。アドレス未登録 {without} 人"
+            ),
+        }
+    }
 }
 
 /// Who gets how much where, and lines of a table of those who said no address.

@@ -27,6 +27,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with("", "")
+    }
+
+    /// With something else among the holdings.
+    fn with(from: &str, to: &str) -> Self {
         let home = Home::of(&current(|_| {}));
         let policy = fs::read_to_string(home.path("policy.toml")).unwrap();
         let with = policy.replace("\"customer-withdrawal\"", "\"customer-withdrawal\", \"compensation\"");
@@ -42,7 +47,7 @@ impl World {
                 addresses += &format!("c{number},BTC,{address}\nc{number},XEM,elsewhere\n");
             }
         }
-        fs::write(home.path("holdings.csv"), holdings).unwrap();
+        fs::write(home.path("holdings.csv"), holdings.replacen(from, to, 1)).unwrap();
         fs::write(home.path("addresses.csv"), addresses).unwrap();
         let scheme = repository().join("examples/schemes/dmm-2024.toml");
         let ran = run([
@@ -204,8 +209,24 @@ fn what_signers_would_refuse_is_not_asked_for() {
     let server = Server::start(world.accept());
     let ran = run(world.args(&server.url, "10000"));
     assert_eq!(ran.status, 1, "{}{}", ran.out, ran.err);
-    assert!(!ran.json()["reasons"].as_array().unwrap().is_empty());
+    let not = ran.json()["not_asked"].as_array().unwrap().clone();
+    assert_eq!(not.len(), usize::from(CUSTOMERS) - 1);
+    assert!(not.iter().all(|one| !one["reasons"].as_array().unwrap().is_empty()), "{not:?}");
     assert!(server.asked().is_empty());
+}
+
+#[test]
+fn one_customer_with_dust_leaves_nobody_else_unpaid() {
+    // c0 is owed what no node relays, and comes first.
+    let world = World::with("c0,BTC,0.001", "c0,BTC,0.000001");
+    let server = Server::start(world.accept());
+    let ran = run(world.args(&server.url, "10000"));
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    let found = ran.json();
+    assert_eq!(found["taken_now"], u64::from(CUSTOMERS) - 2);
+    assert_eq!(found["not_asked"][0]["customer"], "c0");
+    assert_eq!(found["not_asked"].as_array().unwrap().len(), 1);
+    assert_eq!(server.asked().len(), usize::from(CUSTOMERS) - 2);
 }
 
 #[test]
