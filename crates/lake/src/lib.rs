@@ -79,9 +79,7 @@ pub enum LakeError {
         units: String,
     },
     /// Rows that are too many to be read together.
-    #[error(
-        "a row group has {found} rows, want 0 to {GROUP_ROWS_MAX}; write the file with smaller groups"
-    )]
+    #[error("a row group has {found} rows, want 0 to {GROUP_ROWS_MAX}; write the file with smaller groups")]
     Group {
         /// How many.
         found: i64,
@@ -220,7 +218,11 @@ impl Table {
             progress(row, all);
         }
         // A footer that contradicts itself may have lost whole groups.
-        if i64::try_from(row) == Ok(rows) { Ok(()) } else { Err(LakeError::Rows { found: row, want: rows }.into()) }
+        if i64::try_from(row) == Ok(rows) {
+            Ok(())
+        } else {
+            Err(LakeError::Rows { found: row, want: rows }.into())
+        }
     }
 }
 

@@ -81,9 +81,10 @@ impl Folder {
         let folder = Self::open(path)?;
         let found = folder.head.root;
         match want.filter(|want| *want != found) {
-            Some(want) => {
-                Err(Failure::input(format!("{}: the statements have root {found}, want {want}", path.display())))
-            }
+            Some(want) => Err(Failure::input(format!(
+                "{}: the statements have root {found}, want {want}",
+                path.display()
+            ))),
             None => Ok(folder),
         }
     }

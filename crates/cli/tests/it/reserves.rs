@@ -617,10 +617,7 @@ fn a_statement_says_what_was_verified_and_what_is_only_stated() {
     check(&|_, held| held["checks"][6]["result"] = json!("failed"), NOT_SHOWN);
     check(&|_, held| held["block"]["hash"] = json!("bb"), NOT_SHOWN);
     check(&|owed, _| owed["blocks"] = json!([]), NOT_SHOWN);
-    check(
-        &|_, held| held["at_ms"] = json!(1_800_086_400_000_u64),
-        ["covered", "100", "1.111111", "shown"],
-    );
+    check(&|_, held| held["at_ms"] = json!(1_800_086_400_000_u64), ["covered", "100", "1.111111", "shown"]);
     check(&|_, held| held["at_ms"] = json!(1_800_086_400_001_u64), NOT_SHOWN);
     // Coins of a test, and coins that somebody else showed to a log of its own.
     check(&|_, held| held["network"] = json!("bitcoin-regtest"), NOT_SHOWN);

@@ -54,8 +54,8 @@ fn laid(assets: usize, rows: &[Given], bend: Bend) -> Laid {
     let mut states = vec![leaf_start(assets); ROWS];
     let absorbed: Vec<_> = rows.iter().map(|row| blocks(&row.name, &row.salt, &limbs_of(row))).collect();
     for permutation in 0..columns.blocks() {
-        for (row, state) in states.iter_mut().enumerate() {
-            absorb(state, &absorbed[row][permutation]);
+        for (row, (state, blocks)) in states.iter_mut().zip(&absorbed).enumerate() {
+            absorb(state, &blocks[permutation]);
             for (element, value) in state.iter_mut().enumerate() {
                 *value += bent(Bend::Input { row, permutation, element });
             }
@@ -227,7 +227,9 @@ impl Forger {
                 self.rows(&format!("{bend:?}"), bend, |rows| closing(rows, limb));
             }
             self.bend(Bend::Sum { row: LAST, limb });
-            self.rows(&format!("limb {limb} of the totals"), Bend::Nothing, |rows| raise(&mut rows[LAST], limb));
+            self.rows(&format!("limb {limb} of the totals"), Bend::Nothing, |rows| {
+                raise(&mut rows[LAST], limb)
+            });
         }
         self.bend(Bend::Last { row: 0 });
         self.bend(Bend::Open);
@@ -257,7 +259,9 @@ impl Forger {
 fn every_constraint_alone_refuses_something() {
     for assets in [1, 5] {
         let mut forger = Forger::new(assets);
-        (0..assets * crate::AMOUNT_BITS).step_by(if assets == 1 { 1 } else { 37 }).for_each(|bit| forger.bit(bit));
+        (0..assets * crate::AMOUNT_BITS)
+            .step_by(if assets == 1 { 1 } else { 37 })
+            .for_each(|bit| forger.bit(bit));
         forger.hashes();
         forger.ends_and_steps();
         let circuit = Circuit::new(assets, LOG_ROWS);
