@@ -21,10 +21,11 @@ use parquet::{
 };
 
 pub use column::ColumnError;
-use column::Place;
+use column::{Column, Place};
 
-/// Most rows that one group of a file may have: a group is read as a whole.
-const GROUP_ROWS_MAX: i64 = 64 * 1024 * 1024;
+/// Rows that are read at once. A few bytes of a file may stand for as many rows as somebody likes; what they come to is judged row by
+/// row before more are read.
+const ROWS_AT_ONCE: usize = 64 * 1024;
 
 /// What the columns are called.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,8 +79,8 @@ pub enum LakeError {
         /// The column of base units.
         units: String,
     },
-    /// Rows that are too many to be read together.
-    #[error("a row group has {found} rows, want 0 to {GROUP_ROWS_MAX}; write the file with smaller groups")]
+    /// No number of rows.
+    #[error("a row group has {found} rows: the file is damaged")]
     Group {
         /// How many.
         found: i64,
@@ -186,7 +187,7 @@ impl Table {
         self.place(name)?.ok_or_else(missing)
     }
 
-    /// Hands each row on, with its number from 1 and its values in these columns. One group of rows is read at a time.
+    /// Hands each row on, with its number from 1 and its values in these columns.
     fn each<const N: usize, E: From<LakeError>>(
         &self,
         places: &[Option<Place>; N],
@@ -199,23 +200,32 @@ impl Table {
         for group in 0..self.reader.num_row_groups() {
             let group = unharmed(|| Ok(self.reader.get_row_group(group)?))?;
             let found = group.metadata().num_rows();
-            let count = usize::try_from(found).ok().filter(|_| found <= GROUP_ROWS_MAX);
-            let count = count.ok_or(LakeError::Group { found })?;
-            let mut read = [const { None }; N];
-            for (to, place) in read.iter_mut().zip(places) {
-                let values = |place: &Place| unharmed(|| place.read(group.as_ref(), count, row));
-                *to = place.as_ref().map(values).transpose()?;
+            let end = u64::try_from(found).ok().and_then(|count| row.checked_add(count));
+            let end = end.ok_or(LakeError::Group { found })?;
+            let mut readers = [const { None }; N];
+            for (to, place) in readers.iter_mut().zip(places) {
+                *to = place.as_ref().map(|place| unharmed(|| place.open(group.as_ref()))).transpose()?;
             }
-            for at in 0..count {
-                row = row.saturating_add(1);
-                let mut texts: [Option<Cow<'_, str>>; N] = [const { None }; N];
-                for (to, column) in texts.iter_mut().zip(&read) {
-                    *to =
-                        column.as_ref().map(|column| column.text(at)).transpose().map_err(LakeError::from)?;
+            while row < end {
+                let count = usize::try_from(end.saturating_sub(row)).unwrap_or(usize::MAX).min(ROWS_AT_ONCE);
+                let mut read = [const { None }; N];
+                for (to, reader) in read.iter_mut().zip(&mut readers) {
+                    *to = reader.as_mut().map(|reader| unharmed(|| reader.read(count, row))).transpose()?;
                 }
-                take(row, texts.each_ref().map(Option::as_deref))?;
+                for at in 0..count {
+                    row = row.saturating_add(1);
+                    let mut texts: [Option<Cow<'_, str>>; N] = [const { None }; N];
+                    for (to, column) in texts.iter_mut().zip(&read) {
+                        let text = column.as_ref().map(|column: &Column| column.text(at)).transpose();
+                        *to = text.map_err(LakeError::from)?;
+                    }
+                    take(row, texts.each_ref().map(Option::as_deref))?;
+                }
+                progress(row, all);
             }
-            progress(row, all);
+            for reader in readers.into_iter().flatten() {
+                unharmed(|| reader.end())?;
+            }
         }
         // A footer that contradicts itself may have lost whole groups.
         if i64::try_from(row) == Ok(rows) {

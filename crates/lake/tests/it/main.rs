@@ -194,6 +194,29 @@ fn rows_of_any_columns_are_handed_on_with_their_numbers() {
     assert!(missing.unwrap_err().to_string().starts_with("there is no column \"side\""));
 }
 
+#[test]
+fn a_group_of_any_length_is_read_to_its_end_and_rows_keep_their_numbers() {
+    // One more than twice what is read at once.
+    const ROWS: usize = 2 * 65_536 + 1;
+    let names: Vec<String> = (0..ROWS).map(|number| format!("{number:06}")).collect();
+    let units: Vec<i64> = (0..).take(ROWS).collect();
+    let schema = "optional binary customer (UTF8); required binary asset (UTF8); required int64 units;";
+    let assets = vec!["BTC"; ROWS];
+    let found = |empty: Option<usize>| {
+        let mut customers: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
+        empty.into_iter().for_each(|row| customers[row - 1] = None);
+        read(schema, &[Cells::Maybe(&customers), Cells::Text(&assets), Cells::Int64(&units)])
+    };
+    let whole = found(None).unwrap();
+    assert_eq!(whole.customers(), ROWS);
+    let sum: u128 = whole.iter().map(|row| row.units.units()).sum();
+    assert_eq!(sum, (0..ROWS).map(|units| u128::try_from(units).unwrap()).sum());
+    for row in [1, 65_536, 65_537, ROWS] {
+        let want = format!("row {row}, column customer: is empty");
+        assert_eq!(found(Some(row)).err(), Some(want));
+    }
+}
+
 /// A damaged or forged footer may make a file unreadable; it never makes customers disappear.
 #[test]
 fn no_change_of_a_files_footer_drops_a_row() {

@@ -8,7 +8,8 @@ use kuraban_base::{
 use kuraban_proof::{Frontier, tree::leaf_hash};
 
 use super::{
-    CASES_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, Chunk, ExportId, HandoverError, Kind, Salt, Sum, Totals, row::version, text,
+    CASES_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, Chunk, ExportId, HandoverError, Kind, Salt, Sum, Totals,
+    row::version, text,
 };
 use crate::Assets;
 
@@ -282,7 +283,8 @@ mod tests {
 
     #[test]
     fn a_receipt_of_as_many_files_as_there_may_be_is_read_again() {
-        let read = |files| Receipt::decode(&receipt(&manifest(1), files).encode()).map(|read| read.files.len());
+        let read =
+            |files| Receipt::decode(&receipt(&manifest(1), files).encode()).map(|read| read.files.len());
         assert_eq!(read(FILES_MAX), Ok(FILES_MAX));
         let many = HandoverError::Many { what: "files", found: FILES_MAX + 1, max: FILES_MAX };
         assert_eq!(read(FILES_MAX + 1), Err(many));
