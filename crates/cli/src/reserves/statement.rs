@@ -7,7 +7,8 @@ use std::{
 };
 
 use clap::Args as ClapArgs;
-use kuraban_base::Instant;
+use kuraban_base::{Amount, Instant};
+use kuraban_ledger::Assets;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::check::{Check, Outcome, verdict};
@@ -64,6 +65,9 @@ struct Total {
     asset: String,
     #[serde(deserialize_with = "units")]
     units: u128,
+    /// The same in whole coins, as the tree's decimals have it.
+    #[serde(default)]
+    amount: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +125,21 @@ impl Answered {
             && dated(&self.blocks, &stated.blocks)
             && dated(&stated.blocks, &self.blocks);
         (!same).then(|| "under this root another date or other blocks were verified".to_owned())
+    }
+
+    /// Whether the tree counts an asset in the base units of its chain: a tree that counts whole coins has few units for much.
+    fn counts(&self, asset: &str) -> Check {
+        let assets = Assets::default();
+        let total = self.totals.iter().find(|total| total.asset == asset);
+        let known = assets.find(asset).map(|found| assets.decimals(found));
+        let Some((total, decimals)) = total.zip(known) else {
+            return check("units", Outcome::NotMade, format!("decimals of {asset} are not known"));
+        };
+        let want = Amount::new(total.units).to_coins(decimals);
+        let found = total.amount.as_deref().unwrap_or("nothing");
+        let other = (found != want)
+            .then(|| format!("the liabilities call {} units {found} {asset}, want {want}", total.units));
+        verdict("units", other)
     }
 }
 
@@ -211,7 +230,7 @@ pub(super) fn run(args: &Args, lang: Lang) -> Result<Report, Failure> {
         return Err(Failure::input(format!("{name}: it has no total for {}", tame(asset))));
     }
     let line = |total: &Total| {
-        let checks = checks(&liabilities, answered.as_ref(), reserves.get(&total.asset));
+        let checks = checks(&liabilities, &total.asset, answered.as_ref(), reserves.get(&total.asset));
         line(total, reserves.get(&total.asset), checks)
     };
     let assets: Vec<Line> = liabilities.totals.iter().map(line).collect();
@@ -234,7 +253,12 @@ fn check(name: &str, result: Outcome, detail: impl Into<Option<String>>) -> Chec
 }
 
 /// Everything that has to hold for one asset.
-fn checks(liabilities: &Liabilities, answered: Option<&Answered>, reserves: Option<&Reserves>) -> Vec<Check> {
+fn checks(
+    liabilities: &Liabilities,
+    asset: &str,
+    answered: Option<&Answered>,
+    reserves: Option<&Reserves>,
+) -> Vec<Check> {
     let mut all = vec![match answered {
         None => check("liabilities", Outcome::NotMade, "nobody verified the root".to_owned()),
         Some(answered) => verdict("liabilities", answered.against(liabilities)),
@@ -248,6 +272,7 @@ fn checks(liabilities: &Liabilities, answered: Option<&Answered>, reserves: Opti
     if reserves.ok == reserves.checks.iter().any(|check| check.result == Outcome::Failed) {
         all.push(check("reserves", Outcome::Failed, "its verdict contradicts its checks".to_owned()));
     }
+    all.extend(answered.map(|answered| answered.counts(asset)));
     // Coins of a test are nobody's money.
     let test = (!reserves.network.ends_with(MAIN)).then(|| format!("the coins are of {}", reserves.network));
     all.push(verdict("network", test));

@@ -529,6 +529,12 @@ fn counted(liabilities: &Value) -> Value {
     answer["ok"] = json!(true);
     answer["origin"] = json!("kuraban.example/log");
     answer["as_of_ms"] = json!(1_800_000_000_000_u64);
+    for total in answer["totals"].as_array_mut().unwrap() {
+        let text = total["units"].to_string();
+        let units = kuraban_base::Amount::new(text.trim_matches('"').parse().unwrap());
+        let decimals = if total["asset"] == "BTC" { 8 } else { 18 };
+        total["amount"] = json!(units.to_coins(decimals));
+    }
     answer
 }
 
@@ -584,6 +590,9 @@ fn a_statement_takes_from_liabilities_only_what_was_verified_under_their_root() 
     // The right root beside totals that are a little lower than those that it binds, or fewer.
     check(&|answer| answer["totals"][0]["units"] = json!(901), NOT_SHOWN);
     check(&|answer| answer["totals"] = json!([]), NOT_SHOWN);
+    // A tree in whole coins: 900 units that are 900 bitcoins, and are less than 1,000 base units.
+    check(&|answer| answer["totals"][0]["amount"] = json!("900"), NOT_SHOWN);
+    check(&|answer| answer["totals"][0]["amount"] = Value::Null, NOT_SHOWN);
     let more = json!({ "asset": "ETH", "units": "1" });
     check(&|answer| answer["totals"].as_array_mut().unwrap().push(more.clone()), NOT_SHOWN);
     check(&|answer| answer["as_of_ms"] = json!(1_800_000_000_001_u64), NOT_SHOWN);

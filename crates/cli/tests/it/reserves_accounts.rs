@@ -180,6 +180,8 @@ fn ether_is_shown_by_proofs_of_a_real_node() {
         let mut owed = json!({"root": "00", "as_of": answer["at_ms"], "blocks": [{"hash": hash}],
             "totals": [{"asset": "ETH", "units": owed.to_string()}]});
         let liabilities = desk.put("root.json", &owed);
+        let coins = kuraban_base::Amount::new(owed["totals"][0]["units"].as_str().unwrap().parse().unwrap());
+        owed["totals"][0]["amount"] = json!(coins.to_coins(18));
         (owed["ok"], owed["as_of_ms"], owed["origin"]) =
             (json!(true), answer["at_ms"].clone(), answer["origin"].clone());
         let root = desk.put("verified.json", &owed);
