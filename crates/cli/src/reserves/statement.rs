@@ -52,6 +52,8 @@ pub(crate) struct Args {
 
 #[derive(Deserialize)]
 struct Liabilities {
+    /// Of the tree, or of the statement under a veil.
+    #[serde(alias = "veil")]
     root: String,
     totals: Vec<Total>,
     #[serde(deserialize_with = "moment")]
@@ -83,11 +85,11 @@ impl DatedBy {
     }
 }
 
-/// What `kuraban liabilities verify --json` answered: what the root binds, where it holds.
+/// What `kuraban liabilities verify --json` or `veil verify --json` answered: what the root binds, where it holds.
 #[derive(Deserialize)]
 struct Answered {
     ok: bool,
-    #[serde(default)]
+    #[serde(default, alias = "veil")]
     root: Option<String>,
     #[serde(default)]
     error: Option<String>,

@@ -581,6 +581,11 @@ fn a_statement_takes_from_liabilities_only_what_was_verified_under_their_root() 
         said(&owed, verified(), Some(&answer), want);
     };
     check(&|_| {}, ["covered", "100", "1.111111", "shown"]);
+    // Under a veil as well: one document says what is owed, and that it was verified.
+    let mut veil = counted(&liabilities());
+    veil["veil"] = veil["root"].take();
+    veil.as_object_mut().unwrap().remove("root");
+    said(&veil, verified(), Some(&veil), ["covered", "100", "1.111111", "shown"]);
     said(&liabilities(), verified(), None, NOT_SHOWN);
     check(&|answer| *answer = json!({ "ok": false, "error": "a leaf is missing" }), NOT_SHOWN);
     check(&|answer| *answer = json!({ "ok": false }), NOT_SHOWN);
