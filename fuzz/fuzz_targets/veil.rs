@@ -6,7 +6,9 @@
 use std::sync::OnceLock;
 
 use kuraban_inclusion::{Asset, Scope};
-use kuraban_veil::{Batch, BatchFile, Leaf, Opening, Plan, Public, Salt, Shape, Statement, Totals, prove, verify};
+use kuraban_veil::{
+    Batch, BatchFile, Leaf, Opening, Plan, Public, Salt, Shape, Statement, Totals, prove, verify,
+};
 
 /// A batch with its proof, made once.
 struct Made {
@@ -75,7 +77,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             return;
         }
         2 => {
-            let file: Vec<u8> = b"KRBNVEB1".iter().copied().chain(vec![0; 253 * 32]).chain(bytes.to_vec()).collect();
+            let file: Vec<u8> =
+                b"KRBNVEB1".iter().copied().chain(vec![0; 253 * 32]).chain(bytes.to_vec()).collect();
             let file = BatchFile::decode(made.shape, &file).unwrap();
             assert_eq!(file.proof, bytes);
             file.proof
