@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     if args.out.exists() {
         return Err(Failure::input(format!("{}: exists already; name a new folder", args.out.display())));
     }
-    let scheme = args.beside.scheme(&args.scheme)?;
+    let (scheme, digest) = args.beside.scheme(&args.scheme)?;
     let holdings = args.holdings.read(&scheme.assets, || as_of(&scheme), say)?;
     let claims = args.beside.claims(&scheme, &holdings, &args.holdings, say)?;
     let book = tables::Book { scheme: &scheme, holdings: &holdings, claims: &claims };
@@ -100,10 +100,9 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let head = receipts.levels.head();
     let mut summary = summary(&scheme, &holdings, claims.totals());
     if let Value::Object(fields) = &mut summary {
-        let scheme = Digest::sha256(&[&input::bytes(&args.scheme, input::FILE_MAX)?]).to_string();
-        let (root, size) = (head.root.to_string(), head.size);
+        let (root, size, digest) = (head.root.to_string(), head.size, digest.to_string());
         fields
-            .insert("statements".to_owned(), json!({ "root": root, "size": size, "scheme_sha256": scheme }));
+            .insert("statements".to_owned(), json!({ "root": root, "size": size, "scheme_sha256": digest }));
     }
     tables::write(&args.out, &book, &receipts, &summary, say)?;
     let text = text(&book, head.root, &args.out, say.lang());
@@ -123,7 +122,7 @@ pub(crate) fn compare(args: &Compare, say: &Say) -> Result<Report, Failure> {
     let mut first: Option<(Scheme, Holdings, Claims)> = None;
     let (mut documents, mut rows) = (Vec::new(), Vec::new());
     for path in &args.schemes {
-        let scheme = args.beside.scheme(path)?;
+        let (scheme, _) = args.beside.scheme(path)?;
         // Each scheme has assets of its own, and of books an instant of its own.
         let holdings = args.holdings.read(&scheme.assets, || as_of(&scheme), say)?;
         let claims = args.beside.claims(&scheme, &holdings, &args.holdings, say)?;
@@ -194,10 +193,12 @@ fn in_kind(scheme: &Scheme, totals: &Totals) -> String {
 }
 
 impl Beside {
-    fn scheme(&self, path: &Path) -> Result<Scheme, Failure> {
+    /// The scheme, and the SHA-256 of the very bytes that it was read from.
+    fn scheme(&self, path: &Path) -> Result<(Scheme, Digest), Failure> {
         let prices = self.prices.as_deref().map_or(Ok(Prices::new()), prices)?;
         let text = input::text(path, input::FILE_MAX)?;
-        Scheme::parse(&text, &prices).or_input(path.display())
+        let scheme = Scheme::parse(&text, &prices).or_input(path.display())?;
+        Ok((scheme, Digest::sha256(&[text.as_bytes()])))
     }
 
     fn claims(

@@ -12,7 +12,7 @@ use kuraban_chain::{accounts, btc};
 use kuraban_ledger::Assets;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::check::{Check, Outcome};
+use super::check::{Check, Outcome, verdict};
 use crate::{
     fail::Failure,
     input::{FILE_MAX, instant, json, shown_utc},
@@ -60,18 +60,23 @@ pub(crate) struct Args {
 
 fn token(text: &str) -> Result<(String, accounts::Asset), String> {
     let named = |(code, address): (&str, &str)| match address.parse().ok()? {
-        token @ accounts::Asset::Token(_) if !code.is_empty() => Some((code.to_owned(), token)),
+        // Of a token that takes a coin's name the units would be counted as the coin's.
+        token @ accounts::Asset::Token(_) if !code.is_empty() && Assets::default().find(code).is_none() => {
+            Some((code.to_owned(), token))
+        }
         accounts::Asset::Token(_) | accounts::Asset::Eth | accounts::Asset::Xrp | accounts::Asset::Xem => {
             None
         }
     };
     text.split_once('=').and_then(named).ok_or_else(|| {
-        "want the liabilities' code and the contract's address, such as USDT=0xdac17f958d2ee523a2206206994597c13d831ec7".to_owned()
+        "want the liabilities' code, which no coin has, and the contract's address, such as USDT=0xdac17f958d2ee523a2206206994597c13d831ec7".to_owned()
     })
 }
 
 #[derive(Deserialize)]
 struct Liabilities {
+    /// Of the tree, or of the statement under a veil.
+    #[serde(alias = "veil")]
     root: String,
     totals: Vec<Total>,
     #[serde(deserialize_with = "moment")]
@@ -85,6 +90,9 @@ struct Total {
     asset: String,
     #[serde(deserialize_with = "units")]
     units: u128,
+    /// The same in whole coins, as the tree's decimals have it.
+    #[serde(default)]
+    amount: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -100,13 +108,64 @@ impl DatedBy {
     }
 }
 
+/// What `kuraban liabilities verify --json` or `veil verify --json` answered: what the root binds, where it holds.
 #[derive(Deserialize)]
 struct Answered {
     ok: bool,
-    #[serde(default)]
+    #[serde(default, alias = "veil")]
     root: Option<String>,
     #[serde(default)]
     error: Option<String>,
+    #[serde(default)]
+    origin: Option<String>,
+    #[serde(default)]
+    totals: Vec<Total>,
+    #[serde(default)]
+    as_of_ms: Option<u64>,
+    #[serde(default)]
+    blocks: Vec<DatedBy>,
+}
+
+impl Answered {
+    /// What speaks against the liabilities that are stated: a root says nothing of totals and dates that are not its own.
+    fn against(&self, stated: &Liabilities) -> Option<String> {
+        match (&self.root, self.ok) {
+            (Some(root), _) if *root != stated.root => return Some("another root was verified".to_owned()),
+            (_, false) => {
+                return Some(self.error.clone().unwrap_or_else(|| "it was not verified".to_owned()));
+            }
+            (None, true) => return Some("the answer names no root".to_owned()),
+            (Some(_), true) => {}
+        }
+        let by_asset = |totals: &[Total]| {
+            let mut all: Vec<_> = totals.iter().map(|total| (total.asset.clone(), total.units)).collect();
+            all.sort_unstable();
+            all
+        };
+        if by_asset(&self.totals) != by_asset(&stated.totals) {
+            return Some("under this root other totals were verified".to_owned());
+        }
+        let dated = |all: &[DatedBy], by: &[DatedBy]| all.iter().all(|one| by.iter().any(|two| one.is(two)));
+        let same = self.as_of_ms == Some(stated.as_of.ms())
+            && dated(&self.blocks, &stated.blocks)
+            && dated(&stated.blocks, &self.blocks);
+        (!same).then(|| "under this root another date or other blocks were verified".to_owned())
+    }
+
+    /// Whether the tree counts an asset in the base units of its chain: a tree that counts whole coins has few units for much.
+    fn counts(&self, asset: &str) -> Check {
+        let assets = Assets::default();
+        let total = self.totals.iter().find(|total| total.asset == asset);
+        let known = assets.find(asset).map(|found| assets.decimals(found));
+        let Some((total, decimals)) = total.zip(known) else {
+            return check("units", Outcome::NotMade, format!("decimals of {asset} are not known"));
+        };
+        let want = Amount::new(total.units).to_coins(decimals);
+        let found = total.amount.as_deref().unwrap_or("nothing");
+        let other = (found != want)
+            .then(|| format!("the liabilities call {} units {found} {asset}, want {want}", total.units));
+        verdict("units", other)
+    }
 }
 
 /// What `kuraban reserves verify --json` answered, as far as it is set against liabilities.
@@ -115,6 +174,7 @@ struct Reserves {
     ok: bool,
     asset: String,
     network: String,
+    origin: String,
     block: DatedBy,
     at_ms: u64,
     #[serde(alias = "sum_sat", deserialize_with = "units")]
@@ -201,7 +261,7 @@ pub(super) fn run(args: &Args, lang: Lang) -> Result<Report, Failure> {
         return Err(Failure::input(format!("{name}: it has no total for {}", tame(asset))));
     }
     let line = |total: &Total| {
-        let checks = checks(&liabilities, answered.as_ref(), reserves.get(&total.asset));
+        let checks = checks(&liabilities, &total.asset, answered.as_ref(), reserves.get(&total.asset));
         line(total, reserves.get(&total.asset), checks)
     };
     let assets: Vec<Line> = liabilities.totals.iter().map(line).collect();
@@ -224,14 +284,15 @@ fn check(name: &str, result: Outcome, detail: impl Into<Option<String>>) -> Chec
 }
 
 /// Everything that has to hold for one asset.
-fn checks(liabilities: &Liabilities, answered: Option<&Answered>, reserves: Option<&Reserves>) -> Vec<Check> {
+fn checks(
+    liabilities: &Liabilities,
+    asset: &str,
+    answered: Option<&Answered>,
+    reserves: Option<&Reserves>,
+) -> Vec<Check> {
     let mut all = vec![match answered {
         None => check("liabilities", Outcome::NotMade, "nobody verified the root".to_owned()),
-        Some(answered) if answered.root.as_ref().is_some_and(|root| *root != liabilities.root) => {
-            check("liabilities", Outcome::Failed, "another root was verified".to_owned())
-        }
-        Some(Answered { ok: true, .. }) => check("liabilities", Outcome::Verified, None),
-        Some(answered) => check("liabilities", Outcome::Failed, answered.error.clone()),
+        Some(answered) => verdict("liabilities", answered.against(liabilities)),
     }];
     let Some(reserves) = reserves else {
         all.push(check("reserves", Outcome::NotMade, "no proof was given".to_owned()));
@@ -242,15 +303,21 @@ fn checks(liabilities: &Liabilities, answered: Option<&Answered>, reserves: Opti
     if reserves.ok == reserves.checks.iter().any(|check| check.result == Outcome::Failed) {
         all.push(check("reserves", Outcome::Failed, "its verdict contradicts its checks".to_owned()));
     }
+    all.extend(answered.map(|answered| answered.counts(asset)));
     all.push(network(reserves));
+    all.push(match answered.and_then(|answered| answered.origin.as_ref()) {
+        None => check("same-log", Outcome::NotMade, "nobody verified whose liabilities they are".to_owned()),
+        Some(origin) => {
+            let other = (*origin != reserves.origin)
+                .then(|| format!("the reserves are shown to the log {}, want {origin}", reserves.origin));
+            verdict("same-log", other)
+        }
+    });
     let (one, other) = (reserves.at_ms, liabilities.as_of.ms());
     let apart_ms = one.abs_diff(other);
-    all.push(if apart_ms <= APART_MS_MAX {
-        check("dates", Outcome::Verified, None)
-    } else {
-        let problem = format!("reserves and liabilities are {apart_ms} ms apart, at most {APART_MS_MAX}");
-        check("dates", Outcome::Failed, problem)
-    });
+    let apart = (apart_ms > APART_MS_MAX)
+        .then(|| format!("reserves and liabilities are {apart_ms} ms apart, at most {APART_MS_MAX}"));
+    all.push(verdict("dates", apart));
     all.push(match liabilities.blocks.as_slice() {
         [] => check("same-block", Outcome::NotMade, "the liabilities name no block".to_owned()),
         blocks if blocks.iter().any(|block| block.is(&reserves.block)) => {

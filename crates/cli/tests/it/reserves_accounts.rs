@@ -168,27 +168,25 @@ fn ether_is_shown_by_proofs_of_a_real_node() {
     bent_files(&desk, &file, &node);
     printed_proofs(&desk, &anvil, &file, &accounts, &block);
     // The statement takes the answer, and the block in either spelling.
-    let on_trial = desk.put("trial.json", &answer);
-    let mut answer = answer;
-    answer["network"] = json!("ethereum-main");
-    let verified = desk.put("eth.json", &answer);
-    let liabilities = |owed: u128| {
-        desk.put(
-            "root.json",
-            &json!({"root": "00", "as_of": answer["at_ms"], "blocks": [{"hash": hash}],
-                "totals": [{"asset": "ETH", "units": owed.to_string()}]}),
-        )
-    };
-    let root = desk.put("verified.json", &json!({"ok": true, "root": "00"}));
-    for (owed, held, status, verdict) in [
-        (have, &verified, 0, "covered"),
-        (have + 1, &verified, 1, "short"),
-        // What was shown on the network for trials is nobody's reserve.
-        (have, &on_trial, 1, "not-shown"),
+    for (network, owed, status, verdict) in [
+        ("ethereum-main", have, 0, "covered"),
+        ("ethereum-main", have + 1, 1, "short"),
+        ("ethereum-dev", have, 1, "not-shown"),
     ] {
-        let liabilities = liabilities(owed);
+        // Only the name of the network is another than the node's: a test's coins are no reserves.
+        let mut held = answer.clone();
+        held["network"] = json!(network);
+        let verified = desk.put("eth.json", &held);
+        let mut owed = json!({"root": "00", "as_of": answer["at_ms"], "blocks": [{"hash": hash}],
+            "totals": [{"asset": "ETH", "units": owed.to_string()}]});
+        let liabilities = desk.put("root.json", &owed);
+        let coins = kuraban_base::Amount::new(owed["totals"][0]["units"].as_str().unwrap().parse().unwrap());
+        owed["totals"][0]["amount"] = json!(coins.to_coins(18));
+        (owed["ok"], owed["as_of_ms"], owed["origin"]) =
+            (json!(true), answer["at_ms"].clone(), answer["origin"].clone());
+        let root = desk.put("verified.json", &owed);
         let all = ["--json", "reserves", "statement", "--liabilities", &liabilities];
-        let ran = run(all.iter().chain(&["--liabilities-verified", &root, "--verified", held]));
+        let ran = run(all.iter().chain(&["--liabilities-verified", &root, "--verified", &verified]));
         assert_eq!(ran.status, status, "{}{}", ran.out, ran.err);
         assert_eq!(ran.json()["assets"][0]["verdict"], verdict);
         assert_eq!(ran.json()["assets"][0]["reserves_units"], have.to_string());

@@ -120,9 +120,9 @@ impl World {
 
     /// Payments to new accounts, so many of a thousand from tainted ones, of half of what those had.
     fn block(&mut self, per_mille: u64) -> Vec<Transfer> {
-        let mut payment = |number: u64| {
+        let mut payment = |_| {
             let to = self.fresh();
-            if mix(self.made ^ number) % 1_000 >= per_mille {
+            if mix(!to) % 1_000 >= per_mille {
                 return self.transfer(Some(EXCHANGE), to, AMOUNT);
             }
             let place = usize::try_from(mix(self.made)).unwrap_or(0) % self.tainted.len().max(1);

@@ -149,8 +149,8 @@ impl World {
     /// A block of payments, so many of a thousand tainted. The first output of those is tainted by every method.
     fn block(&mut self, per_mille: u64) -> Vec<Node> {
         let mut nodes = vec![Node { txid: self.id(), inputs: Vec::new(), outputs: vec![output(1, 1)] }];
-        for number in 0..BLOCK_TXS {
-            let tainted = mix(self.made ^ number) % 1_000 < per_mille;
+        for _ in 0..BLOCK_TXS {
+            let tainted = mix(!self.made) % 1_000 < per_mille;
             let node = self.payment(tainted);
             nodes.push(node);
         }
