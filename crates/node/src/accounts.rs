@@ -189,6 +189,18 @@ impl Ledger {
         }
     }
 
+    /// How many decimals a token has, by its contract's word after a block; nothing for other assets, or where it does not say.
+    ///
+    /// # Errors
+    /// No answer, or one of another form.
+    pub fn decimals(&self, block: &Block, asset: Asset) -> Result<Option<u8>, AnswerError> {
+        match (self, asset) {
+            (Self::Node(_, http), Asset::Token(token)) => evm::decimals(http, block, &token),
+            (Self::Printed(printed), Asset::Token(_)) => Ok(printed.decimals()),
+            (Self::Node(..) | Self::Printed(_), _) => Ok(None),
+        }
+    }
+
     /// How an account stood after a block.
     ///
     /// # Errors

@@ -204,7 +204,9 @@ pub(super) fn verify(
     let bar = say.progress(u64::try_from(signed.held.len()).unwrap_or(u64::MAX));
     let standings = check::standings(&file, &signed, ledger, block.as_ref(), || bar.inc(1))?;
     bar.finish_and_clear();
-    let facts = check::Facts { block, standings, vkey, witnesses, now };
+    let decimals = block.map(|block| ledger.decimals(&block, file.challenge.asset)).transpose();
+    let decimals = decimals.or_undone("the node")?.flatten();
+    let facts = check::Facts { block, standings, decimals, vkey, witnesses, now };
     let checked = check::checked(&file, &signed, &facts);
     let answer = if checked.ok { Answer::Yes } else { Answer::No };
     let text = check::text(&checked, say.lang());

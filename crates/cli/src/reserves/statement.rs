@@ -153,10 +153,11 @@ impl Answered {
     }
 
     /// Whether the tree counts an asset in the base units of its chain: a tree that counts whole coins has few units for much.
-    fn counts(&self, asset: &str) -> Check {
+    /// A token's are those that its contract says.
+    fn counts(&self, asset: &str, said: Option<u8>) -> Check {
         let assets = Assets::default();
         let total = self.totals.iter().find(|total| total.asset == asset);
-        let known = assets.find(asset).map(|found| assets.decimals(found));
+        let known = assets.find(asset).map(|found| assets.decimals(found)).or(said);
         let Some((total, decimals)) = total.zip(known) else {
             return check("units", Outcome::NotMade, format!("decimals of {asset} are not known"));
         };
@@ -179,6 +180,8 @@ struct Reserves {
     at_ms: u64,
     #[serde(alias = "sum_sat", deserialize_with = "units")]
     sum_units: u128,
+    #[serde(default)]
+    decimals: Option<u8>,
     checks: Vec<Check>,
 }
 
@@ -303,7 +306,7 @@ fn checks(
     if reserves.ok == reserves.checks.iter().any(|check| check.result == Outcome::Failed) {
         all.push(check("reserves", Outcome::Failed, "its verdict contradicts its checks".to_owned()));
     }
-    all.extend(answered.map(|answered| answered.counts(asset)));
+    all.extend(answered.map(|answered| answered.counts(asset, reserves.decimals)));
     all.push(network(reserves));
     all.push(match answered.and_then(|answered| answered.origin.as_ref()) {
         None => check("same-log", Outcome::NotMade, "nobody verified whose liabilities they are".to_owned()),

@@ -668,10 +668,23 @@ fn a_token_stands_under_its_code_where_the_statement_is_told_so() {
     let told = |token: &str| statement_of(&owed, &[held.clone()], Some(&root), &["--token", token]);
     let line = told(&format!("USDT={contract}")).json()["assets"][0].clone();
     assert_eq!((&line["contract"], &line["margin_units"]), (&json!(contract), &json!("100")), "{line}");
-    // How many decimals the contract has nobody asked: of all checks that one alone is not made.
+    // The contract does not say how many decimals it has: of all checks that one alone is not made.
     let open: Vec<&Value> =
         line["checks"].as_array().unwrap().iter().filter(|check| check["result"] != "verified").collect();
     assert_eq!((&line["verdict"], open.len(), &open[0]["check"]), (&json!("not-shown"), 1, &json!("units")));
+    // Where it says them, they are those in which the liabilities count.
+    for (decimals, verdict, result) in [(18, "covered", "verified"), (6, "not-shown", "failed")] {
+        let mut held = held.clone();
+        held["decimals"] = json!(decimals);
+        let ran = statement_of(&owed, &[held], Some(&root), &["--token", &format!("USDT={contract}")]);
+        let line = ran.json()["assets"][0].clone();
+        let units = line["checks"].as_array().unwrap().iter().find(|check| check["check"] == "units");
+        assert_eq!(
+            (&line["verdict"], &units.unwrap()["result"]),
+            (&json!(verdict), &json!(result)),
+            "{line}"
+        );
+    }
     // No token takes the place of a coin.
     let coin = format!("BTC={contract}");
     for other in [&coin, "USDC=0xdac17f958d2ee523a2206206994597c13d831ec7", "USDT=ETH", "USDT=0xdac1", "USDT"]

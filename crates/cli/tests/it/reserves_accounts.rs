@@ -281,54 +281,124 @@ fn printed_proofs(desk: &Desk, anvil: &Anvil, file: &Value, accounts: &[String],
     assert!(ran.err.contains("it is not a block whose fields have its hash"), "{}", ran.err);
 }
 
+/// A contract on a node of one's own that answers every call with what its storage has at the number in the call's first argument,
+/// or in its first place where the call has none.
+struct Token<'a> {
+    anvil: &'a Anvil,
+    address: String,
+}
+
+/// A number as a contract answers it.
+fn word(units: u128) -> String {
+    format!("0x{units:064x}")
+}
+
+/// Where an account's balance lies, and how a call names it.
+fn slot(account: &str) -> String {
+    format!("0x{}{}", "0".repeat(24), &account[2..])
+}
+
+impl<'a> Token<'a> {
+    fn on(anvil: &'a Anvil) -> Self {
+        // PUSH1 4, CALLDATALOAD, SLOAD, PUSH1 0, MSTORE, PUSH1 32, PUSH1 0, RETURN; before it what puts it into place.
+        let code = "0x6b60043554600052602060 00f3600052600c6014f3".replace(' ', "");
+        let receipt = anvil.transact(json!({"from": anvil.accounts()[0], "data": code}));
+        Self { anvil, address: receipt["contractAddress"].as_str().unwrap().to_owned() }
+    }
+
+    fn store(&self, slot: &str, value: &str) {
+        self.anvil.ask("anvil_setStorageAt", json!([self.address, slot, value]));
+    }
+
+    /// What it answers about a call after a block.
+    fn answer(&self, data: &str, block: &Value) -> Value {
+        let at = json!({"blockHash": block["hash"]});
+        self.anvil.ask("eth_call", json!([{"to": self.address, "data": data}, at]))
+    }
+
+    /// A block with what is stored now.
+    fn mined(&self) -> Value {
+        self.anvil.ask("evm_mine", json!([]));
+        self.anvil.newest()
+    }
+}
+
+/// What accounts of a node of one's own sign over a challenge about an asset at a block.
+fn shown(desk: &Desk, anvil: &Anvil, (asset, block): (&str, &Value), accounts: &[String]) -> Value {
+    let text = desk.challenge(asset, block["hash"].as_str().unwrap());
+    desk.collected(height(block), &signed_by(anvil, accounts, &text))
+}
+
 #[test]
 fn tokens_are_shown_by_a_real_node() {
     let Some(anvil) = Anvil::start() else { return };
-    let desk = Desk::new("ethereum-dev");
-    let accounts = anvil.accounts();
-    // A contract that answers every call with what its storage has at the number in the call's first argument:
-    // PUSH1 4, CALLDATALOAD, SLOAD, PUSH1 0, MSTORE, PUSH1 32, PUSH1 0, RETURN; before it what puts it into place.
-    let code = "0x6b60043554600052602060 00f3600052600c6014f3".replace(' ', "");
-    let receipt = anvil.transact(json!({"from": accounts[0], "data": code}));
-    let token = receipt["contractAddress"].as_str().unwrap();
-    let slot = |account: &str| format!("0x{}{}", "0".repeat(24), &account[2..]);
-    let word = |units: u128| format!("0x{units:064x}");
-    let hold =
-        |account: &str, value: &str| anvil.ask("anvil_setStorageAt", json!([token, slot(account), value]));
-    hold(&accounts[0], &word(5_000_000));
-    hold(&accounts[1], &word(1_000_000_000_000_000_000_000_000_000));
-    hold(&accounts[2], &format!("0x{}", "ff".repeat(32)));
-    anvil.ask("evm_mine", json!([]));
-    let block = anvil.newest();
-    let text = desk.challenge(token, block["hash"].as_str().unwrap());
-    let file = desk.collected(height(&block), &signed_by(&anvil, &accounts[..2], &text));
+    let (desk, accounts, token) = (Desk::new("ethereum-dev"), anvil.accounts(), Token::on(&anvil));
+    token.store(&slot(&accounts[0]), &word(5_000_000));
+    token.store(&slot(&accounts[1]), &word(1_000_000_000_000_000_000_000_000_000));
+    token.store(&slot(&accounts[2]), &format!("0x{}", "ff".repeat(32)));
+    let block = token.mined();
+    let file = shown(&desk, &anvil, (&token.address, &block), &accounts[..2]);
     let node = ["--node", &anvil.place];
     let ran = desk.verify(&file, &node);
     assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
     let answer = ran.json();
     all_hold(&answer);
     assert_eq!(answer["sum_units"], "1000000000000000000005000000");
-    assert_eq!(answer["asset"], token.to_ascii_lowercase());
+    assert_eq!(answer["asset"], token.address.to_ascii_lowercase());
     assert!(answer["held"].as_array().unwrap().iter().all(|held| held["by"] == "node"), "{answer}");
     // From a file of the same answers, which says nothing of ether.
     let data = |account: &str| format!("0x70a08231{}", &slot(account)[2..]);
-    let at = json!({"blockHash": block["hash"]});
-    let answered = |account: &String| json!({"address": account, "result": anvil.ask("eth_call", json!([{"to": token, "data": data(account)}, at]))});
+    let answered =
+        |account: &String| json!({"address": account, "result": token.answer(&data(account), &block)});
     let list: Vec<Value> = accounts[..2].iter().map(answered).collect();
     let name = desk.put("printed.json", &json!({"block": block, "accounts": list}));
     let ran = desk.verify(&file, &["--balances", &name]);
     assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
     assert_eq!(ran.json()["sum_units"], answer["sum_units"]);
-    let text_of_ether = desk.challenge("ETH", block["hash"].as_str().unwrap());
-    let ether = desk.collected(height(&block), &signed_by(&anvil, &accounts[..1], &text_of_ether));
+    let ether = shown(&desk, &anvil, ("ETH", &block), &accounts[..1]);
     desk.fails(&ether, &["--balances", &name], "balances", "the file has no balance of this asset");
-    let text = desk.challenge(token, block["hash"].as_str().unwrap());
-    let file = desk.collected(height(&block), &signed_by(&anvil, &accounts, &text));
+    let file = shown(&desk, &anvil, (&token.address, &block), &accounts);
     desk.fails(&file, &node, "balances", "it holds 2^128 base units or more");
     // Where there is no contract there is no token.
-    let text = desk.challenge(&accounts[2], block["hash"].as_str().unwrap());
-    let file = desk.collected(height(&block), &signed_by(&anvil, &accounts[..1], &text));
+    let file = shown(&desk, &anvil, (&accounts[2], &block), &accounts[..1]);
     desk.fails(&file, &node, "balances", "there is no contract");
+}
+
+#[test]
+fn how_many_decimals_a_token_has_is_the_word_of_its_contract() {
+    let Some(anvil) = Anvil::start() else { return };
+    let (desk, accounts, token) = (Desk::new("ethereum-dev"), anvil.accounts(), Token::on(&anvil));
+    token.store(&slot(&accounts[0]), &word(5_000_000));
+    let verified = |decimals: u128| {
+        token.store(&word(0), &word(decimals));
+        let block = token.mined();
+        let file = shown(&desk, &anvil, (&token.address, &block), &accounts[..1]);
+        let ran = desk.verify(&file, &["--node", &anvil.place]);
+        assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+        (ran.json()["decimals"].clone(), file, block)
+    };
+    // No sum has more than 38 digits, so that such an answer is taken for none.
+    assert_eq!(verified(39).0, Value::Null);
+    assert_eq!(verified(38).0, 38);
+    let (found, file, block) = verified(6);
+    assert_eq!(found, 6);
+    let data = format!("0x70a08231{}", &slot(&accounts[0])[2..]);
+    let list = json!([{"address": accounts[0], "result": token.answer(&data, &block)}]);
+    let printed = |decimals: &Value| {
+        let printed = json!({"block": block, "accounts": list, "decimals": decimals});
+        desk.verify(&file, &["--balances", &desk.put("printed.json", &printed)])
+    };
+    let said = token.answer("0x313ce567", &block);
+    for (said, want) in [(said, json!(6)), (json!(word(38)), json!(38)), (Value::Null, Value::Null)] {
+        let ran = printed(&said);
+        assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+        assert_eq!(ran.json()["decimals"], want);
+    }
+    for said in [word(39), word(262), "0x".to_owned(), "6".to_owned()] {
+        let ran = printed(&json!(said));
+        assert_eq!(ran.status, 2, "{}", ran.out);
+        assert!(ran.err.contains("is not what a token's contract answers"), "{}", ran.err);
+    }
 }
 
 #[test]

@@ -13,6 +13,10 @@ use super::{AnswerError, Block, Found, Http, Signs, Standing};
 
 /// The first bytes of a call of `balanceOf(address)` (ERC-20).
 const BALANCE_OF: &str = "0x70a08231";
+/// A call of `decimals()` (ERC-20).
+const DECIMALS: &str = "0x313ce567";
+/// Most decimals that a token can have here: a sum of 128 bits has no more digits.
+const DECIMALS_MAX: u8 = 38;
 /// Longest extra data of a block, beyond what any chain of proof of authority writes.
 const EXTRA_BYTES_MAX: usize = 4096;
 
@@ -181,6 +185,24 @@ pub(super) fn token(
     let answer = http.call(what, &json!([{"to": contract.small(), "data": data}, at(block)]))?;
     let text: String = parse(what, &answer, "bytes in hexadecimal")?;
     Ok(word(&text))
+}
+
+/// How many decimals a token's contract says that it has, by the node's word; nothing where it does not say, or more than 38.
+pub(super) fn decimals(http: &Http, block: &Block, contract: &Address) -> Result<Option<u8>, AnswerError> {
+    let what = "eth_call";
+    match http.call(what, &json!([{"to": contract.small(), "data": DECIMALS}, at(block)])) {
+        Ok(answer) => Ok(scale(&parse::<String>(what, &answer, "bytes in hexadecimal")?)),
+        // The standard leaves it to a contract whether it has this function.
+        Err(AnswerError::Said { .. }) => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The decimals in the word that a contract answered.
+pub(super) fn scale(text: &str) -> Option<u8> {
+    let bytes: [u8; 32] = array(text)?;
+    let (last, high) = bytes.split_last()?;
+    (*last <= DECIMALS_MAX && high.iter().all(|byte| *byte == 0)).then_some(*last)
 }
 
 /// The balance in the word that a contract answered.

@@ -1,7 +1,7 @@
 //! A file of what a node answered about one block and some accounts:
 //!
 //! `{"block": …, "accounts": […]}` with the node's own answers, as they are: a block by its hash and proofs of accounts for
-//! ether; for a token `{"address", "result"}` with the answer to `balanceOf`; the results of `ledger` and `account_info` for
+//! ether; for a token `{"address", "result"}` with the answer to `balanceOf`, and in `"decimals"` that to `decimals`; the results of `ledger` and `account_info` for
 //! XRP; for XEM blocks at the height and after it (`"next"`), the entries of `account/historical/get`, and in `"keys"` what
 //! `account/get` answered.
 //!
@@ -30,6 +30,8 @@ pub struct Printed {
     /// Whether the accounts are about the network's own asset, and not about a token.
     native: bool,
     accounts: BTreeMap<Account, Found>,
+    /// Of the token that they are about.
+    decimals: Option<u8>,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +43,8 @@ struct Printout {
     accounts: Vec<Value>,
     #[serde(default)]
     keys: Vec<Value>,
+    #[serde(default)]
+    decimals: Option<String>,
 }
 
 /// What a contract answered about an account.
@@ -65,6 +69,9 @@ impl Printed {
         if form.accounts.len() > ACCOUNTS_MAX || form.keys.len() > ACCOUNTS_MAX {
             return Err(wrong(format!("it has more than {ACCOUNTS_MAX} accounts")));
         }
+        if form.decimals.is_some() && network.form() != Form::Eip191 {
+            return Err(wrong("decimals: only a token has them".to_owned()));
+        }
         match network.form() {
             Form::Eip191 => of_evm(&form),
             Form::Xrpl => of_xrp(&form),
@@ -75,6 +82,10 @@ impl Printed {
 
     pub(super) fn block(&self, id: BlockId) -> Option<Block> {
         (self.block.id == id).then_some(self.block)
+    }
+
+    pub(super) const fn decimals(&self) -> Option<u8> {
+        self.decimals
     }
 
     pub(super) fn standing(&self, asset: Asset, account: &Account) -> Found {
@@ -133,7 +144,14 @@ fn of_evm(form: &Printout) -> Result<Printed, String> {
             take(&mut accounts, &place, address, |_| node_evm::word(&call.result))?;
         }
     }
-    Ok(Printed { block: read, native, accounts })
+    let decimals = match &form.decimals {
+        Some(text) => {
+            let found = node_evm::scale(text).filter(|_| !native);
+            Some(found.ok_or_else(|| format!("decimals: {text:?} is not what a token's contract answers"))?)
+        }
+        None => None,
+    };
+    Ok(Printed { block: read, native, accounts, decimals })
 }
 
 fn of_xrp(form: &Printout) -> Result<Printed, String> {
@@ -150,7 +168,7 @@ fn of_xrp(form: &Printout) -> Result<Printed, String> {
         };
         take(&mut accounts, &place, address.map(Account::Xrp), found)?;
     }
-    Ok(Printed { block: read, native: true, accounts })
+    Ok(Printed { block: read, native: true, accounts, decimals: None })
 }
 
 fn of_nem(network: Network, form: &Printout) -> Result<Printed, String> {
@@ -175,5 +193,5 @@ fn of_nem(network: Network, form: &Printout) -> Result<Printed, String> {
         };
         take(&mut accounts, &place, address.map(Account::Nem), found)?;
     }
-    Ok(Printed { block: read, native: true, accounts })
+    Ok(Printed { block: read, native: true, accounts, decimals: None })
 }

@@ -37,6 +37,9 @@ pub(super) struct Checked {
     accounts: usize,
     /// What those that passed every check held together, in base units.
     sum_units: String,
+    /// Of a token, by the word of its contract.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decimals: Option<u8>,
     /// Those that passed.
     held: Vec<Held>,
     checks: Vec<Check>,
@@ -74,6 +77,8 @@ pub(super) struct Facts<'a> {
     /// The stated block, if it is in the chain.
     pub(super) block: Option<Block>,
     pub(super) standings: BTreeMap<Account, Found>,
+    /// Of a token, if its contract says.
+    pub(super) decimals: Option<u8>,
     /// The log's key and those of witnesses that must have cosigned, if the checker gave any.
     pub(super) vkey: Option<&'a VerifierKey>,
     pub(super) witnesses: &'a [VerifierKey],
@@ -150,6 +155,7 @@ pub(super) fn checked(file: &File, signed: &Signatures, facts: &Facts<'_>) -> Ch
         at_ms: challenge.at.ms(),
         accounts: file.accounts.len(),
         sum_units: tally.sum.to_string(),
+        decimals: facts.decimals,
         held: tally.held,
         checks,
         bad_count: tally.bad.len(),
