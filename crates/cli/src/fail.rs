@@ -32,11 +32,16 @@ impl Failure {
         }
     }
 
-    /// The problem with its causes, outermost first.
+    /// The problem with its causes, outermost first. A cause that the text before it ends with is not said again.
     pub(crate) fn problem(&self) -> String {
-        match self {
-            Self::Input(error) | Self::Undone(error) => format!("{error:#}"),
-        }
+        let (Self::Input(error) | Self::Undone(error)) = self;
+        error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
+            match said.ends_with(&cause) {
+                true => said,
+                false if said.is_empty() => cause,
+                false => format!("{said}: {cause}"),
+            }
+        })
     }
 }
 
@@ -63,5 +68,24 @@ where
 
     fn or_undone(self, what: impl Display) -> Result<T, Failure> {
         self.map_err(|error| Failure::Undone(error.into().context(what.to_string())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_was_said_is_not_said_again() {
+        let check = |causes: &[&'static str], want: &str| {
+            let (last, outer) = causes.split_last().unwrap();
+            let error = outer.iter().rev().fold(anyhow::anyhow!(*last), |error, said| error.context(*said));
+            assert_eq!(Failure::Input(error).problem(), want);
+        };
+        check(&["refused"], "refused");
+        check(&["a.yaml", "line 2: no colon"], "a.yaml: line 2: no colon");
+        check(&["a.yaml", "line 2: no colon", "line 2: no colon"], "a.yaml: line 2: no colon");
+        check(&["GET x: refused", "refused"], "GET x: refused");
+        check(&["refused", "refused by x"], "refused: refused by x");
     }
 }
