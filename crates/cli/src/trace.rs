@@ -148,6 +148,9 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
 
 fn asked(args: &Ask, files: &Files, say: &Say) -> Result<Report, Failure> {
     let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
+    if args.tags.is_some() && !files.any() {
+        return Err(Failure::input("--tags names addresses in a report; want --report or --pdf beside it"));
+    }
     match (&args.index, &args.transfers, args.chain) {
         (Some(folder), _, _) => Job::open(args, files, folder, rule, say)?.run(),
         (None, Some(transfers), Some(chain)) => {

@@ -14,12 +14,13 @@ use kuraban_base::CaseId;
 use kuraban_trace::accounts::{
     self, Apart, Chain, Fees, Header, Outcome, Reader, Rule, Seed, Terms, TraceError, Units,
 };
+use kuraban_trace::tags::address;
 
 use super::{answer::Answer, report, told::told};
 use crate::{
     fail::{Failure, OrFail as _},
     input,
-    say::{Report, Say},
+    say::{Report, Say, tame},
     trace::{Claims, report::Files},
 };
 
@@ -86,7 +87,7 @@ pub(crate) fn run(ask: &Ask<'_>, say: &Say) -> Result<Report, Failure> {
         until: ask.until,
         fees: if ask.follow_fees { Fees::Follow } else { Fees::Count },
         dust: ask.dust.iter().map(|text| dust(chain, text)).collect::<Result<BTreeMap<_, _>, _>>()?,
-        stops: ask.stops.iter().map(|text| chain.canonical(text)).collect::<BTreeSet<_>>(),
+        stops: ask.stops.iter().map(|text| stop(chain, text)).collect::<Result<BTreeSet<_>, _>>()?,
         ..Terms::new(ask.rule)
     };
     let bar = say.progress_bytes();
@@ -164,6 +165,22 @@ fn seed(chain: Chain, text: &str) -> Result<Seed, Failure> {
     Ok(Seed { tx: chain.canonical(tx), index, case })
 }
 
+/// An account. What has the form of an address of the chain must be one: a slip would hold nothing, and not be seen.
+fn stop(chain: Chain, text: &str) -> Result<String, Failure> {
+    let (network, is_address) = match chain {
+        Chain::Eth => ("ETH", text.starts_with("0x")),
+        Chain::Xrp => {
+            let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            ("XRP", text.starts_with('r') && (25..=35).contains(&text.len()) && is_plain)
+        }
+        Chain::Xem => ("XEM", false),
+    };
+    if is_address {
+        address::address(network, text).or_input(format_args!("--stop {}", tame(text)))?;
+    }
+    Ok(chain.canonical(text))
+}
+
 /// `[ASSET=]AMOUNT`, the native asset where none is named.
 fn dust(chain: Chain, text: &str) -> Result<(String, Units), Failure> {
     let (asset, amount) = text.split_once('=').unwrap_or((chain.name(), text));
@@ -188,6 +205,23 @@ mod tests {
             "NC4C6PSUW5CLTDT5SXAGJDQJGZNESKFK5MCN77OG",
         );
         check(Chain::Xem, "dim:coin", "dim:coin");
+    }
+
+    #[test]
+    fn a_stop_with_the_form_of_an_address_must_be_one() {
+        let check = |chain: Chain, text: &str, want: Option<&str>| {
+            assert_eq!(stop(chain, text).ok().as_deref(), want, "{text}");
+        };
+        let small = "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed";
+        check(Chain::Eth, "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Some(small));
+        check(Chain::Eth, small, Some(small));
+        check(Chain::Eth, "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAee", None);
+        check(Chain::Eth, &small[..41], None);
+        check(Chain::Eth, "exchange", Some("exchange"));
+        check(Chain::Xrp, "rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ii", Some("rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ii"));
+        check(Chain::Xrp, "rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ij", None);
+        check(Chain::Xrp, "escrow:AB", Some("escrow:AB"));
+        check(Chain::Xem, "exchange", Some("exchange"));
     }
 
     #[test]
