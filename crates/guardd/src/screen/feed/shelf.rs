@@ -78,7 +78,8 @@ impl Shelf {
 
     /// The tiler of a tree that is on the shelf.
     pub(super) fn tiler(&self, head: TreeHead) -> Result<Tiler, FeedError> {
-        let tiler = Tiler::resume(head.size, |tile: Tile| self.read(Resource::Tile(tile)));
+        let tiler =
+            Tiler::resume(head.size, |tile: Tile| Resource::Tile(tile).read(|resource| self.read(resource)));
         tiler.ok().filter(|tiler| tiler.head() == head).ok_or(FeedError::Tiles)
     }
 
