@@ -8,7 +8,7 @@ mod coinjoin;
 mod forest;
 mod why;
 
-use core::num::NonZeroUsize;
+use core::{num::NonZeroUsize, ops::Range};
 use std::{
     collections::BTreeMap,
     panic::resume_unwind,
@@ -77,7 +77,7 @@ impl Clusters {
                     return;
                 }
                 let end = count.min(begin.saturating_add(CHUNK));
-                groups.read(graph, (begin..end).map(TxNum::new));
+                groups.read(graph, begin..end);
                 groups.join(&forest);
                 progress(end.saturating_sub(begin));
             }
@@ -103,7 +103,7 @@ impl Clusters {
     pub fn extended<G: Graph>(self, graph: &G, from: TxNum) -> Result<Self, Corrupted> {
         let forest = self.forest.grown(graph.address_count());
         let mut groups = Groups::default();
-        graph.reading(|| groups.read(graph, (from.number()..graph.tx_count()).map(TxNum::new)))?;
+        graph.reading(|| groups.read(graph, from.number()..graph.tx_count()))?;
         groups.join(&forest);
         Ok(Self { forest, refused: self.refused })
     }
@@ -176,28 +176,36 @@ fn co_spent<G: Graph>(graph: &G, tx: TxNum) -> Option<impl Iterator<Item = Addre
 #[derive(Debug, Default)]
 struct Groups {
     spent: Vec<OutputNum>,
+    /// Where the inputs of each transaction end, before those are left out that join nothing.
+    input_ends: Vec<usize>,
     members: Vec<Option<u64>>,
     ends: Vec<usize>,
 }
 
 impl Groups {
     /// Takes up what each transaction joins, in place of what there was.
-    fn read<G: Graph>(&mut self, graph: &G, txs: impl Iterator<Item = TxNum>) {
-        self.spent.clear();
-        self.members.clear();
-        self.ends.clear();
-        for tx in txs {
-            let begin = self.spent.len();
-            self.spent.extend(graph.inputs(tx));
+    fn read<G: Graph>(&mut self, graph: &G, txs: Range<u64>) {
+        let Self { spent, input_ends, members, ends } = self;
+        spent.clear();
+        input_ends.clear();
+        members.clear();
+        ends.clear();
+        graph.inputs_of(txs.clone(), spent, input_ends);
+        let (mut begin, mut kept) = (0, 0_usize);
+        for (tx, end) in txs.map(TxNum::new).zip(input_ends) {
+            let inputs = begin..*end;
+            begin = *end;
             // One input joins nothing, and most transactions have one.
-            if self.spent.len() < begin.saturating_add(2) || looks_like_coinjoin(graph, tx) {
-                self.spent.truncate(begin);
-            } else {
-                self.ends.push(self.spent.len());
+            if inputs.len() > 1 && !looks_like_coinjoin(graph, tx) {
+                let count = inputs.len();
+                spent.copy_within(inputs, kept);
+                kept = kept.saturating_add(count);
+                ends.push(kept);
             }
         }
+        spent.truncate(kept);
         // Owners lie far apart. In a loop of nothing else the processor waits for many at a time.
-        self.members.extend(self.spent.iter().map(|output| graph.address(*output).map(AddressNum::number)));
+        members.extend(spent.iter().map(|output| graph.address(*output).map(AddressNum::number)));
     }
 
     fn join(&mut self, forest: &Forest) {

@@ -132,6 +132,15 @@ pub trait Graph {
     /// The outputs that a transaction spends, in input order; none for a coinbase.
     fn inputs(&self, tx: TxNum) -> impl Iterator<Item = OutputNum> + '_;
 
+    /// What `inputs` gives for transactions side by side, appended to `spent`; to `ends`, how long `spent` is after each.
+    /// Faster than one by one for whoever reads all of them.
+    fn inputs_of(&self, txs: Range<u64>, spent: &mut Vec<OutputNum>, ends: &mut Vec<usize>) {
+        for tx in txs.map(TxNum::new) {
+            spent.extend(self.inputs(tx));
+            ends.push(spent.len());
+        }
+    }
+
     /// How many inputs of a transaction spend outputs that are older than the graph, whose values nobody here knows;
     /// `inputs` leaves them out. None where a graph begins with its chain's first block.
     fn outside_inputs(&self, _: TxNum) -> u64 {

@@ -711,6 +711,22 @@ impl Graph for Index {
         range.filter_map(|input| columns.inputs.at(input).checked_sub(1).map(OutputNum::new))
     }
 
+    fn inputs_of(&self, txs: Range<u64>, spent: &mut Vec<OutputNum>, ends: &mut Vec<usize>) {
+        if txs.is_empty() {
+            return;
+        }
+        let Columns { tx_inputs, inputs, .. } = &self.columns;
+        let mut begin = tx_inputs.at(txs.start);
+        let mut outputs = Sequence::starting(inputs, begin);
+        let nexts = Sequence::starting(tx_inputs, txs.start + 1).chain(core::iter::once(inputs.len()));
+        for (_, end) in txs.zip(nexts) {
+            let own = (begin..end).zip(&mut outputs);
+            spent.extend(own.filter_map(|(_, output)| output.checked_sub(1).map(OutputNum::new)));
+            ends.push(spent.len());
+            begin = end;
+        }
+    }
+
     fn outside_inputs(&self, tx: TxNum) -> u64 {
         if self.start == Start::GENESIS {
             return 0;

@@ -2,12 +2,12 @@
 //!
 //! Decides nothing: gives what [`Column::at`] gives.
 
-use super::column::Column;
+use super::column::{Column, wide};
 
 /// Items that are read at once. They fill whole words at any width, and a piece has a multiple of them.
 pub(super) const RUN: usize = 64;
 
-/// The items from the first on.
+/// The items from one on.
 #[derive(Debug)]
 pub(super) struct Sequence<'a, const W: usize> {
     column: &'a Column<W>,
@@ -18,6 +18,16 @@ pub(super) struct Sequence<'a, const W: usize> {
 impl<'a, const W: usize> Sequence<'a, W> {
     pub(super) const fn of(column: &'a Column<W>) -> Self {
         Self { column, next: 0, run: [0; RUN] }
+    }
+
+    /// Begins with the item at a place.
+    pub(super) fn starting(column: &'a Column<W>, next: u64) -> Self {
+        let mut run = [0; RUN];
+        let before = next % wide(RUN);
+        if before > 0 && next < column.len() {
+            column.run(next.saturating_sub(before), &mut run);
+        }
+        Self { column, next, run }
     }
 }
 

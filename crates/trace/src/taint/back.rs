@@ -108,15 +108,13 @@ enum Source {
 
 impl<G: Graph> Back<'_, G> {
     fn run(&mut self) -> Result<(), TaintError> {
-        let mut arrivals = Vec::new();
-        while let Some(key) = self.queue.next_key() {
-            arrivals.clear();
-            self.queue.take(key, &mut arrivals);
+        while let Some(key) = self.queue.next_key(u64::MAX) {
+            self.queue.take(key);
             self.found.transactions_touched = self.found.transactions_touched.saturating_add(1);
             let (tx, coinbase) = self.tx(u64::MAX.saturating_sub(key));
-            let hops = arrivals.iter().map(|arrival| arrival.hops).min().unwrap_or(0).saturating_add(1);
+            let hops = self.queue.taken().map(|arrival| arrival.hops).min().unwrap_or(0).saturating_add(1);
             let sources = if coinbase { self.rewards(tx)? } else { self.inputs(tx)? };
-            let line = self.line(tx, &arrivals);
+            let line = self.line(tx);
             for (source, parts) in self.reversed(tx, &sources, line)? {
                 match source {
                     Source::Output(output) => self.hand_on(output, hops, &parts),
@@ -181,8 +179,8 @@ impl<G: Graph> Back<'_, G> {
     }
 
     /// The units by their place among all that go out: outputs in order, then the fee, whose source is the greatest.
-    fn line(&self, tx: TxNum, arrivals: &[Arrival]) -> Vec<Part> {
-        let mut arrivals = arrivals.iter().peekable();
+    fn line(&self, tx: TxNum) -> Vec<Part> {
+        let mut arrivals = self.queue.taken().peekable();
         let mut line = Vec::new();
         let mut before_sat = 0_u64;
         for output in self.graph.outputs(tx) {

@@ -242,25 +242,25 @@ struct Walk<'a, G, T> {
 
 impl<G: Graph, T: FnMut(Step<'_>)> Walk<'_, G, T> {
     fn run(&mut self) -> Result<(), TaintError> {
-        let mut arrivals = Vec::new();
         loop {
             let seed = self.seeds.get(self.seeds_done).map(|seed| seed.key);
-            let Some(key) = self.queue.next_key().into_iter().chain(seed).min() else { return Ok(()) };
-            arrivals.clear();
-            self.queue.take(key, &mut arrivals);
+            let arrival = self.queue.next_key(seed.unwrap_or(u64::MAX));
+            let Some(key) = arrival.or(seed) else { return Ok(()) };
+            self.queue.take(key);
+            let arrived = self.queue.taken().len() > 0;
             let tx = self.tx(key);
             self.order = key;
-            if !arrivals.is_empty() {
+            if arrived {
                 self.touched = self.touched.saturating_add(1);
                 (self.tell)(Step::Into { tx, order: key });
             }
-            if arrivals.is_empty() {
+            if !arrived {
                 self.landed.clear();
                 self.spend.rooms.clear();
             } else if key & 1 == 0 {
-                self.take_in(tx, &arrivals)?;
+                self.take_in(tx)?;
             } else {
-                self.take_fees(tx, &arrivals)?;
+                self.take_fees(tx)?;
             }
             self.give_out(key, tx);
         }
@@ -277,14 +277,13 @@ impl<G: Graph, T: FnMut(Step<'_>)> Walk<'_, G, T> {
     }
 
     /// Lets the arrivals land in a transaction that spends outputs.
-    fn take_in(&mut self, tx: TxNum, arrivals: &[Arrival]) -> Result<(), TaintError> {
+    fn take_in(&mut self, tx: TxNum) -> Result<(), TaintError> {
         let graph = self.graph;
         self.spend.line.clear();
         let mut whole_sat = 0_u64;
         let mut found = 0;
         for input in graph.inputs(tx) {
-            let at = arrivals.binary_search_by_key(&input.number(), |arrival| arrival.source);
-            let value_sat = if let Some(arrival) = at.ok().and_then(|at| arrivals.get(at)) {
+            let value_sat = if let Some(arrival) = self.queue.taken_from(input.number()) {
                 found += 1;
                 lengthen(self.terms.method, &mut self.spend.line, whole_sat, &arrival.parts);
                 arrival.value_sat
@@ -295,7 +294,7 @@ impl<G: Graph, T: FnMut(Step<'_>)> Walk<'_, G, T> {
             whole_sat = sum.ok_or_else(|| TaintError::Sum { txid: graph.txid(tx) })?;
         }
         check_inside(graph, tx)?;
-        if found != arrivals.len() {
+        if found != self.queue.taken().len() {
             return Err(TaintError::Contradiction { txid: graph.txid(tx) });
         }
         self.land(tx, whole_sat)
@@ -303,12 +302,12 @@ impl<G: Graph, T: FnMut(Step<'_>)> Walk<'_, G, T> {
 
     /// Lets tainted fees land in their block's coinbase: its inputs are the subsidy, then the fees of the block's
     /// transactions in their order.
-    fn take_fees(&mut self, coinbase: TxNum, arrivals: &[Arrival]) -> Result<(), TaintError> {
+    fn take_fees(&mut self, coinbase: TxNum) -> Result<(), TaintError> {
         let graph = self.graph;
         self.spend.line.clear();
         let height = graph.height(coinbase);
         let mut whole_sat = graph.network().subsidy_sat(height);
-        let mut arrivals = arrivals.iter().peekable();
+        let mut arrivals = self.queue.taken().peekable();
         for tx in graph.block(height).unwrap_or_default().map(TxNum::new).skip(1) {
             if let Some(arrival) = arrivals.next_if(|arrival| arrival.source == tx.number()) {
                 lengthen(self.terms.method, &mut self.spend.line, whole_sat, &arrival.parts);
@@ -316,7 +315,9 @@ impl<G: Graph, T: FnMut(Step<'_>)> Walk<'_, G, T> {
             let sum = whole_sat.checked_add(fee(graph, tx)?);
             whole_sat = sum.ok_or_else(|| TaintError::Sum { txid: graph.txid(coinbase) })?;
         }
-        if arrivals.next().is_some() {
+        let unknown = arrivals.next().is_some();
+        drop(arrivals);
+        if unknown {
             return Err(TaintError::Contradiction { txid: graph.txid(coinbase) });
         }
         self.land(coinbase, whole_sat)

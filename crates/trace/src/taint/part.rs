@@ -62,7 +62,15 @@ enum Kept {
     Many(Box<[Part]>),
 }
 
+/// None at all.
+impl Default for Parts {
+    fn default() -> Self {
+        Self(Kept::Many(Box::default()))
+    }
+}
+
 impl From<&[Part]> for Parts {
+    #[inline]
     fn from(parts: &[Part]) -> Self {
         match parts {
             [part] => Self(Kept::One(*part)),

@@ -46,6 +46,14 @@ impl Landed {
         }
     }
 
+    /// Gives a room after the last one that got some the parts that were added since.
+    fn end_room(&mut self, room: usize) {
+        let end = self.parts.len();
+        if self.rooms.last().map_or(0, |(_, last)| *last) < end {
+            self.rooms.push((room, end));
+        }
+    }
+
     /// Each room that got some, with its parts.
     pub(crate) fn by_room(&self) -> impl Iterator<Item = (usize, &[Part])> {
         let mut start = 0;
@@ -83,22 +91,30 @@ fn reverse(spend: &mut Spend) {
 
 /// Cuts the line by the rooms in their order.
 fn cut(spend: &Spend, landed: &mut Landed) {
-    let mut rooms = spend.rooms.iter().enumerate();
-    let (mut room, mut start, mut end) = (0, 0_u64, 0_u64);
-    for part in &spend.line {
-        let mut at = part.start_sat;
-        while at < part.end_sat() {
-            while end <= at {
-                // The rooms together are as long as the line's whole: there is always one for `at`.
-                let Some((next, value)) = rooms.next() else { return };
-                (room, start, end) = (next, end, end.saturating_add(*value));
-            }
-            let until = part.end_sat().min(end);
-            let amount_sat = until.saturating_sub(at);
-            let start_sat = at.saturating_sub(start);
-            landed.push(room, Part { case: part.case, start_sat, amount_sat });
-            at = until;
+    let mut rest = spend.line.as_slice();
+    let mut start = 0_u64;
+    for (room, value) in spend.rooms.iter().enumerate() {
+        let end = start.saturating_add(*value);
+        let inside = rest.partition_point(|part| part.end_sat() <= end);
+        let (inside, later) = rest.split_at(inside);
+        let within = |part: &Part| {
+            let from = part.start_sat.max(start);
+            let amount_sat = part.end_sat().min(end).saturating_sub(from);
+            Part { case: part.case, start_sat: from.saturating_sub(start), amount_sat }
+        };
+        // The last one can go on in the next room.
+        let over = later.first().filter(|part| part.start_sat.max(start) < end);
+        if let Some((first, others)) = inside.split_first() {
+            landed.parts.push(within(first));
+            let moved = |part: &Part| Part { start_sat: part.start_sat.saturating_sub(start), ..*part };
+            landed.parts.extend(others.iter().map(moved));
         }
+        landed.parts.extend(over.map(within));
+        landed.end_room(room);
+        if later.is_empty() {
+            return;
+        }
+        (rest, start) = (later, end);
     }
 }
 

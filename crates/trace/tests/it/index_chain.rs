@@ -151,6 +151,18 @@ pub(crate) fn compare_scans(index: &Index) {
     assert!(index.all_outputs().eq(outputs), "outputs differ");
     let inputs = (0..index.tx_count()).map(TxNum::new).flat_map(|tx| index.inputs(tx));
     assert!(index.all_inputs().eq(inputs), "inputs differ");
+    let count = index.tx_count();
+    for txs in [0..count, count / 3..count / 2, count.saturating_sub(1)..count, count..count] {
+        // Something stands there already, and stays.
+        let (mut spent, mut ends) = (vec![OutputNum::new(7)], vec![1]);
+        index.inputs_of(txs.clone(), &mut spent, &mut ends);
+        let (mut want, mut want_ends) = (vec![OutputNum::new(7)], vec![1]);
+        for tx in txs.map(TxNum::new) {
+            want.extend(index.inputs(tx));
+            want_ends.push(want.len());
+        }
+        assert_eq!((spent, ends), (want, want_ends), "inputs side by side differ");
+    }
 }
 
 /// Compares everything that an index answers with the blocks themselves.

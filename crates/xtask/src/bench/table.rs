@@ -4,9 +4,28 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// The table of one benchmark. Figures that are not whole numbers are shown as they are.
+/// Widest line of a table with columns.
+const WIDTH_MAX: usize = 120;
+
+/// The table of one benchmark. Figures that are not whole numbers are shown as they are. Where rows have so different
+/// figures that their columns do not fit a screen, each row names its own.
 pub(crate) fn print(name: &str, figures: &Value) -> String {
     let rows = rows(name, figures);
+    let table = in_columns(&rows);
+    if table.lines().all(|line| line.chars().count() <= WIDTH_MAX) { table } else { in_words(&rows) }
+}
+
+fn in_words(rows: &[(&str, &Map<String, Value>)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let line = |(name, row): &(&str, &Map<String, Value>)| {
+        let figures: Vec<String> =
+            row.iter().map(|(word, value)| format!("{word} {}", figure(value))).collect();
+        format!("{name:<width$}  {}", figures.join("; "))
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn in_columns(rows: &[(&str, &Map<String, Value>)]) -> String {
     let columns: BTreeSet<&str> = rows.iter().flat_map(|(_, row)| row.keys().map(String::as_str)).collect();
     let mut cells =
         vec![[""].into_iter().chain(columns.iter().copied()).map(str::to_owned).collect::<Vec<_>>()];
@@ -65,6 +84,16 @@ mod tests {
         );
         assert_eq!(print("stop", &json!({ "count": 3 })), "      count\nstop      3");
         assert_eq!(print("stop", &json!(3)), "");
+    }
+
+    #[test]
+    fn rows_whose_columns_do_not_fit_name_their_figures() {
+        let long = "microseconds that the slowest of one hundred of them took";
+        let figures = json!({ "a": { (long): 1, "count": 2 }, "bc": { format!("{long} and one"): 3000 } });
+        assert_eq!(print("stop", &figures), format!("a   count 2; {long} 1\nbc  {long} and one 3,000"));
+        let fitting = "x".repeat(WIDTH_MAX - "stop  ".len());
+        assert!(print("stop", &json!({ &fitting: 3 })).starts_with("      x"));
+        assert!(print("stop", &json!({ format!("{fitting}x"): 3 })).starts_with("stop  x"));
     }
 
     #[test]

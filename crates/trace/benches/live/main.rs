@@ -4,6 +4,8 @@
 //! unless a row says otherwise. Prints one JSON object of whole numbers.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+mod accounts;
+
 use std::{
     collections::HashMap, convert::Infallible, error::Error, hint::black_box, time::Duration,
     time::Instant as Clock,
@@ -22,6 +24,10 @@ use serde_json::{Map, Value, json};
 
 /// Tainted outputs, where nobody says how many.
 const COUNT: u64 = 1_000_000;
+/// Fewer would all be spent by the blocks.
+const COUNT_MIN: u64 = 150_000;
+/// Of so many tainted outputs one tainted account, on a chain of accounts.
+const ACCOUNTS_IN: u64 = 10;
 const BLOCK_TXS: u64 = 4_000;
 const BLOCKS: usize = 200;
 /// Outputs of each transaction that spreads the stolen units.
@@ -143,8 +149,8 @@ impl World {
     /// A block of payments, so many of a thousand tainted. The first output of those is tainted by every method.
     fn block(&mut self, per_mille: u64) -> Vec<Node> {
         let mut nodes = vec![Node { txid: self.id(), inputs: Vec::new(), outputs: vec![output(1, 1)] }];
-        for number in 0..BLOCK_TXS {
-            let tainted = mix(self.made ^ number) % 1_000 < per_mille;
+        for _ in 0..BLOCK_TXS {
+            let tainted = mix(!self.made) % 1_000 < per_mille;
             let node = self.payment(tainted);
             nodes.push(node);
         }
@@ -338,9 +344,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().collect();
     let after = |name: &str| args.iter().skip_while(|arg| *arg != name).nth(1);
     let count = after("--count").map_or(Ok(COUNT), |count| count.parse())?;
+    if count < COUNT_MIN {
+        return Err(format!("--count {count}: want {COUNT_MIN} tainted outputs or more").into());
+    }
     let every = args.iter().any(|arg| arg == "--all-methods");
     let methods = if every { &Method::ALL[..] } else { &[Method::Haircut, Method::Fifo] };
-    println!("{}", Value::Object(measure(count, methods)?));
+    let mut rows = measure(count, methods)?;
+    rows.extend(accounts::measure(count / ACCOUNTS_IN)?);
+    println!("{}", Value::Object(rows));
     Ok(())
 }
 
