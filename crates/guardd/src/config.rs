@@ -129,7 +129,7 @@ pub fn toml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
 fn shown(error: &toml::de::Error) -> String {
     let whole = error.to_string();
     if whole.len() <= SHOWN_BYTES_MAX {
-        return whole;
+        return whole.trim_end().to_owned();
     }
     let at = error.span().map_or(0, |span| span.start);
     format!("at byte {at} of a long line: {}", error.message())
