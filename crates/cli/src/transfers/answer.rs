@@ -9,7 +9,7 @@ use kuraban_trace::accounts::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::trace::Claims;
+use crate::{say::Lang, trace::Claims};
 
 /// A trace, and where all were asked for, by every rule.
 pub(super) struct Answer<'a> {
@@ -57,6 +57,16 @@ impl Style<'_> {
             (true, Chain::Xrp) => ("XRP".to_owned(), 6),
             (true, Chain::Xem) => ("XEM".to_owned(), 6),
         }
+    }
+
+    /// As [`Self::shown`], beneath a title that names the asset and says what is counted.
+    pub(super) fn counted(self, units: Units) -> String {
+        if self.is_native() { self.shown(units) } else { units.to_string() }
+    }
+
+    /// What is counted of a token, whose decimals nobody here knows.
+    pub(super) fn unit(self, lang: Lang) -> &'static str {
+        if self.is_native() { "" } else { lang.pick(", in base units", "（最小単位）") }
     }
 
     /// Whole coins with the ticker; a token's base units.

@@ -130,6 +130,23 @@ fn each_case_is_followed_as_if_it_were_the_only_one_where_it_is_asked_for() {
 }
 
 #[test]
+fn a_tokens_amounts_are_plain_beneath_a_title_that_says_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = list(folder.path());
+    let ask = |lang: &str| trace(&list, &["--seed", "t:0", "u:0", "--method", "fifo", "--lang", lang]).out;
+    let told = ask("en");
+    for want in [
+        "totals of xem\n",
+        "totals of dim:coin, in base units\n",
+        "\n  held by accounts     5\n",
+        "  3  of 3  stranger",
+    ] {
+        assert!(told.contains(want), "{want}: {told}");
+    }
+    assert!(ask("ja").contains("dim:coin（最小単位） の総額"));
+}
+
+#[test]
 fn poison_names_every_marked_account() {
     let folder = tempfile::tempdir().unwrap();
     let list = list(folder.path());
