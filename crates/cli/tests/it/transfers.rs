@@ -123,6 +123,12 @@ fn each_case_is_followed_as_if_it_were_the_only_one_where_it_is_asked_for() {
     assert_eq!(earliest["cases"][1]["totals"][0]["overlap_microxem"], 49);
     assert_eq!(earliest["cases"][1].get("outputs"), None);
     let page = folder.path().join("page.html");
+    // Where the earliest keeps its units a report has the totals of each; its picture of accounts has one colour.
+    assert_eq!(ask(&["--report", page.to_str().unwrap()]).status, 0);
+    let drawn = fs::read_to_string(&page).unwrap();
+    assert!(drawn.contains("<b class=\"chip c1\">B</b> second</th><td class=\"amount\">0</td>"));
+    assert!(!drawn.contains("legend thefts"));
+    fs::remove_file(&page).unwrap();
     let drawn = ask(&["--overlap", "each", "--report", page.to_str().unwrap()]);
     assert_eq!(drawn.status, 2);
     assert!(drawn.err.contains("want --overlap earliest"), "{}", drawn.err);
