@@ -80,6 +80,15 @@ impl Network {
         }
     }
 
+    /// Whether its coins are the asset itself. Those of test networks are worth nothing.
+    #[must_use]
+    pub const fn is_main(self) -> bool {
+        match self {
+            Self::EthereumMain | Self::XrplMain | Self::NemMain => true,
+            Self::EthereumSepolia | Self::EthereumDev | Self::XrplTest | Self::NemTest => false,
+        }
+    }
+
     /// How its accounts sign texts.
     #[must_use]
     pub const fn form(self) -> Form {
@@ -402,6 +411,7 @@ mod tests {
     fn words_round_trip_and_others_are_named() {
         for network in Network::ALL {
             assert_eq!(network.name().parse(), Ok(network));
+            assert_eq!(network.is_main(), network.name().ends_with("-main"));
             assert_eq!(network.native().form(), network.form());
             assert_eq!(network.native().to_string().parse(), Ok(network.native()));
         }

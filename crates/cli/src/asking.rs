@@ -154,6 +154,11 @@ pub(crate) struct Hopeless {
 }
 
 impl Hopeless {
+    /// Whose it is, and why.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The end of a run that comes upon it.
     pub(crate) fn report(&self, document: &impl Serialize) -> Report {
         Report::new(Answer::No, document, self.text.clone())

@@ -15,10 +15,11 @@ use kuraban_ledger::{
     Assets,
     holdings::{Builder, RawRow, Written},
 };
+use kuraban_vault::judge::CLOCKS_APART_MAX_MS;
 
 use crate::{
     fail::{Failure, OrFail as _},
-    input::{NotInstant, instant, shown_utc},
+    input::{NotInstant, instant, now, shown_utc},
     say::{Report, Say},
 };
 
@@ -83,7 +84,7 @@ pub(crate) fn held(
     at: Instant,
     say: &Say,
 ) -> Result<kuraban_ledger::holdings::Holdings, Failure> {
-    let store = store::Store::read(path, at, say)?;
+    let store = store::Store::read(path, past(at)?, say)?;
     let of = || format!("{} at {}", path.display(), shown_utc(at));
     let held = store.books.holdings().or_input(of())?;
     let mut builder = Builder::new(assets.clone());
@@ -95,6 +96,16 @@ pub(crate) fn held(
         builder.push(RawRow { line, customer, asset, amount, group: "", vault: "" }).or_input(of())?;
     }
     builder.finish().or_input(of())
+}
+
+/// The instant, if it has come as far as clocks agree: what is held later nobody knows yet.
+fn past(at: Instant) -> Result<Instant, Failure> {
+    let now = now()?;
+    let come = Some(at).filter(|at| *at <= now.plus_ms(CLOCKS_APART_MAX_MS));
+    come.ok_or_else(|| {
+        let (at, now) = (shown_utc(at), shown_utc(now));
+        Failure::input(format!("{at} has not come, it is {now}; what is held then is not known"))
+    })
 }
 
 fn at(text: &str) -> Result<Instant, NotInstant> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     fail::{Failure, OrFail as _},
     input,
-    say::{Answer, Lang, Report, Say, Side, table, tame},
+    say::{Answer, Lang, Report, Say, Side, table, tame, thousands},
 };
 
 pub(crate) const HELP: &str = "\
@@ -93,7 +93,7 @@ fn moved(by: Move) -> String {
 }
 
 fn shown(plan: &Plan, funding: &Funding, lang: Lang) -> String {
-    let money = |amount: Amount| amount.to_coins(plan.assets.decimals(plan.currency));
+    let money = |amount: Amount| thousands(&amount.to_coins(plan.assets.decimals(plan.currency)));
     let standing = |standing: Standing| match standing {
         Standing::Left(left) => money(left),
         Standing::Short(short) => format!("-{}", money(short)),
@@ -126,6 +126,7 @@ fn shown(plan: &Plan, funding: &Funding, lang: Lang) -> String {
     }
     lines.push(table([Side::Left, Side::Right, Side::Right, Side::Right, Side::Left], &rows));
     if let Some(rate) = funding.bearable {
+        let rate = thousands(&rate.to_string());
         lines.push(match lang {
             Lang::En => format!("The sources pay for coins at up to {rate} each."),
             Lang::Ja => format!("この調達額で払える単価は {rate} まで。"),

@@ -274,6 +274,7 @@ impl Form {
         let mut reader =
             ReaderBuilder::new().terminator(LINE_END).from_reader(Bounded { source, left: RECORD_BYTES_MAX });
         let headers = reader.byte_headers().map_err(plain)?.clone();
+        anyhow::ensure!(!headers.is_empty(), "is empty, want a first line with the names of the columns");
         let mut text = Text::new(self.encoding);
         let places = self.places(text.fields(&headers, 1)?, columns)?;
         let mut record = ByteRecord::new();
@@ -375,6 +376,13 @@ impl Text {
             field.clear();
             let ended = (number == last).then(|| bytes.strip_suffix(b"\r")).flatten();
             let bytes = ended.unwrap_or(bytes);
+            if let Some(read) = self.encoding.other_than(bytes) {
+                anyhow::bail!(
+                    "line {line}, field {number}: is utf-8 for {:?} in a file of shift_jis; write the whole file in one, and say which by \
+                     --encoding",
+                    tame(read)
+                );
+            }
             self.encoding.decode(bytes, field).map_err(|at| {
                 let (name, other) = self.encoding.names();
                 anyhow::anyhow!(
@@ -391,6 +399,17 @@ impl Encoding {
         match self {
             Self::Utf8 => ("utf-8", "shift_jis"),
             Self::ShiftJis => ("shift_jis", "utf-8"),
+        }
+    }
+
+    /// What the bytes say in UTF-8, where they are to be Shift_JIS and are Japanese in UTF-8. As Shift_JIS they would be other people's
+    /// names: what is Japanese in both is refused.
+    fn other_than(self, bytes: &[u8]) -> Option<&str> {
+        let japanese = |c: char| matches!(c, '\u{3000}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}');
+        match self {
+            Self::Utf8 => None,
+            Self::ShiftJis if bytes.is_ascii() => None,
+            Self::ShiftJis => core::str::from_utf8(bytes).ok().filter(|text| text.contains(japanese)),
         }
     }
 

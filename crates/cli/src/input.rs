@@ -177,6 +177,13 @@ pub(crate) fn instant(text: &str) -> Result<Instant, NotInstant> {
     kuraban_ledger::time::instant(text).map_err(|_| wrong())
 }
 
+/// An asset that is not well known, by its code, and its decimals.
+pub(crate) fn asset(text: &str) -> Result<(String, u8), String> {
+    let pair =
+        text.split_once('=').and_then(|(code, decimals)| Some((code.to_owned(), decimals.parse().ok()?)));
+    pair.ok_or_else(|| "want a code and its decimals, such as QASH=6".to_owned())
+}
+
 /// This machine's clock.
 pub(crate) fn now() -> Result<Instant, Failure> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).or_undone("the clock")?;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     claims::units_json,
     fail::{Failure, OrFail as _},
+    input,
     say::{Answer, Report, Say},
 };
 
@@ -98,14 +99,8 @@ impl<T, E: core::fmt::Display> OrRefuse<T> for Result<T, E> {
 #[derive(clap::Args)]
 pub(crate) struct Known {
     /// An asset that is not well known, and its decimals
-    #[arg(long = "asset", value_name = "CODE=DECIMALS", value_parser = asset)]
+    #[arg(long = "asset", value_name = "CODE=DECIMALS", value_parser = input::asset)]
     assets: Vec<(String, u8)>,
-}
-
-fn asset(text: &str) -> Result<(String, u8), String> {
-    let pair =
-        text.split_once('=').and_then(|(code, decimals)| Some((code.to_owned(), decimals.parse().ok()?)));
-    pair.ok_or_else(|| "want a code and its decimals, such as QASH=6".to_owned())
 }
 
 impl Known {

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     fail::{Failure, OrFail as _},
-    input::{FILE_MAX, text},
+    input::{FILE_MAX, shown_utc, text},
     judge::LogProof,
     key::Key,
     say::{Answer, Lang, Report, Say},
@@ -71,6 +71,7 @@ impl To {
         Ok(match answer {
             Ok(index) => {
                 said.insert("log_index".to_owned(), index.into());
+                let publication = told(publication);
                 let text = match say.lang() {
                     Lang::En => format!("{publication} stands in the log as entry {index}"),
                     Lang::Ja => format!("{publication} をログの項目 {index} に記録しました"),
@@ -84,6 +85,16 @@ impl To {
                 Report::new(Answer::No, &said, text)
             }
         })
+    }
+}
+
+/// What was published, for people, with their calendar.
+pub(crate) fn told(publication: &Publication) -> String {
+    match publication {
+        Publication::Liabilities(owed) => format!("root {} as of {}", owed.root, shown_utc(owed.as_of)),
+        Publication::Claims(_) | Publication::Export(_) | Publication::Import(_) | Publication::Check(_) => {
+            publication.to_string()
+        }
     }
 }
 
@@ -211,4 +222,21 @@ pub(crate) fn shown(proof: &Path, roster: &Roster) -> Result<Result<Publication,
 /// What is said when the log's entry is of another kind than the one asked for.
 pub(crate) fn other(found: &Publication, want: &str) -> String {
     format!("the log's entry is {}, want {want}", found.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use kuraban_base::Instant;
+    use kuraban_vault::Liabilities;
+
+    use super::*;
+
+    #[test]
+    fn people_are_told_an_instant_and_no_milliseconds() {
+        let (root, totals) = (Digest::sha256(&[b"root"]), Digest::sha256(&[b"totals"]));
+        let as_of = Instant::from_ms(1_795_186_800_000);
+        let liabilities = Liabilities { root, totals, as_of, blocks: Vec::new(), veil: None };
+        let text = told(&Publication::Liabilities(liabilities));
+        assert_eq!(text, format!("root {root} as of 2026-11-20T15:00:00Z"));
+    }
 }

@@ -290,8 +290,11 @@ pub(crate) fn grouped(address: &str) -> String {
     characters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
 }
 
-/// A decimal number with its thousands apart.
+/// A decimal number, which may have a sign, with its thousands apart.
 pub(crate) fn thousands(number: &str) -> String {
+    if let Some(number) = number.strip_prefix('-') {
+        return format!("-{}", thousands(number));
+    }
     let (whole, part) = number.split_once('.').map_or((number, None), |(whole, part)| (whole, Some(part)));
     let digits: Vec<char> = whole.chars().collect();
     let first = digits.len() % 3;

@@ -101,6 +101,9 @@ fn priced(rule: Named, tapes: &BTreeMap<&str, Tape>) -> Result<(Named, Price), F
             ))
         })?,
         (None, 1) => tapes.values().next().unwrap_or(&none),
+        (None, 0) => {
+            return Err(Failure::input(format!("{place}: there is no tape; give it with --tape NAME=FILE")));
+        }
         (None, count) => {
             return Err(Failure::input(format!(
                 "{place}: names no tape and {count} are given; name one with tape = …"

@@ -47,6 +47,13 @@ impl Writer {
         self.listed(format!("v1/payouts?after={begins}"), begins.as_str())
     }
 
+    /// The first payout behind this id, in the order of ids.
+    pub(crate) fn next(&self, after: &PayoutId) -> Result<Option<PayoutView>, Failure> {
+        let path = format!("v1/payouts?after={after}&limit=1");
+        let page: PayoutList = shown(&path, self.0.get(&path, ANSWER_MAX)?)?;
+        Ok(page.payouts.into_iter().find(|view| view.payout.id.as_str() > after.as_str()))
+    }
+
     /// Payouts by id from a page on, as long as they begin so.
     fn listed(&self, mut path: String, begins: &str) -> Result<Vec<PayoutView>, Failure> {
         let mut payouts: Vec<PayoutView> = Vec::new();

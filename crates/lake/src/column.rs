@@ -4,12 +4,14 @@ use std::borrow::Cow;
 
 use kuraban_base::Amount;
 use parquet::{
-    basic::{ConvertedType, Type},
+    basic::{ConvertedType, LogicalType, Type},
     column::reader::{ColumnReader, ColumnReaderImpl},
-    data_type::{ByteArray, DataType, FixedLenByteArray},
+    data_type::{
+        ByteArray, ByteArrayType, DataType, FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type,
+    },
     errors::ParquetError,
     file::reader::RowGroupReader,
-    schema::types::SchemaDescriptor,
+    schema::types::{ColumnDescriptor, SchemaDescriptor},
 };
 
 use crate::LakeError;
@@ -44,10 +46,12 @@ pub enum ColumnError {
         column: String,
     },
     /// More digits than are counted.
-    #[error("row {row}: {found} is no whole number of base units from 0 to 2^128 - 1")]
+    #[error("row {row}, column {column}: {found} is no whole number of base units from 0 to 2^128 - 1")]
     Units {
         /// Which row, from 1.
         row: u64,
+        /// Which column.
+        column: String,
         /// What stood there.
         found: String,
     },
@@ -70,7 +74,20 @@ enum Form {
     Decimal(u8),
 }
 
-/// The values of one column in one row group.
+/// One column of a row group while it is read.
+pub(crate) struct Reader<'a> {
+    place: &'a Place,
+    source: Source,
+}
+
+enum Source {
+    Int32(ColumnReaderImpl<Int32Type>),
+    Int64(ColumnReaderImpl<Int64Type>),
+    Bytes(ColumnReaderImpl<ByteArrayType>),
+    Fixed(ColumnReaderImpl<FixedLenByteArrayType>),
+}
+
+/// The values of one column in some rows.
 pub(crate) struct Column {
     name: String,
     form: Form,
@@ -91,9 +108,27 @@ pub(crate) fn names(schema: &SchemaDescriptor) -> String {
 }
 
 /// A whole number of base units.
-pub(crate) fn whole(text: &str, row: u64) -> Result<u128, ColumnError> {
-    let wrong = |_| ColumnError::Units { row, found: text.chars().take(60).collect() };
+pub(crate) fn whole(text: &str, row: u64, column: &str) -> Result<u128, ColumnError> {
+    let found = || text.chars().take(60).collect();
+    let wrong = |_| ColumnError::Units { row, column: column.to_owned(), found: found() };
     kuraban_ledger::units(text, 0).map(Amount::units).map_err(wrong)
+}
+
+/// Whether a column says that it holds dates or times. Nanoseconds have a mark of the newer kind alone: by the older kind they are
+/// plain numbers.
+fn is_clock(column: &ColumnDescriptor) -> bool {
+    let newer = matches!(
+        column.logical_type_ref(),
+        Some(LogicalType::Timestamp(_) | LogicalType::Time(_) | LogicalType::Date)
+    );
+    let older = [
+        ConvertedType::TIMESTAMP_MILLIS,
+        ConvertedType::TIMESTAMP_MICROS,
+        ConvertedType::TIME_MILLIS,
+        ConvertedType::TIME_MICROS,
+        ConvertedType::DATE,
+    ];
+    newer || older.contains(&column.converted_type())
 }
 
 impl Place {
@@ -105,6 +140,10 @@ impl Place {
         let wrong = |found: String, want| ColumnError::Type { column: name.to_owned(), found, want };
         if column.max_rep_level() > 0 {
             return Err(wrong("list".to_owned(), "one value in each row").into());
+        }
+        if is_clock(column) {
+            let want = "text or a whole number; write times as RFC 3339 or as milliseconds since 1970";
+            return Err(wrong(format!("{} marked as a date or time", column.physical_type()), want).into());
         }
         let form = match (column.physical_type(), column.converted_type()) {
             (
@@ -139,20 +178,13 @@ impl Place {
         Ok(Some(Self { place, name: name.to_owned(), form, def_max: column.max_def_level() }))
     }
 
-    /// The values of `rows` rows, of which `before` stand before this group.
-    pub(crate) fn read(
-        &self,
-        group: &dyn RowGroupReader,
-        rows: usize,
-        before: u64,
-    ) -> Result<Column, LakeError> {
-        let values = match group.get_column_reader(self.place)? {
-            ColumnReader::Int32ColumnReader(reader) => Values::Int32(self.all(reader, rows, before)?),
-            ColumnReader::Int64ColumnReader(reader) => Values::Int64(self.all(reader, rows, before)?),
-            ColumnReader::ByteArrayColumnReader(reader) => Values::Bytes(self.all(reader, rows, before)?),
-            ColumnReader::FixedLenByteArrayColumnReader(reader) => {
-                Values::Fixed(self.all(reader, rows, before)?)
-            }
+    /// The values of a group of rows, from its first.
+    pub(crate) fn open(&self, group: &dyn RowGroupReader) -> Result<Reader<'_>, LakeError> {
+        let source = match group.get_column_reader(self.place)? {
+            ColumnReader::Int32ColumnReader(reader) => Source::Int32(reader),
+            ColumnReader::Int64ColumnReader(reader) => Source::Int64(reader),
+            ColumnReader::ByteArrayColumnReader(reader) => Source::Bytes(reader),
+            ColumnReader::FixedLenByteArrayColumnReader(reader) => Source::Fixed(reader),
             ColumnReader::BoolColumnReader(_)
             | ColumnReader::Int96ColumnReader(_)
             | ColumnReader::FloatColumnReader(_)
@@ -160,22 +192,24 @@ impl Place {
                 return Err(ParquetError::General(format!("column {} changes its type", self.name)).into());
             }
         };
-        Ok(Column { name: self.name.clone(), form: self.form, values, before })
+        Ok(Reader { place: self, source })
     }
 
+    /// As many values as there are rows to read.
     fn all<T: DataType>(
         &self,
-        mut reader: ColumnReaderImpl<T>,
+        reader: &mut ColumnReaderImpl<T>,
         rows: usize,
         before: u64,
     ) -> Result<Vec<T::T>, LakeError> {
-        let (mut values, mut levels) = (Vec::with_capacity(rows), Vec::new());
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
         let mut read = 0_usize;
         while read < rows {
             let defs = (self.def_max > 0).then_some(&mut levels);
             let (records, _, _) = reader.read_records(rows.saturating_sub(read), defs, None, &mut values)?;
             if records == 0 {
-                let text = format!("column {} has {read} of {rows} rows of a group", self.name);
+                let at = before.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+                let text = format!("column {} ends after row {at}, before its group", self.name);
                 return Err(ParquetError::EOF(text).into());
             }
             read = read.saturating_add(records);
@@ -186,10 +220,44 @@ impl Place {
         }
         Ok(values)
     }
+
+    /// Rows that the footer does not count would be customers whom nobody counts.
+    fn none<T: DataType>(&self, reader: &mut ColumnReaderImpl<T>) -> Result<(), LakeError> {
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
+        let defs = (self.def_max > 0).then_some(&mut levels);
+        if reader.read_records(1, defs, None, &mut values)?.0 == 0 {
+            return Ok(());
+        }
+        Err(ParquetError::General(format!("column {} has more rows than its group", self.name)).into())
+    }
+}
+
+impl Reader<'_> {
+    /// The next values, of so many rows; `before` rows of the file stand before them.
+    pub(crate) fn read(&mut self, rows: usize, before: u64) -> Result<Column, LakeError> {
+        let place = self.place;
+        let values = match &mut self.source {
+            Source::Int32(reader) => Values::Int32(place.all(reader, rows, before)?),
+            Source::Int64(reader) => Values::Int64(place.all(reader, rows, before)?),
+            Source::Bytes(reader) => Values::Bytes(place.all(reader, rows, before)?),
+            Source::Fixed(reader) => Values::Fixed(place.all(reader, rows, before)?),
+        };
+        Ok(Column { name: place.name.clone(), form: place.form, values, before })
+    }
+
+    /// Whether nothing is left.
+    pub(crate) fn end(mut self) -> Result<(), LakeError> {
+        match &mut self.source {
+            Source::Int32(reader) => self.place.none(reader),
+            Source::Int64(reader) => self.place.none(reader),
+            Source::Bytes(reader) => self.place.none(reader),
+            Source::Fixed(reader) => self.place.none(reader),
+        }
+    }
 }
 
 impl Column {
-    /// The value of a row of the group, from 0.
+    /// The value of one of the rows, from 0.
     pub(crate) fn text(&self, at: usize) -> Result<Cow<'_, str>, ColumnError> {
         let row = || u64::try_from(at).unwrap_or_default().saturating_add(self.before).saturating_add(1);
         let none = || ColumnError::Empty { row: row(), column: self.name.clone() };

@@ -3,7 +3,12 @@
 
 mod column;
 
-use std::{borrow::Cow, fs::File, path::Path};
+use std::{
+    borrow::Cow,
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use kuraban_ledger::{
     Assets,
@@ -16,10 +21,11 @@ use parquet::{
 };
 
 pub use column::ColumnError;
-use column::Place;
+use column::{Column, Place};
 
-/// Most rows that one group of a file may have: a group is read as a whole.
-const GROUP_ROWS_MAX: i64 = 64 * 1024 * 1024;
+/// Rows that are read at once. A few bytes of a file may stand for as many rows as somebody likes; what they come to is judged row by
+/// row before more are read.
+const ROWS_AT_ONCE: usize = 64 * 1024;
 
 /// What the columns are called.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,13 +79,19 @@ pub enum LakeError {
         /// The column of base units.
         units: String,
     },
-    /// Rows that are too many to be read together.
-    #[error(
-        "a row group has {found} rows, want at most {GROUP_ROWS_MAX}; write the file with smaller groups"
-    )]
+    /// No number of rows.
+    #[error("a row group has {found} rows: the file is damaged")]
     Group {
         /// How many.
         found: i64,
+    },
+    /// Other rows than the file says that it has.
+    #[error("its groups have {found} rows together, its footer says {want}: the file is damaged")]
+    Rows {
+        /// How many.
+        found: u64,
+        /// What the footer says.
+        want: i64,
     },
     /// A value that stands for nothing.
     #[error(transparent)]
@@ -124,7 +136,7 @@ pub fn holdings(
         let [amount, customer, asset, group, vault] = texts.map(Option::unwrap_or_default);
         let amount = match in_coins {
             true => Written::Coins(amount),
-            false => Written::Units(column::whole(amount, line)?),
+            false => Written::Units(column::whole(amount, line, &columns.units)?),
         };
         builder.push(RawRow { line, customer, asset, amount, group, vault }).map_err(LakeError::from)
     })?;
@@ -158,7 +170,8 @@ struct Table {
 
 impl Table {
     fn open(path: &Path) -> Result<Self, LakeError> {
-        let reader = SerializedFileReader::new(File::open(path).map_err(LakeError::Open)?)?;
+        let file = File::open(path).map_err(LakeError::Open)?;
+        let reader = unharmed(|| Ok(SerializedFileReader::new(file)?))?;
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
         Ok(Self { reader, schema })
     }
@@ -174,37 +187,58 @@ impl Table {
         self.place(name)?.ok_or_else(missing)
     }
 
-    /// Hands each row on, with its number from 1 and its values in these columns. One group of rows is read at a time.
+    /// Hands each row on, with its number from 1 and its values in these columns.
     fn each<const N: usize, E: From<LakeError>>(
         &self,
         places: &[Option<Place>; N],
         progress: &mut dyn FnMut(u64, u64),
         mut take: impl FnMut(u64, [Option<&str>; N]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let all = u64::try_from(self.reader.metadata().file_metadata().num_rows()).unwrap_or_default();
+        let rows = self.reader.metadata().file_metadata().num_rows();
+        let all = u64::try_from(rows).unwrap_or_default();
         let mut row = 0_u64;
         for group in 0..self.reader.num_row_groups() {
-            let group = self.reader.get_row_group(group).map_err(LakeError::from)?;
-            let count = group.metadata().num_rows();
-            if count > GROUP_ROWS_MAX {
-                return Err(LakeError::Group { found: count }.into());
+            let group = unharmed(|| Ok(self.reader.get_row_group(group)?))?;
+            let found = group.metadata().num_rows();
+            let end = u64::try_from(found).ok().and_then(|count| row.checked_add(count));
+            let end = end.ok_or(LakeError::Group { found })?;
+            let mut readers = [const { None }; N];
+            for (to, place) in readers.iter_mut().zip(places) {
+                *to = place.as_ref().map(|place| unharmed(|| place.open(group.as_ref()))).transpose()?;
             }
-            let count = usize::try_from(count).unwrap_or_default();
-            let mut read = [const { None }; N];
-            for (to, place) in read.iter_mut().zip(places) {
-                *to = place.as_ref().map(|place| place.read(group.as_ref(), count, row)).transpose()?;
-            }
-            for at in 0..count {
-                row = row.saturating_add(1);
-                let mut texts: [Option<Cow<'_, str>>; N] = [const { None }; N];
-                for (to, column) in texts.iter_mut().zip(&read) {
-                    *to =
-                        column.as_ref().map(|column| column.text(at)).transpose().map_err(LakeError::from)?;
+            while row < end {
+                let count = usize::try_from(end.saturating_sub(row)).unwrap_or(usize::MAX).min(ROWS_AT_ONCE);
+                let mut read = [const { None }; N];
+                for (to, reader) in read.iter_mut().zip(&mut readers) {
+                    *to = reader.as_mut().map(|reader| unharmed(|| reader.read(count, row))).transpose()?;
                 }
-                take(row, texts.each_ref().map(Option::as_deref))?;
+                for at in 0..count {
+                    row = row.saturating_add(1);
+                    let mut texts: [Option<Cow<'_, str>>; N] = [const { None }; N];
+                    for (to, column) in texts.iter_mut().zip(&read) {
+                        let text = column.as_ref().map(|column: &Column| column.text(at)).transpose();
+                        *to = text.map_err(LakeError::from)?;
+                    }
+                    take(row, texts.each_ref().map(Option::as_deref))?;
+                }
+                progress(row, all);
             }
-            progress(row, all);
+            for reader in readers.into_iter().flatten() {
+                unharmed(|| reader.end())?;
+            }
         }
-        Ok(())
+        // A footer that contradicts itself may have lost whole groups.
+        if i64::try_from(row) == Ok(rows) {
+            Ok(())
+        } else {
+            Err(LakeError::Rows { found: row, want: rows }.into())
+        }
     }
+}
+
+/// Runs what reads bytes from outside: the library panics on some that are damaged. Nothing outlives the call that could be left half
+/// done.
+fn unharmed<T>(read: impl FnOnce() -> Result<T, LakeError>) -> Result<T, LakeError> {
+    let damaged = || ParquetError::General("it contradicts itself".to_owned()).into();
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(damaged()))
 }

@@ -104,6 +104,8 @@ pub struct Totals {
     pub claims: Amount,
     /// All claims, exact.
     pub exact: Exact,
+    /// What would be paid as coins without rounding, in whole coins.
+    pub in_kind_exact: BTreeMap<AssetNum, Exact>,
     /// Paid out.
     pub cash: Amount,
     /// Paid as the base of an insolvency plan.
@@ -126,6 +128,8 @@ pub struct Claims {
     lines: Vec<Line>,
     payments: Vec<Payment>,
     totals: Totals,
+    /// What each customer's fills come to before they are rounded, by the customer's place.
+    fills: BTreeMap<usize, Exact>,
 }
 
 /// Why there is no result.
@@ -143,9 +147,12 @@ pub enum ClaimsError {
         /// To whom.
         group: String,
     },
-    /// A fill or refund that cannot be one.
+    /// A fill that cannot be one.
     #[error(transparent)]
-    Fill(#[from] FillError),
+    Fill(FillError),
+    /// A refund that cannot be one.
+    #[error(transparent)]
+    Refund(FillError),
     /// More money than is counted.
     #[error("line {line}: the sum is larger than is counted; check amount and rate")]
     Large {
@@ -181,6 +188,12 @@ impl Claims {
         self.lines.get(begin..end).unwrap_or_default()
     }
 
+    /// What a customer's fills come to before they are rounded, together.
+    #[must_use]
+    pub fn fills(&self, customer: usize) -> Option<Exact> {
+        self.fills.get(&customer).copied()
+    }
+
     /// What it all comes to.
     #[must_use]
     pub const fn totals(&self) -> &Totals {
@@ -205,7 +218,7 @@ pub fn compute(
             lines.push(line);
         }
     }
-    let extra = fills::lines(scheme, holdings, fills, refunds, &mut totals.exact)?;
+    let (extra, fills) = fills::lines(scheme, holdings, fills, refunds, &mut totals.exact)?;
     if !extra.is_empty() {
         lines.extend(extra);
         lines.sort_by_key(|line| (line.customer, line.what));
@@ -227,7 +240,7 @@ pub fn compute(
     for payment in &mut payments {
         bound(scheme, payment);
     }
-    let claims = Claims { lines, payments, totals };
+    let claims = Claims { lines, payments, totals, fills };
     claims.balanced(scheme)
 }
 
@@ -255,7 +268,7 @@ fn claim(
         asset: holdings.assets().code(holding.asset).to_owned(),
         group: holding.group.to_owned(),
     })?;
-    let line = worth(scheme, holding, (place, pay), &mut totals.exact).ok_or_else(large)?;
+    let line = worth(scheme, holding, (place, pay), totals).ok_or_else(large)?;
     Ok(Some(line))
 }
 
@@ -263,14 +276,16 @@ fn worth(
     scheme: &Scheme,
     holding: &Holding<'_>,
     (place, pay): (usize, &Pay),
-    exact: &mut Exact,
+    totals: &mut Totals,
 ) -> Option<Line> {
     let decimals = scheme.assets.decimals(holding.asset);
     let coins = Exact::worth(holding.units, decimals, Rate::ONE, pay.in_kind)?;
     let (in_kind, _) = coins.round(decimals, scheme.rounding)?;
+    let all = totals.in_kind_exact.entry(holding.asset).or_default();
+    *all = all.plus(coins)?;
     let cash =
         pay.rate.map_or(Some(Exact::ZERO), |rate| Exact::worth(holding.units, decimals, rate, pay.cash))?;
-    *exact = exact.plus(cash)?;
+    totals.exact = totals.exact.plus(cash)?;
     let what = What::Holding { asset: holding.asset, pay: place };
     line(scheme, holding.customer, what, cash).map(|line| Line { held: holding.units, in_kind, ..line })
 }

@@ -24,6 +24,8 @@ pub const CASE_BYTES_MAX: usize = 4 << 20;
 pub const CHUNK_BYTES_MAX: usize = CASE_BYTES_MAX + (64 << 10);
 /// Most chunks.
 pub const CHUNKS_MAX: usize = 100_000;
+/// Most cases: a receipt names the file of each, and must be read again.
+pub const CASES_MAX: usize = 200_000;
 /// Longest address, in bytes.
 pub const ADDRESS_MAX: usize = 128;
 /// Longest name of what was consented to, in bytes.

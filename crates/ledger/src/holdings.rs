@@ -56,7 +56,7 @@ pub enum HoldingsError {
         found: String,
     },
     /// An asset that the books do not have.
-    #[error("line {line}, asset: {found:?} is not known; the scheme names {known}")]
+    #[error("line {line}, asset: {found:?} is not known, only {known}; name it with its decimals")]
     Asset {
         /// Where.
         line: u64,
@@ -451,7 +451,7 @@ mod tests {
         );
         refused(
             &[good, raw(3, "b", "LSK", "1")],
-            "line 3, asset: \"LSK\" is not known; the scheme names BTC BCH LTC MONA ETH XRP XEM JPY USD",
+            "line 3, asset: \"LSK\" is not known, only BTC BCH LTC MONA ETH XRP XEM JPY USD; name it with its decimals",
         );
         let long = "x".repeat(65);
         for (name, shown) in [("", ""), (" a", " a"), ("a\t", "a\\t"), (long.as_str(), &long[..64])] {

@@ -122,7 +122,7 @@ pub enum SchemeError {
         found: String,
     },
     /// A rate by a name that no valuation gives.
-    #[error("{field}: there is no price {found:?}; the valuation has {known}")]
+    #[error("{field}: there is no price {found:?} among those of the valuation: {known}")]
     Price {
         /// Which field.
         field: String,
@@ -304,7 +304,10 @@ impl RawPay {
             (None, Some(name)) => Some(*prices.get(name).ok_or_else(|| SchemeError::Price {
                 field: field.to_owned(),
                 found: name.clone(),
-                known: prices.keys().cloned().collect::<Vec<_>>().join(" "),
+                known: match prices.is_empty() {
+                    true => "it has none; --prices gives them".to_owned(),
+                    false => prices.keys().cloned().collect::<Vec<_>>().join(" "),
+                },
             })?),
             (None, None) if asset == currency && cash > Share::ZERO => Some(Rate::ONE),
             (None, None) => None,
@@ -418,7 +421,7 @@ mod tests {
         refused(&pay("cash = \"1\"\nrate = \"1\"\nprice = \"xem\""), "want one");
         refused(
             &pay("cash = \"1\"\nprice = \"xrp\""),
-            "pay 1: there is no price \"xrp\"; the valuation has xem",
+            "pay 1: there is no price \"xrp\" among those of the valuation: xem",
         );
         refused(&pay("cash = \"0.5\"\nin_kind = \"0.500001\"\nrate = \"1\""), "pays more than all");
         refused(&pay("cash = \"0\""), "pays nothing");

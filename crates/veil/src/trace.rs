@@ -67,7 +67,7 @@ fn carries<'a>(amounts: impl Iterator<Item = &'a u128>) -> u128 {
 }
 
 /// The permutations of all rows at once; their number is a power of two.
-fn permuted(inputs: Vec<[KoalaBear; WIDTH]>) -> RowMajorMatrix<KoalaBear> {
+pub(crate) fn permuted(inputs: Vec<[KoalaBear; WIDTH]>) -> RowMajorMatrix<KoalaBear> {
     generate_trace_rows::<
         KoalaBear,
         GenericPoseidon2LinearLayersKoalaBear,
@@ -122,7 +122,7 @@ fn list(log_rows: u8, digests: &[Digest]) -> (Vec<[KoalaBear; WIDTH]>, Vec<[Koal
 }
 
 /// Puts columns into the trace from some place on.
-fn put(trace: &mut RowMajorMatrix<KoalaBear>, at: usize, columns: &RowMajorMatrix<KoalaBear>) {
+pub(crate) fn put(trace: &mut RowMajorMatrix<KoalaBear>, at: usize, columns: &RowMajorMatrix<KoalaBear>) {
     for (row, values) in trace.rows_mut().zip(columns.row_slices()) {
         for (place, value) in row.iter_mut().skip(at).zip(values) {
             *place = *value;

@@ -69,6 +69,15 @@ impl Network {
         }
     }
 
+    /// Whether its coins are the asset itself. Those of test networks are worth nothing.
+    #[must_use]
+    pub const fn is_main(self) -> bool {
+        match self {
+            Self::BtcMain | Self::LtcMain => true,
+            Self::BtcTest | Self::BtcSignet | Self::BtcRegtest | Self::LtcTest | Self::LtcRegtest => false,
+        }
+    }
+
     /// The hash of its first block.
     #[must_use]
     #[rustfmt::skip]
@@ -262,6 +271,7 @@ mod tests {
     fn names_round_trip_and_others_are_shown() {
         for network in Network::ALL {
             assert_eq!(network.name().parse(), Ok(network));
+            assert_eq!(network.is_main(), network.name().ends_with("-main"));
         }
         let error = "bitcoin".parse::<Network>().unwrap_err().to_string();
         assert!(error.starts_with("network \"bitcoin\" is not known, want one of bitcoin-main, "), "{error}");

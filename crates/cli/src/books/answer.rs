@@ -4,7 +4,7 @@ use kuraban_base::{Amount, Instant};
 use kuraban_ledger::books::{Books, Total};
 use serde_json::{Value, json};
 
-use super::{Check, Holdings, store::Store};
+use super::{Check, Holdings, past, store::Store};
 use crate::{
     fail::{Failure, OrFail as _},
     file,
@@ -17,7 +17,7 @@ pub(super) fn holdings(args: &Holdings, say: &Say) -> Result<Report, Failure> {
     if args.out.exists() {
         return Err(Failure::input(format!("{}: exists already; name a new file", args.out.display())));
     }
-    let store = Store::read(&args.books, args.at, say)?;
+    let store = Store::read(&args.books, past(args.at)?, say)?;
     let none = || format!("{}: nobody holds anything at {}", args.books.display(), shown_utc(args.at));
     let held = store.books.holdings().or_input(none())?;
     let mut writer = csv::Writer::from_writer(Vec::new());

@@ -2,18 +2,20 @@
 
 use std::path::PathBuf;
 
+use kuraban_base::Instant;
 use kuraban_ledger::{
     Assets,
-    books::{Builder, Journal, Kind, RawPost, Side},
+    books::{Books, Builder, Journal, Kind, RawPost, Side},
     holdings::Written,
 };
+use kuraban_vault::judge::CLOCKS_APART_MAX_MS;
 use serde_json::json;
 
 use super::{answer, store::Store};
 use crate::{
     fail::{Failure, OrFail as _},
     holdings::{Form, Need},
-    input::instant,
+    input::{self, instant, now, shown_utc},
     say::{Lang, Report, Say, tame},
 };
 
@@ -52,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long = "own", value_name = "ACCOUNT")]
     own: Vec<String>,
     /// An asset that is not well known, with its decimals
-    #[arg(long = "asset", value_name = "CODE=DECIMALS", value_parser = asset)]
+    #[arg(long = "asset", value_name = "CODE=DECIMALS", value_parser = input::asset)]
     assets: Vec<(String, u8)>,
     #[command(flatten)]
     form: Form,
@@ -68,12 +70,6 @@ struct From {
     #[cfg(feature = "postgres")]
     #[arg(long, value_name = "PARAMETERS", requires = "query")]
     postgres: Option<String>,
-}
-
-fn asset(text: &str) -> Result<(String, u8), String> {
-    let pair =
-        text.split_once('=').and_then(|(code, decimals)| Some((code.to_owned(), decimals.parse().ok()?)));
-    pair.ok_or_else(|| "want a code and its decimals, such as QASH=6".to_owned())
 }
 
 const COLUMNS: [Need; 12] = [
@@ -94,6 +90,10 @@ const COLUMNS: [Need; 12] = [
 /// Runs `kuraban books import`.
 pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let (journal, name) = args.read(say)?;
+    if !args.books.exists() {
+        // A journal that new books would not take leaves no file behind.
+        Books::default().post(&journal).or_input(&name)?;
+    }
     let mut store = Store::open(&args.books, say)?;
     let torn = store.torn;
     let posted = store.books.post(&journal).or_input(&name)?;
@@ -126,7 +126,8 @@ impl Args {
             assets.add(code, *decimals).or_input("--asset")?;
         }
         let mut builder = Builder::new(assets);
-        let mut take = |line: u64, row: [Option<&str>; 12]| self.push(&mut builder, line, row);
+        let last = now()?.plus_ms(CLOCKS_APART_MAX_MS);
+        let mut take = |line: u64, row: [Option<&str>; 12]| self.push(&mut builder, last, line, row);
         let name = match &self.from.journal {
             Some(path) if path.extension().is_some_and(|extension| extension == "parquet") => {
                 self.form.parquet(path, COLUMNS, say, &mut take)?;
@@ -164,11 +165,19 @@ impl Args {
         Err(Failure::input("--journal: want a file"))
     }
 
-    fn push(&self, builder: &mut Builder, line: u64, row: [Option<&str>; 12]) -> anyhow::Result<()> {
+    fn push(
+        &self,
+        builder: &mut Builder,
+        last: Instant,
+        line: u64,
+        row: [Option<&str>; 12],
+    ) -> anyhow::Result<()> {
         let [entry, time, account, asset, side, amount, units, debit, credit, kind, memo, reverses] = row;
         let account = account.unwrap_or_default();
         let time = time.unwrap_or_default();
         let at = instant(time).map_err(|problem| anyhow::anyhow!("time: {problem}"))?;
+        // Time does not run back: after an entry of next year nothing of this year would be taken any more.
+        anyhow::ensure!(at <= last, "time: {} has not come; want when the entry took effect", shown_utc(at));
         let (side, amount) = sided([side, amount, units, debit, credit])?;
         let kind = match kind {
             Some(kind) if self.own.is_empty() => {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use kuraban_base::{Amount, Digest, Instant};
 use kuraban_ledger::{
     AssetNum, Assets,
-    claims::{Claims, Fill, Refund, Side as Way, Totals, compute},
+    claims::{Claims, ClaimsError, Fill, Refund, Side as Way, Totals, compute},
     holdings::Holdings,
-    scheme::{Prices, Scheme},
+    scheme::{Prices, Remainder, Scheme},
     units,
 };
 use serde_json::{Map, Value, json};
@@ -39,8 +39,9 @@ Examples:
       --scheme scheme.toml --out claims --json";
 
 pub(crate) const COMPARE_HELP: &str = "\
-Computes every scheme on the same holdings and says what each comes to, and
-how many customers get more or less than by the first.
+Computes every scheme on the same holdings and says what each comes to, in
+cash and in kind, and how many customers get more or less cash than by the
+first. Coins are not valued.
 
 Example:
   kuraban claims compare --holdings holders.csv --scheme vwap.toml \\
@@ -91,7 +92,7 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     if args.out.exists() {
         return Err(Failure::input(format!("{}: exists already; name a new folder", args.out.display())));
     }
-    let scheme = args.beside.scheme(&args.scheme)?;
+    let (scheme, digest) = args.beside.scheme(&args.scheme)?;
     let holdings = args.holdings.read(&scheme.assets, || as_of(&scheme), say)?;
     let claims = args.beside.claims(&scheme, &holdings, &args.holdings, say)?;
     let book = tables::Book { scheme: &scheme, holdings: &holdings, claims: &claims };
@@ -99,10 +100,9 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let head = receipts.levels.head();
     let mut summary = summary(&scheme, &holdings, claims.totals());
     if let Value::Object(fields) = &mut summary {
-        let scheme = Digest::sha256(&[&input::bytes(&args.scheme, input::FILE_MAX)?]).to_string();
-        let (root, size) = (head.root.to_string(), head.size);
+        let (root, size, digest) = (head.root.to_string(), head.size, digest.to_string());
         fields
-            .insert("statements".to_owned(), json!({ "root": root, "size": size, "scheme_sha256": scheme }));
+            .insert("statements".to_owned(), json!({ "root": root, "size": size, "scheme_sha256": digest }));
     }
     tables::write(&args.out, &book, &receipts, &summary, say)?;
     let text = text(&book, head.root, &args.out, say.lang());
@@ -122,56 +122,83 @@ pub(crate) fn compare(args: &Compare, say: &Say) -> Result<Report, Failure> {
     let mut first: Option<(Scheme, Holdings, Claims)> = None;
     let (mut documents, mut rows) = (Vec::new(), Vec::new());
     for path in &args.schemes {
-        let scheme = args.beside.scheme(path)?;
-        // Each scheme has assets of its own; the customers are the same, in the same order.
+        let (scheme, _) = args.beside.scheme(path)?;
+        // Each scheme has assets of its own, and of books an instant of its own.
         let holdings = args.holdings.read(&scheme.assets, || as_of(&scheme), say)?;
         let claims = args.beside.claims(&scheme, &holdings, &args.holdings, say)?;
         let mut document = summary(&scheme, &holdings, claims.totals());
-        let (mut more, mut less) = (0_u64, 0_u64);
-        if let Some((base, _, other)) = &first {
+        let mut moved = ["–".to_owned(), "–".to_owned()];
+        if let Some((base, held, other)) = &first {
             if base.assets.code(base.currency) != scheme.assets.code(scheme.currency) {
                 return Err(Failure::input(format!(
                     "{}: pays another currency than the first scheme",
                     path.display()
                 )));
             }
-            for (now, then) in claims.payments().iter().zip(other.payments()) {
-                more = more.saturating_add(u64::from(now.cash > then.cash));
-                less = less.saturating_add(u64::from(now.cash < then.cash));
-            }
+            let (more, less) = otherwise((&holdings, &claims), (held, other));
+            moved = [more, less].map(|customers| customers.to_string());
             if let Value::Object(fields) = &mut document {
                 fields.insert("customers_with_more_cash".to_owned(), json!(more));
                 fields.insert("customers_with_less_cash".to_owned(), json!(less));
             }
         }
-        rows.push([
-            tame(&scheme.name),
-            money(&scheme, claims.totals().cash),
-            if first.is_some() { more.to_string() } else { "–".to_owned() },
-            if first.is_some() { less.to_string() } else { "–".to_owned() },
-        ]);
+        let [more, less] = moved;
+        let (cash, coins) = (money(&scheme, claims.totals().cash), in_kind(&scheme, claims.totals()));
+        rows.push([path.display().to_string(), tame(&scheme.name), cash, coins, more, less]);
         documents.push(document);
         first.get_or_insert((scheme, holdings, claims));
     }
     let lang = say.lang();
     let head = [
+        lang.pick("file", "ファイル"),
         lang.pick("scheme", "案"),
         lang.pick("cash", "金銭"),
-        lang.pick("get more", "増える人"),
-        lang.pick("get less", "減る人"),
+        lang.pick("in kind", "現物"),
+        lang.pick("more cash", "金銭が増える人"),
+        lang.pick("less cash", "金銭が減る人"),
     ];
     rows.insert(0, head.map(str::to_owned));
-    Ok(Report::done(
-        &json!({ "schemes": documents }),
-        table([Side::Left, Side::Right, Side::Right, Side::Right], &rows),
-    ))
+    let sides = [Side::Left, Side::Left, Side::Right, Side::Right, Side::Right, Side::Right];
+    Ok(Report::done(&json!({ "schemes": documents }), table(sides, &rows)))
+}
+
+/// How many customers get more cash than by another scheme, and how many less. They are found by name: others may hold something at
+/// another instant.
+fn otherwise(now: (&Holdings, &Claims), then: (&Holdings, &Claims)) -> (u64, u64) {
+    let paid = |(holdings, claims): (&Holdings, &Claims), customer: &str| {
+        let payment = holdings.find(customer).and_then(|place| claims.payments().get(place));
+        payment.map_or(Amount::ZERO, |payment| payment.cash)
+    };
+    let names = (0..now.0.customers()).map(|place| now.0.customer(place));
+    let gone = (0..then.0.customers()).map(|place| then.0.customer(place));
+    let gone = gone.filter(|customer| now.0.find(customer).is_none());
+    let (mut more, mut less) = (0_u64, 0_u64);
+    for customer in names.chain(gone) {
+        let (cash, before) = (paid(now, customer), paid(then, customer));
+        more = more.saturating_add(u64::from(cash > before));
+        less = less.saturating_add(u64::from(cash < before));
+    }
+    (more, less)
+}
+
+/// All that is paid as coins, in a line.
+fn in_kind(scheme: &Scheme, totals: &Totals) -> String {
+    let paid = totals.assets.iter().filter(|(_, total)| total.in_kind > Amount::ZERO);
+    let coins = paid.map(|(asset, total)| {
+        let coins = total.in_kind.to_coins(scheme.assets.decimals(*asset));
+        format!("{} {}", thousands(&coins), scheme.assets.code(*asset))
+    });
+    let coins: Vec<String> = coins.collect();
+    if coins.is_empty() { "–".to_owned() } else { coins.join(", ") }
 }
 
 impl Beside {
-    fn scheme(&self, path: &Path) -> Result<Scheme, Failure> {
+    /// The scheme, and the SHA-256 of the very bytes that it was read from.
+    fn scheme(&self, path: &Path) -> Result<(Scheme, Digest), Failure> {
         let prices = self.prices.as_deref().map_or(Ok(Prices::new()), prices)?;
         let text = input::text(path, input::FILE_MAX)?;
-        Scheme::parse(&text, &prices).or_input(path.display())
+        let scheme = Scheme::parse(&text, &prices).or_input(path.display())?;
+        Ok((scheme, Digest::sha256(&[text.as_bytes()])))
     }
 
     fn claims(
@@ -187,7 +214,19 @@ impl Beside {
         if scheme.fills.is_none() && !fills.is_empty() {
             return Err(Failure::input("--fills: the scheme has no [fills], so it makes no fills good"));
         }
-        compute(scheme, holdings, &fills, &refunds).or_input("the holdings do not fit the scheme")
+        compute(scheme, holdings, &fills, &refunds).map_err(|problem| {
+            let table = match &problem {
+                ClaimsError::Fill(_) => self.fills.as_deref(),
+                ClaimsError::Refund(_) => self.refunds.as_deref(),
+                ClaimsError::NoPay { .. } | ClaimsError::Large { .. } | ClaimsError::Unbalanced { .. } => {
+                    None
+                }
+            };
+            Failure::input(match table {
+                Some(path) => format!("{}: {problem}", path.display()),
+                None => format!("the holdings do not fit the scheme: {problem}"),
+            })
+        })
     }
 }
 
@@ -273,6 +312,14 @@ pub(crate) fn units_json(code: &str, units: Amount) -> Value {
     }
 }
 
+/// The coins of one asset that are paid, less what they would be without rounding, with its sign. Each customer's are rounded by
+/// themselves, so this is the operator's.
+fn off_in_kind(scheme: &Scheme, totals: &Totals, asset: AssetNum) -> String {
+    let paid = totals.assets.get(&asset).map_or(Amount::ZERO, |total| total.in_kind);
+    let paid = kuraban_ledger::Exact::of(paid, scheme.assets.decimals(asset)).unwrap_or_default();
+    tables::signed(paid, totals.in_kind_exact.get(&asset).copied().unwrap_or_default())
+}
+
 /// Money in the currency's smallest unit.
 fn smallest(amount: Amount) -> Value {
     amount.to_u64().map_or_else(|| json!(amount.to_string()), |units| json!(units))
@@ -289,6 +336,9 @@ fn summary(scheme: &Scheme, holdings: &Holdings, totals: &Totals) -> Value {
         }
         fields.insert("amount".to_owned(), smallest(total.cash));
         fields.insert("in_kind_units".to_owned(), coins(&scheme.assets, *asset, total.in_kind));
+        if totals.in_kind_exact.get(asset).is_some_and(|exact| *exact > kuraban_ledger::Exact::ZERO) {
+            fields.insert("in_kind_rounding".to_owned(), json!(off_in_kind(scheme, totals, *asset)));
+        }
         Value::Object(fields)
     });
     let not_paid = totals.not_paid.iter().map(|(asset, none)| {
@@ -356,7 +406,7 @@ fn text(book: &tables::Book<'_>, root: kuraban_base::TreeHash, out: &Path, lang:
         ]);
     }
     let money = |amount| money(scheme, amount);
-    let difference = thousands_signed(&difference(scheme, totals));
+    let difference = thousands(&difference(scheme, totals));
     let (customers, paid) = (holdings.customers(), totals.paid_customers);
     let mut lines = vec![match lang {
         Lang::En => format!(
@@ -374,15 +424,24 @@ fn text(book: &tables::Book<'_>, root: kuraban_base::TreeHash, out: &Path, lang:
         table([Side::Left, Side::Right, Side::Right, Side::Right, Side::Right], &rows).trim_end().to_owned(),
     );
     lines.extend(beside_assets(scheme, totals, lang));
-    lines.push(match lang {
-        Lang::En => format!(
-            "rounding: claims are {difference} {} off their exact worth",
-            scheme.assets.code(scheme.currency)
-        ),
-        Lang::Ja => format!(
-            "端数処理：請求額の合計と正確な額との差 {difference} {}",
-            scheme.assets.code(scheme.currency)
-        ),
+    let (currency, by) = (scheme.assets.code(scheme.currency), scheme.remainder);
+    lines.push(match (lang, by) {
+        (Lang::En, Remainder::Operator) => {
+            format!(
+                "rounding: claims are {difference} {currency} off their exact worth, which the operator bears"
+            )
+        }
+        (Lang::En, Remainder::Customers) => {
+            format!(
+                "rounding: claims are {difference} {currency} off their exact worth, which customers bear"
+            )
+        }
+        (Lang::Ja, Remainder::Operator) => {
+            format!("端数処理：請求額の合計と正確な額との差 {difference} {currency}（会社負担）")
+        }
+        (Lang::Ja, Remainder::Customers) => {
+            format!("端数処理：請求額の合計と正確な額との差 {difference} {currency}（顧客負担）")
+        }
     });
     lines.push(format!("{}: {root}", lang.pick("root of all statements", "通知書全体のルート")));
     lines.push(format!("{}: {}", lang.pick("written to", "出力先"), out.display()));
@@ -405,6 +464,15 @@ fn beside_assets(scheme: &Scheme, totals: &Totals, lang: Lang) -> Vec<String> {
             lines.push(format!("{label}: {}", money(scheme, amount)));
         }
     }
+    for asset in totals.assets.keys() {
+        let (off, code) = (off_in_kind(scheme, totals, *asset), scheme.assets.code(*asset));
+        if off != "0" {
+            lines.push(match lang {
+                Lang::En => format!("rounding in kind: {off} {code}, which the operator bears"),
+                Lang::Ja => format!("現物の端数処理：正確な数量との差 {off} {code}（会社負担）"),
+            });
+        }
+    }
     for (asset, none) in &totals.not_paid {
         let (code, units) =
             (scheme.assets.code(*asset), thousands(&none.units.to_coins(scheme.assets.decimals(*asset))));
@@ -414,10 +482,6 @@ fn beside_assets(scheme: &Scheme, totals: &Totals, lang: Lang) -> Vec<String> {
         });
     }
     lines
-}
-
-fn thousands_signed(number: &str) -> String {
-    number.strip_prefix('-').map_or_else(|| thousands(number), |number| format!("-{}", thousands(number)))
 }
 
 #[cfg(test)]
@@ -432,9 +496,10 @@ mod tests {
             ("1000", "1,000"),
             ("46311127000", "46,311,127,000"),
             ("1234.5678", "1,234.5678"),
+            ("-1234.5", "-1,234.5"),
+            ("-0.5", "-0.5"),
         ] {
             assert_eq!(thousands(number), want);
         }
-        assert_eq!(thousands_signed("-1234.5"), "-1,234.5");
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context as _;
 use csv::StringRecord;
 use kuraban_base::{Digest, TreeHash};
+use kuraban_ledger::scheme::Remainder;
 use kuraban_proof::TreeHead;
 use serde::Deserialize;
 
@@ -32,7 +33,13 @@ struct Summary {
     currency: String,
     decimals: u8,
     insolvency: Option<serde::de::IgnoredAny>,
+    rounding: Rounding,
     statements: Head,
+}
+
+#[derive(Deserialize)]
+struct Rounding {
+    borne_by: Remainder,
 }
 
 #[derive(Deserialize)]
@@ -51,14 +58,14 @@ pub(super) struct Folder {
 
 /// What one customer is paid in cash.
 #[derive(Deserialize)]
-pub(super) struct Paid {
-    pub(super) customer: String,
+struct Paid {
+    customer: String,
     claim: String,
     base: String,
     rest: String,
     capped: String,
     below_minimum: String,
-    pub(super) cash: String,
+    cash: String,
 }
 
 /// A row of claims.csv, in the order of its columns.
@@ -76,6 +83,19 @@ impl Folder {
         Ok(Self { path: path.to_owned(), summary, head })
     }
 
+    /// Opens it, if its statements have the root that is wanted.
+    pub(super) fn under(path: &Path, want: Option<TreeHash>) -> Result<Self, Failure> {
+        let folder = Self::open(path)?;
+        let found = folder.head.root;
+        match want.filter(|want| *want != found) {
+            Some(want) => Err(Failure::input(format!(
+                "{}: the statements have root {found}, want {want}",
+                path.display()
+            ))),
+            None => Ok(folder),
+        }
+    }
+
     /// What the statements hash to.
     pub(super) const fn head(&self) -> TreeHead {
         self.head
@@ -86,6 +106,11 @@ impl Folder {
         let text = self.summary.statements.scheme_sha256.as_ref();
         let text = text.context("summary.json has no statements.scheme_sha256; compute the claims again")?;
         Ok(text.parse()?)
+    }
+
+    /// Who bears what rounding leaves.
+    pub(super) const fn borne_by(&self) -> Remainder {
+        self.summary.rounding.borne_by
     }
 
     /// What cash is paid in.
@@ -109,18 +134,9 @@ impl Folder {
     }
 
     /// Every customer's payment, in order.
-    pub(super) fn payments(&self) -> Result<impl Iterator<Item = Result<Paid, Failure>> + use<>, Failure> {
+    fn payments(&self) -> Result<impl Iterator<Item = Result<Paid, Failure>> + use<>, Failure> {
         let shown = self.path.join("payments.csv");
         let rows = self.rows::<Paid>("payments.csv", &PAYMENTS)?;
-        Ok(rows.map(move |row| row.or_input(shown.display())))
-    }
-
-    /// Coins for each customer: customer, asset, amount.
-    pub(super) fn in_kind(
-        &self,
-    ) -> Result<impl Iterator<Item = Result<[String; 3], Failure>> + use<>, Failure> {
-        let shown = self.path.join("in-kind.csv");
-        let rows = self.rows::<[String; 3]>("in-kind.csv", &["customer", "asset", "amount"])?;
         Ok(rows.map(move |row| row.or_input(shown.display())))
     }
 
@@ -147,6 +163,36 @@ impl Folder {
         let root = levels.head().root;
         anyhow::ensure!(root == self.head.root, "has root {root}, summary.json has {}", self.head.root);
         Ok(levels)
+    }
+
+    /// Hands on every statement, each once it is shown to be the one that was hashed: what is paid is what stands under the root.
+    pub(super) fn whole(
+        &self,
+        mut take: impl FnMut(u64, Statement) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let levels = self.levels()?;
+        let (leaves, place) = (levels.leaves(), self.path.display());
+        let mut count = 0_u64;
+        self.each(
+            |_| true,
+            |index, statement| {
+                let leaf = statement.leaf().or_undone(&place)?;
+                let hashed = usize::try_from(index).ok().and_then(|index| leaves.get(index));
+                if hashed != Some(&leaf) {
+                    return Err(Failure::input(format!(
+                        "{place}: what the tables say of {:?} is not what was hashed; compute the claims again",
+                        crate::say::tame(&statement.customer)
+                    )));
+                }
+                count = count.saturating_add(1);
+                take(index, statement)
+            },
+        )?;
+        if count != self.head.size {
+            let want = self.head.size;
+            return Err(Failure::input(format!("{place}: the tables have {count} customers, want {want}")));
+        }
+        Ok(())
     }
 
     /// Hands on every statement whose customer is wanted, with its place, in order.

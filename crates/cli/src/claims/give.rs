@@ -15,7 +15,7 @@ use crate::{
     file::{self, Part},
     input,
     publish::{Logged, other},
-    say::{Answer, Lang, Report, Say, tame},
+    say::{Answer, Lang, Report, Say, tame, thousands},
 };
 
 pub(super) const HELP: &str = "\
@@ -122,12 +122,13 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     };
     belongs(&proven, folder.head().root)?;
     if let Some(path) = &args.html {
-        file::write(path, tell::page(&proven, say.lang()).or_undone("the page")?.as_bytes())?;
+        let page = tell::page(&proven, folder.borne_by(), say.lang()).or_undone("the page")?;
+        file::write(path, page.as_bytes())?;
     }
     if let Some(path) = &args.pdf {
-        tell::paper(&proven, path, args.pdf_font.as_deref(), say)?;
+        tell::paper(&proven, folder.borne_by(), path, args.pdf_font.as_deref(), say)?;
     }
-    let text = tell::text(&proven, say.lang());
+    let text = tell::text(&proven, folder.borne_by(), say.lang());
     Ok(Report::done(&proven, text))
 }
 
@@ -187,7 +188,7 @@ pub(super) fn verify(args: &Verify, say: &Say) -> Result<Report, Failure> {
         Err(problem) => (args.root, None, Some(problem)),
     };
     let statement = proven.statement;
-    let (customer, cash) = (tame(&statement.customer), tame(&statement.cash));
+    let (customer, cash) = (tame(&statement.customer), thousands(&tame(&statement.cash)));
     let text = match (&broken, say.lang()) {
         (None, Lang::En) => format!("genuine: {customer}, {cash} {}", tame(&statement.currency)),
         (None, Lang::Ja) => format!("検証できました：{customer}、{cash} {}", tame(&statement.currency)),

@@ -6,11 +6,13 @@
 
 use hmac::{Hmac, Mac as _};
 use kuraban_base::{Amount, TreeHash, hex};
-use kuraban_ledger::units;
+use kuraban_ledger::{DECIMALS_MAX, DecimalError, Exact, units};
 use kuraban_proof::{TreeHead, prove, tree};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use super::tables::signed;
 
 /// What the documents call themselves.
 pub(super) const FORMAT: &str = "kuraban-statement-v1";
@@ -38,6 +40,35 @@ pub(super) struct Line {
     pub(super) rate: String,
     /// `cash` less what it would be without rounding, with its sign.
     pub(super) rounding: String,
+}
+
+impl Line {
+    /// Shows that `cash` is what was held at the rate, by the share, but for the rounding that is told. Fills and refunds tell none of
+    /// these.
+    fn follows(&self, cash: Amount, decimals: u8) -> Result<(), Broken> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let wrong = |field: &'static str, problem: String| Broken::Number { field, problem };
+        let held = units(&self.held, DECIMALS_MAX).map_err(|problem| wrong("held", problem.to_string()))?;
+        let share = self
+            .cash_share
+            .parse()
+            .map_err(|problem: DecimalError| wrong("cash_share", problem.to_string()))?;
+        let worth = if self.rate.is_empty() {
+            Some(Exact::ZERO)
+        } else {
+            let rate =
+                self.rate.parse().map_err(|problem: DecimalError| wrong("rate", problem.to_string()))?;
+            Exact::worth(held, DECIMALS_MAX, rate, share)
+        };
+        let told = worth.zip(Exact::of(cash, decimals)).map(|(worth, cash)| signed(cash, worth));
+        if told.as_ref() == Some(&self.rounding) {
+            return Ok(());
+        }
+        let want = told.unwrap_or_else(|| "less than is counted".to_owned());
+        Err(Broken::Sum { what: "rounding of what was held at its rate", found: self.rounding.clone(), want })
+    }
 }
 
 /// What one customer is paid, and why. Fields stand in the order of their names, as RFC 8785 wants them.
@@ -86,7 +117,9 @@ impl Statement {
             || Broken::Sum { what: "a sum", found: "more than is counted".to_owned(), want: String::new() };
         let mut lines = Amount::ZERO;
         for line in &self.lines {
-            lines = lines.plus(money("lines", &line.cash)?).ok_or_else(large)?;
+            let cash = money("lines", &line.cash)?;
+            line.follows(cash, self.decimals)?;
+            lines = lines.plus(cash).ok_or_else(large)?;
         }
         let claim = money("claim", &self.claim)?;
         let same = |what, found: Amount, want: Amount| {
@@ -274,6 +307,40 @@ mod tests {
                 TreeHead { size, root }.includes(*leaf, index, &path).unwrap();
             }
         }
+    }
+
+    /// 200.5 × 88.549 = 17,754.0745.
+    #[test]
+    fn a_line_that_its_own_terms_do_not_lead_to_is_found() {
+        let line = Line {
+            cash: "17754".to_owned(),
+            cash_share: "1".to_owned(),
+            what: "XEM".to_owned(),
+            held: "200.5".to_owned(),
+            in_kind: "0".to_owned(),
+            in_kind_share: "0".to_owned(),
+            rate: "88.549".to_owned(),
+            rounding: "-0.0745".to_owned(),
+        };
+        let check = |change: &dyn Fn(&mut Line), holds: bool| {
+            let mut changed = line.clone();
+            change(&mut changed);
+            let cash = units(&changed.cash, 0).unwrap();
+            assert_eq!(changed.follows(cash, 0).is_ok(), holds, "{changed:?}");
+        };
+        check(&|_| {}, true);
+        check(&|line| line.rate = "88.55".to_owned(), false);
+        check(&|line| line.held = "200.6".to_owned(), false);
+        check(&|line| line.cash = "17755".to_owned(), false);
+        check(&|line| line.cash_share = "0.4".to_owned(), false);
+        check(&|line| line.rounding = "0".to_owned(), false);
+        check(&|line| line.rate = "dear".to_owned(), false);
+        check(
+            &|line| (line.rate, line.cash, line.rounding) = (String::new(), "0".to_owned(), "0".to_owned()),
+            true,
+        );
+        check(&|line| line.rate = String::new(), false);
+        check(&|line| line.held = String::new(), true);
     }
 
     /// RFC 4231 has the vectors of the function; this pins what it is used on, as Python's hmac module has it.

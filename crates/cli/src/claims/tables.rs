@@ -142,8 +142,14 @@ impl Book<'_> {
         };
         let (asset, pay) = match line.what {
             What::Holding { asset, pay } => (asset, pay),
-            // The fills of a customer are rounded once, together; their sum stands in no table.
-            What::Fills => return Ok(told("fills", "")),
+            // The fills of a customer are rounded once, together.
+            What::Fills => {
+                let paid = Exact::of(line.cash, self.scheme.assets.decimals(self.scheme.currency));
+                let (Some(exact), Some(paid)) = (self.claims.fills(line.customer), paid) else {
+                    anyhow::bail!("a sum is too large")
+                };
+                return Ok(told("fills", &signed(paid, exact)));
+            }
             What::Refunds => return Ok(told("refunds", "0")),
         };
         let assets = &self.scheme.assets;

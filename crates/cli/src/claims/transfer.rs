@@ -9,10 +9,12 @@ use std::{
 };
 
 use anyhow::Context as _;
+use kuraban_base::TreeHash;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    folder::{Folder, Paid},
+    folder::Folder,
+    statement::Statement,
     zengin::{
         self, Account, FILE_YEN_MAX, Payer, RawAccount, TRANSFER_YEN_MAX, TRANSFERS_MAX, ZenginError, digits,
         kana,
@@ -23,7 +25,7 @@ use crate::{
     file::Fresh,
     holdings::{Form, Need},
     input,
-    say::{Lang, Report, Say, tame},
+    say::{Lang, Report, Say, tame, thousands},
 };
 
 pub(super) const HELP: &str = "\
@@ -44,6 +46,9 @@ pub(crate) struct Args {
     /// The folder that `kuraban claims compute` wrote
     #[arg(long, value_name = "DIR")]
     claims: PathBuf,
+    /// The root that was published: no other is paid by
+    #[arg(long, value_name = "HEX")]
+    root: Option<TreeHash>,
     /// Customers' accounts
     #[arg(long, value_name = "FILE")]
     accounts: PathBuf,
@@ -107,7 +112,7 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     if args.out.exists() {
         return Err(Failure::input(format!("{}: exists already; name a new folder", args.out.display())));
     }
-    let folder = Folder::open(&args.claims)?;
+    let folder = Folder::under(&args.claims, args.root)?;
     if folder.currency() != ("JPY", 0) {
         return Err(Failure::input(format!(
             "the claims are in {}; these files pay yen",
@@ -119,8 +124,8 @@ pub(super) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
     let fresh = Fresh::begin(&args.out, &[])?;
     let done = write(args, &folder, &payer, payees, fresh.path(), say)?;
     fresh.done()?;
-    let (files, transfers, yen) = (done.files.len(), done.transfers, done.yen);
-    let (without, without_yen) = (done.without_account, done.without_account_yen);
+    let (files, transfers, without) = (done.files.len(), done.transfers, done.without_account);
+    let [yen, without_yen] = [done.yen, done.without_account_yen].map(|yen| thousands(&yen.to_string()));
     let out = args.out.display();
     let text = match say.lang() {
         Lang::En => format!(
@@ -199,13 +204,13 @@ fn write(
     without.write_record(["customer", "cash"]).or_undone(path.display())?;
     let (mut unpaid, mut unpaid_yen, mut owed) = (0_u64, 0_u64, 0_u64);
     let large = || Failure::input("the payments come to more than is counted");
-    for (line, paid) in (2_u64..).zip(folder.payments()?) {
-        let paid = paid?;
+    folder.whole(|index, paid| {
         bar.inc(1);
         let payee = payees.remove(&paid.customer);
+        let line = index.saturating_add(2);
         let yen = yen(line, &paid)?;
         if yen == 0 {
-            continue;
+            return Ok(());
         }
         owed = owed.checked_add(yen).ok_or_else(large)?;
         if let Some(payee) = payee {
@@ -215,7 +220,8 @@ fn write(
             unpaid = unpaid.saturating_add(1);
             unpaid_yen = unpaid_yen.checked_add(yen).ok_or_else(large)?;
         }
-    }
+        Ok(())
+    })?;
     bar.finish_and_clear();
     without.flush().or_undone(path.display())?;
     files.end()?;
@@ -237,7 +243,7 @@ fn write(
     })
 }
 
-fn yen(line: u64, paid: &Paid) -> Result<u64, Failure> {
+fn yen(line: u64, paid: &Statement) -> Result<u64, Failure> {
     paid.cash.parse().or_input(format!("payments.csv: line {line}, cash"))
 }
 

@@ -12,6 +12,7 @@ use super::{Published, owed, published, shown, store::Reader};
 use crate::{
     fail::Failure,
     holdings::Whose,
+    input,
     say::{Answer, Lang, Report, Say},
 };
 
@@ -39,8 +40,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "R")]
     root: Root,
     /// Assets that are not known by themselves
-    #[arg(long, num_args = 1.., value_parser = owed::named, value_name = "CODE:DECIMALS")]
-    asset: Vec<owed::Named>,
+    #[arg(long, num_args = 1.., value_parser = input::asset, value_name = "CODE=DECIMALS")]
+    asset: Vec<(String, u8)>,
 }
 
 #[derive(Serialize)]

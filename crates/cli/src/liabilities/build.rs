@@ -65,8 +65,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(DEPTH_MAX)))]
     depth: Option<u8>,
     /// Assets that are not known by themselves
-    #[arg(long, num_args = 1.., value_parser = owed::named, value_name = "CODE:DECIMALS")]
-    asset: Vec<owed::Named>,
+    #[arg(long, num_args = 1.., value_parser = input::asset, value_name = "CODE=DECIMALS")]
+    asset: Vec<(String, u8)>,
     /// A file with 64 hexadecimal digits from which all salts follow; without it, one is drawn
     #[arg(long, value_name = "F")]
     seed: Option<PathBuf>,

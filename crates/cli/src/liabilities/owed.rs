@@ -11,25 +11,16 @@ use crate::{
     say::Say,
 };
 
-/// An asset and its decimals, from the command line.
-#[derive(Clone, Debug)]
-pub(super) struct Named {
-    code: String,
-    decimals: u8,
-}
-
-/// Reads `CODE:DECIMALS`.
-pub(super) fn named(text: &str) -> Result<Named, String> {
-    let wrong = || format!("{text:?} is no asset, want CODE:DECIMALS such as QASH:6");
-    let (code, decimals) = text.split_once(':').ok_or_else(wrong)?;
-    Ok(Named { code: code.to_owned(), decimals: decimals.parse().map_err(|_| wrong())? })
-}
-
 /// All holdings of a file, or of books at an instant, in the assets that are known and those that were named.
-pub(super) fn read(held: &Whose, named: &[Named], at: Instant, say: &Say) -> Result<Holdings, Failure> {
+pub(super) fn read(
+    held: &Whose,
+    named: &[(String, u8)],
+    at: Instant,
+    say: &Say,
+) -> Result<Holdings, Failure> {
     let mut assets = Assets::default();
-    for asset in named {
-        assets.add(&asset.code, asset.decimals).or_input("--asset")?;
+    for (code, decimals) in named {
+        assets.add(code, *decimals).or_input("--asset")?;
     }
     held.read(&assets, || Ok(at), say)
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     fail::Failure,
     input::{FILE_MAX, bytes},
-    publish::{as_json, roster, shown},
+    publish::{as_json, roster, shown, told},
     say::{Answer, Lang, Report},
 };
 
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, lang: Lang) -> Result<Report, Failure> {
             let mut said = as_json(&publication)?;
             said.insert("ok".to_owned(), true.into());
             said.insert("entry".to_owned(), publication.kind().into());
-            Report::done(&said, format!("{}: {publication}", publication.kind()))
+            Report::done(&said, format!("{}: {}", publication.kind(), told(&publication)))
         }
         Err(problem) => {
             let text = format!("{}: {problem}", lang.pick("not shown", "示されていません"));

@@ -1,17 +1,13 @@
-//! `kuraban books` as its user meets it: journals in CSV and out of PostgreSQL, a process that is killed, holdings that
-//! `kuraban claims` reads.
+//! `kuraban books` as its user meets it: journals in CSV, a process that is killed, holdings that `kuraban claims` reads.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::{fs, path::Path, process::Stdio};
 
 use serde_json::json;
 
 use crate::run::{Ran, kuraban, repository, run};
 
-fn books(args: &[&str]) -> Ran {
+/// Runs `kuraban books`.
+pub(crate) fn books(args: &[&str]) -> Ran {
     run(["books"].iter().chain(args))
 }
 
@@ -60,6 +56,7 @@ fn claims_and_liabilities_count_what_the_books_say_at_their_instant() {
     check("after", "as_of = \"2018-01-27T09:00:00+09:00\"", Ok(44_319 + 8_899));
     check("none", "", Err("has no as_of, by which books are read"));
     check("no-zone", "as_of = \"2018-01-27T09:00:00\"", Err("as_of"));
+    check("to-come", "as_of = \"2999-01-01T00:00:00Z\"", Err("has not come, it is "));
     check("too-early", "as_of = \"2018-01-01T00:00:00Z\"", Err("2018-01-01T00:00:00Z"));
 
     let (kept, tree) = (path("books"), path("tree"));
@@ -92,6 +89,9 @@ fn what_customers_held_at_an_instant_is_what_claims_are_computed_on() {
     assert!(ran.out.starts_with("2 customers, 2 holdings at 2018-01-26T14:59:59Z"), "{}", ran.out);
     assert_eq!(fs::read_to_string(&out).unwrap(), "customer,asset,amount\nann,XEM,499.5\nbob,XEM,100.5\n");
     assert_eq!(books(&at).status, 2);
+    let later = ["holdings", "--books", &kept, "--at", "2999-01-01T00:00:00Z", "--out", &paid];
+    let ran = books(&later);
+    assert!(ran.status == 2 && ran.err.contains("2999-01-01T00:00:00Z has not come"), "{}", ran.err);
     let scheme = repository().join("examples/schemes/coincheck-2018.toml");
     let claims = run([
         "claims",
@@ -173,6 +173,28 @@ fn bad_journals_are_refused_with_line_and_field_and_nothing_is_taken() {
     assert_eq!(books(&["import", "--books", "x"]).status, 2);
 }
 
+#[test]
+fn a_journal_of_next_year_does_not_close_the_books_and_a_refused_first_one_leaves_no_file() {
+    let head = "entry,time,account,asset,side,amount\n";
+    let day = |time: u128| format!("{head}x,{time},hot,BTC,debit,1\nx,{time},ann,BTC,credit,1\n");
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let overdrawn = format!("{head}x,0,hot,BTC,credit,1\nx,0,ann,BTC,debit,1\n");
+    for (rows, want) in [
+        (day(now + 60_000), "line 2: time: "),
+        (day(now + 60_000), " has not come; want when the entry took effect"),
+        (overdrawn, "line 3, amount: account ann has 1 BTC too little for entry x"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let ran = import(folder.path(), rows.as_bytes(), &["--own", "hot"]);
+        assert_eq!(ran.status, 2, "{rows}: {}", ran.out);
+        assert!(ran.err.contains(want), "{rows}: {}", ran.err);
+        assert!(!folder.path().join("books").exists());
+        // The same day, as far as it has come.
+        let ran = import(folder.path(), day(now).as_bytes(), &["--own", "hot"]);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+    }
+}
+
 /// A journal of many entries, the first `count` of a series.
 fn many(count: u64) -> String {
     let mut rows = String::from("entry,time,account,asset,side,units\n");
@@ -215,135 +237,4 @@ fn an_import_that_is_killed_took_all_or_nothing() {
         ran.err
     );
     assert_eq!(found["assets"][0]["owed_units"], "200010000");
-}
-
-/// A database of its own in a temporary folder, on a socket there; ended when dropped.
-struct Database {
-    folder: tempfile::TempDir,
-    programs: PathBuf,
-}
-
-impl Database {
-    /// One that runs, unless PostgreSQL is not installed.
-    fn start() -> Option<Self> {
-        let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
-        let mut programs: Vec<PathBuf> =
-            versions.flatten().map(|version| version.path().join("bin")).collect();
-        programs.sort();
-        let programs = programs.pop().filter(|folder| folder.join("initdb").exists())?;
-        let folder = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
-        let database = Self { folder, programs };
-        let of_root = fs::metadata(database.folder.path()).ok()?;
-        if std::os::unix::fs::MetadataExt::uid(&of_root) == 0 {
-            assert!(
-                Command::new("chown").arg("postgres").arg(database.folder.path()).status().unwrap().success()
-            );
-        }
-        let cluster = database.cluster();
-        database.run(
-            "initdb",
-            &["-D", &cluster, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],
-        );
-        let options = format!("-k {} -c listen_addresses='' -c fsync=off", database.folder.path().display());
-        let log = database.folder.path().join("log");
-        database.run(
-            "pg_ctl",
-            &["-D", &cluster, "-w", "-t", "60", "-o", &options, "-l", log.to_str().unwrap(), "start"],
-        );
-        Some(database)
-    }
-
-    fn cluster(&self) -> String {
-        self.folder.path().join("data").to_str().unwrap().to_owned()
-    }
-
-    fn run(&self, program: &str, args: &[&str]) {
-        assert!(self.runs(program, args), "{program}");
-    }
-
-    /// Runs one of its programs, as a user who may.
-    fn runs(&self, program: &str, args: &[&str]) -> bool {
-        let program = self.programs.join(program);
-        let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap());
-        let mut command = if owner == 0 { Command::new("runuser") } else { Command::new(&program) };
-        if owner == 0 {
-            command.args(["-u", "postgres", "--"]).arg(&program);
-        }
-        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.args(args).status().unwrap().success()
-    }
-
-    fn parameters(&self) -> String {
-        format!("host={} user=postgres dbname=postgres", self.folder.path().display())
-    }
-
-    fn tell(&self, sql: &str) {
-        let host = self.folder.path().to_str().unwrap();
-        self.run("psql", &["-h", host, "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-c", sql]);
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        // Where it never ran there is nothing to stop.
-        let _stopped = self.runs("pg_ctl", &["-D", &self.cluster(), "-m", "immediate", "-w", "stop"]);
-    }
-}
-
-#[test]
-fn journals_come_out_of_postgresql() {
-    let Some(database) = Database::start() else {
-        println!("skipped: PostgreSQL is not installed at /usr/lib/postgresql");
-        return;
-    };
-    database.tell(
-        "create table journal (entry bigint, at timestamptz, account text, asset text, side text, amount numeric(38,18), \
-         near double precision, memo text); \
-         insert into journal values \
-         (1, '2024-05-31 13:12:00+09', 'hot', 'BTC', 'debit', 4502.9, 4502.9, null), \
-         (1, '2024-05-31 13:12:00+09', '山田, 太郎', 'BTC', 'credit', 4502.9, 4502.9, null);",
-    );
-    let folder = tempfile::tempdir().unwrap();
-    let kept = folder.path().join("books");
-    let ask = |query: &str| {
-        let parameters = database.parameters();
-        let from = ["--postgres", &parameters, "--query", query, "--own", "hot"];
-        books(&[&["import", "--json", "--books", kept.to_str().unwrap()], from.as_slice()].concat())
-    };
-    let refused = |query: &str, want: &str| {
-        let ran = ask(query);
-        assert_eq!(ran.status, 2, "{query}: {}", ran.err);
-        assert!(ran.err.contains(want), "{query}: {}", ran.err);
-        assert!(!kept.exists(), "{query}");
-    };
-    let all = "entry, at as time, account, asset, side, memo";
-    refused("select * from nothing", "relation \"nothing\" does not exist");
-    refused(
-        &format!("select {all}, near as amount from journal"),
-        "column amount is of type float8, which is not exact",
-    );
-    refused("select entry, account, asset, side, amount from journal", "there is no column \"time\"");
-    refused(
-        &format!("select {all}, amount from journal where side = 'debit'"),
-        "debits of BTC are 4502.9 and credits 0",
-    );
-    refused("delete from journal returning entry", "read-only transaction");
-    let ran = ask(&format!("select {all}, amount from journal order by account;"));
-    assert_eq!(ran.status, 0, "{}", ran.err);
-    assert_eq!(ran.json()["assets"][0]["owed_units"], "450290000000");
-    let out = folder.path().join("held.csv");
-    let ran = books(&[
-        "holdings",
-        "--books",
-        kept.to_str().unwrap(),
-        "--at",
-        "2024-05-31T04:12:00Z",
-        "--out",
-        out.to_str().unwrap(),
-    ]);
-    assert_eq!(ran.status, 0, "{}", ran.err);
-    assert_eq!(fs::read_to_string(out).unwrap(), "customer,asset,amount\n\"山田, 太郎\",BTC,4502.9\n");
-    let gone =
-        books(&["import", "--books", "x", "--postgres", "host=/nowhere user=a", "--query", "select 1"]);
-    assert_eq!(gone.status, 3, "{}", gone.err);
 }

@@ -77,13 +77,27 @@ fn back_offices_write_shift_jis_and_other_headers() {
     let ran = compute(folder.path(), &file, &scheme("dmm-2024.toml"), &shift_jis);
     assert_eq!(ran.status, 2);
     assert!(ran.err.contains("line 3, field 1"), "{}", ran.err);
+    // 顧客 in UTF-8 is 鬘ｧ螳｢ in Shift_JIS: another customer, and no error of the encoding.
+    let mut file = b"customer,asset,amount\r\n\x8eR\x93c,BTC,1.5\r\n".to_vec();
+    file.extend("顧客,BTC,1\r\n".as_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let shift_jis = ["--encoding", "shift_jis"];
+    let ran = compute(folder.path(), &file, &scheme("dmm-2024.toml"), &shift_jis);
+    assert_eq!(ran.status, 2, "{}", ran.out);
+    assert!(ran.err.contains("line 3, field 1: is utf-8 for \"顧客\" in a file of shift_jis"), "{}", ran.err);
+    // Kana of half a width, two of which are a letter in UTF-8 too, stay what they are.
+    let file = b"customer,asset,amount\r\n\xc6\xb1,BTC,1.5\r\n";
+    let ran = compute(folder.path(), file, &scheme("dmm-2024.toml"), &shift_jis);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let table = fs::read_to_string(folder.path().join("out/in-kind.csv")).unwrap();
+    assert_eq!(table, "customer,asset,amount\nﾆｱ,BTC,1.5\n");
 }
 
 #[test]
 fn bad_tables_are_refused_with_line_and_field_and_leave_nothing() {
     let long = format!("customer,asset,amount\n\"{}", "x".repeat(100_000));
     for (rows, want) in [
-        ("", "there is no column \"customer\""),
+        ("", "is empty, want a first line with the names of the columns"),
         ("customer,asset\na,BTC\n", "has neither a column amount nor units"),
         ("customer,asset,amount,units\na,BTC,1,1\n", "has both amount and units"),
         (
@@ -134,6 +148,37 @@ fn fills_and_refunds_are_read_beside_the_holdings() {
         &more,
     );
     assert!(ran.err.contains("line 2: side: \"bought\", want buy or sell"), "{}", ran.err);
+    // Each problem is said to be in the table where it is.
+    for (fill, refund, want) in [
+        ("b,BTC,buy,1,1200001", "a,swap-point,3", "fills.csv: line 2: \"b\" is not among the holdings"),
+        ("a,LTC,buy,1,9000", "a,swap-point,3", "fills.csv: line 2: the scheme has no fair price of LTC"),
+        ("a,BTC,buy,1,1200001", "b,swap-point,3", "refunds.csv: line 2: \"b\" is not among the holdings"),
+        ("a,BTC,buy,1,1200001", "a,lunch,3", "refunds.csv: line 2: the scheme does not refund \"lunch\""),
+    ] {
+        fs::write(&fills, format!("customer,asset,side,amount,price\n{fill}\n")).unwrap();
+        fs::write(&refunds, format!("customer,kind,amount\n{refund}\n")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let rows = b"customer,asset,amount\na,XRP,5\n";
+        let ran = compute(folder.path(), rows, &scheme("bitpoint-2019.toml"), &more);
+        assert_eq!(ran.status, 2, "{want}: {}", ran.out);
+        assert!(ran.err.contains(want), "{want}: {}", ran.err);
+    }
+}
+
+/// 60 % of 10.00000001 is 6.000000006, of 1.00000001 is 0.600000006.
+#[test]
+fn coins_are_rounded_one_customer_at_a_time_and_the_difference_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows =
+        b"customer,asset,amount,group\na,MONA,10.00000001,agrees\nb,MONA,1.00000001,agrees\nc,BTC,1,agrees\n";
+    let ran = compute(folder.path(), rows, &scheme("zaif-2018.toml"), &[]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let found = ran.json()["by_asset"].clone();
+    let of = |asset: &str| {
+        let found = found.as_array().unwrap().iter().find(|total| total["asset"] == asset).unwrap();
+        found["in_kind_rounding"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([of("MONA"), of("BTC")], ["0.000000008", "0"]);
 }
 
 #[test]
@@ -163,5 +208,40 @@ fn schemes_are_laid_side_by_side() {
     assert_eq!(
         (&second["customers_with_more_cash"], &second["customers_with_less_cash"]),
         (&json!(1), &json!(0))
+    );
+    // Both have one name; what tells them apart is the file, and what is paid in coins is told.
+    let two = [scheme("zaif-2018.toml"), scheme("zaif-2018.toml")];
+    let held = folder.path().join("zaif.csv");
+    fs::write(&held, "customer,asset,amount,group\na,MONA,1000.55,agrees\n").unwrap();
+    let held = held.to_str().unwrap();
+    let ran = claims(&["compare", "--holdings", held, "--scheme", &two[0], "--scheme", &two[1]]);
+    assert_eq!(ran.out.matches("zaif-2018.toml").count(), 2, "{}", ran.out);
+    assert_eq!(ran.out.matches("600.33 MONA").count(), 2, "{}", ran.out);
+}
+
+/// At another instant others hold something, and everybody stands in another place.
+#[test]
+fn customers_of_two_instants_are_compared_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let journal = "entry,time,account,asset,side,amount\n\
+        1,10000,hot,XEM,debit,30\n1,10000,b,XEM,credit,10\n1,10000,c,XEM,credit,20\n\
+        2,20000,c,XEM,debit,20\n2,20000,a,XEM,credit,15\n2,20000,b,XEM,credit,5\n";
+    fs::write(path("journal.csv"), journal).unwrap();
+    let (kept, rows) = (path("books"), path("journal.csv"));
+    let ran = run(["books", "import", "--own", "hot", "--books", &kept, "--journal", &rows]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let text = fs::read_to_string(scheme("coincheck-2018.toml")).unwrap();
+    for (name, second) in [("early.toml", 10), ("late.toml", 20)] {
+        fs::write(path(name), format!("as_of = \"1970-01-01T00:00:{second}Z\"\n{text}")).unwrap();
+    }
+    let (early, late) = (path("early.toml"), path("late.toml"));
+    let ran = claims(&["compare", "--json", "--books", &kept, "--scheme", &early, "--scheme", &late]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let second = &ran.json()["schemes"][1];
+    // a and b have more, c has nothing left.
+    assert_eq!(
+        (&second["customers_with_more_cash"], &second["customers_with_less_cash"]),
+        (&json!(2), &json!(1))
     );
 }

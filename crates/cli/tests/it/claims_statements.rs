@@ -113,6 +113,51 @@ fn a_statement_says_what_was_held_at_which_rate_and_what_rounding_did() {
     assert_eq!([of("customer"), of("cash"), of("scheme")], ["b", "17754", "coincheck-2018"]);
 }
 
+/// 0.5 × (1,200,001 − 1,150,000) = 25,000.5 and 0.1 × (24,500 − 24,400.25) = 9.975: 25,010.475 together.
+#[test]
+fn fills_say_what_rounding_did_and_the_statement_who_bears_it() {
+    let fills = "customer,asset,side,amount,price\na,BTC,buy,0.5,1200001\na,ETH,sell,0.1,24400.25\nb,BTC,buy,0.5,1200001\n";
+    let holdings = "customer,asset,amount\na,XRP,5\nb,XRP,5\n";
+    let world = World::new("bitpoint-2019.toml", holdings, &[("--fills", fills)]);
+    for (customer, cash, rounding) in [("a", "25010", "-0.475"), ("b", "25001", "0.5")] {
+        let statement = world.statement(&["--customer", customer]).json()["statement"].clone();
+        let lines = statement["lines"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["for"] == "fills").unwrap();
+        assert_eq!((&line["cash"], &line["rounding"]), (&json!(cash), &json!(rounding)), "{statement}");
+    }
+    let told = |lang: &str| {
+        let claims = world.path("claims");
+        let claims = claims.to_str().unwrap();
+        run(["--lang", lang, "claims", "statement", "--claims", claims, "--customer", "a"]).out
+    };
+    let english = told("en");
+    assert!(
+        english.contains("25,010 JPY") && english.contains("the operator bears the difference"),
+        "{english}"
+    );
+    assert!(english.contains("fills made good") && !english.contains("  fills  "), "{english}");
+    let japanese = told("ja");
+    assert!(japanese.contains("差は会社が負担します") && japanese.contains("約定の差額補填"), "{japanese}");
+}
+
+/// 10.1 × 749,318.83 = 7,568,120.183; 200,000 of it at once, 21 % of the rest, and what is given up for that.
+#[test]
+fn by_a_plan_the_statement_says_what_is_left_unpaid() {
+    let holdings = "customer,asset,amount,group\na,BTC,10.1,early\n";
+    let world = World::new("mtgox-2021.toml", holdings, &[]);
+    let claims = world.path("claims");
+    let ran = run(["claims", "statement", "--claims", claims.to_str().unwrap(), "--customer", "a"]);
+    for want in [
+        "Claim: 7,568,120 JPY",
+        "Base payment: 200,000 JPY",
+        "Early or final payment: 1,547,305 JPY",
+        "Left unpaid by the plan: 5,820,815 JPY",
+        "Paid in cash: 1,747,305 JPY",
+    ] {
+        assert!(ran.out.contains(want), "{want}: {}", ran.out);
+    }
+}
+
 #[test]
 fn what_is_changed_is_refused_with_its_reason() {
     let world = World::new("coincheck-2018.toml", COINCHECK, &[]);
@@ -231,5 +276,5 @@ fn pages_and_paper_tell_the_statement_in_two_languages() {
     assert_eq!(ran.status, 0, "{}", ran.err);
     let paper = fs::read(pdf).unwrap();
     let text = String::from_utf8_lossy(&paper);
-    assert!(text.starts_with("%PDF-") && text.contains("(17754)") && text.contains(&world.root), "{text}");
+    assert!(text.starts_with("%PDF-") && text.contains("(17,754)") && text.contains(&world.root), "{text}");
 }

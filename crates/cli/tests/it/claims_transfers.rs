@@ -125,3 +125,33 @@ fn what_no_bank_takes_is_named_and_nothing_is_written() {
     assert!(ran.err.contains("line 2, cash: 10000000083 yen"), "{}", ran.err);
     assert!(!richer.path("out").exists() && !richer.path("out.part").exists());
 }
+
+#[test]
+fn nobody_is_paid_by_tables_that_were_changed_after_they_were_hashed() {
+    let world = World::new(HOLDINGS);
+    let spoilt = |table: &str, from: &str, to: &str, want: &str| {
+        let path = world.path("claims").join(table);
+        let kept = fs::read_to_string(&path).unwrap();
+        assert_ne!(kept.replacen(from, to, 1), kept, "{table}");
+        fs::write(&path, kept.replacen(from, to, 1)).unwrap();
+        let ran = world.transfers(ACCOUNTS.as_bytes(), PAYER, &[]);
+        fs::write(&path, kept).unwrap();
+        assert_eq!(ran.status, 2, "{from}: {}", ran.out);
+        assert!(ran.err.contains(want), "{from}: {}", ran.err);
+        assert!(!world.path("out").exists() && !world.path("out.part").exists());
+    };
+    let changed = "what the tables say of \"c\" is not what was hashed";
+    spoilt("payments.csv", "c,885,0,0,0,0,885", "c,885,0,0,0,0,9885", changed);
+    spoilt("payments.csv", "c,885,0,0,0,0,885", "c,9885,0,0,0,0,9885", changed);
+    spoilt("claims.csv", "c,XEM,10,", "c,XEM,100,", changed);
+    spoilt("payments.csv", "c,885,0,0,0,0,885\n", "", "say of \"d\" is not");
+    spoilt("payments.csv", "d,0,0,0,0,0,0\n", "d,0,0,0,0,0,0\nd,9,0,0,0,0,9\n", "say of \"d\" is not");
+    spoilt("summary.json", "\"size\":4", "\"size\":3", "want 32 for each of 3");
+    let root = fs::read_to_string(world.path("claims/summary.json")).unwrap();
+    let root = serde_json::from_str::<serde_json::Value>(&root).unwrap()["statements"]["root"].clone();
+    let root = root.as_str().unwrap();
+    let ran = world.transfers(ACCOUNTS.as_bytes(), PAYER, &["--root", &"00".repeat(32)]);
+    assert_eq!(ran.status, 2, "{}", ran.out);
+    assert!(ran.err.contains(&format!("the statements have root {root}, want 0000")), "{}", ran.err);
+    assert_eq!(world.transfers(ACCOUNTS.as_bytes(), PAYER, &["--root", root]).status, 0);
+}

@@ -40,7 +40,7 @@ fn the_plan_of_2024_bears_ten_per_cent_and_not_fifteen() {
         found["cases"][0]["days"].as_array().unwrap().iter().map(|day| day["left"].clone()).collect();
     assert_eq!(days, [json!("5000000000"), json!("53000000000"), json!("55000000000"), json!("6799999282")]);
     let text = run(["funding", plan]).out;
-    assert!(text.contains("The sources pay for coins at up to 12214350.751737768993 each."), "{text}");
+    assert!(text.contains("The sources pay for coins at up to 12,214,350.751737768993 each."), "{text}");
     assert!(run(["--lang", "ja", "funding", plan]).out.contains("最大不足"));
 }
 

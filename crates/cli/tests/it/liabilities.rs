@@ -208,7 +208,7 @@ fn holdings_that_are_not_in_order_make_nothing() {
         assert!(!Path::new(&place.path("none")).exists());
     };
     let head = "customer,asset,amount\n";
-    check("", "line 1: there is no column \"customer\"");
+    check("", "is empty, want a first line with the names of the columns");
     check("name,asset,amount\n", "line 1: there is no column \"customer\"");
     check(head, "has no rows");
     check(&[head, "alice,BTC\n"].concat(), "line 2: has 2 fields, want 3");
@@ -225,11 +225,14 @@ fn holdings_that_are_not_in_order_make_nothing() {
         ["--depth", "33"],
         ["--block", "btc:1:00"],
         ["--as-of", "soon"],
-        ["--asset", "BTC:9"],
+        ["--asset", "BTC=9"],
+        ["--asset", "QASH:6"],
     ] {
         assert_eq!(place.build("none", &more).status, 2, "{more:?}");
     }
     assert!(!Path::new(&place.path("none")).exists());
+    place.write("holdings.csv", &[head, "alice,QASH,1.5\n"].concat());
+    assert_eq!(place.build("qash", &["--asset", "QASH=6"]).json()["totals"][0]["units"], "1500000");
 }
 
 /// The seed is drawn, kept from others, and makes the same tree again.

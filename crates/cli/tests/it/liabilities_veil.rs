@@ -179,7 +179,7 @@ fn nothing_is_written_unless_everything_fits() {
     let units = |units: &str| {
         place.write("holdings.csv", &format!("customer,asset,amount\nalice,UNIT,{units}\n"));
         drop(fs::remove_dir_all(place.path("tree")));
-        assert_eq!(place.build("tree", &["--asset", "UNIT:0"]).status, 0);
+        assert_eq!(place.build("tree", &["--asset", "UNIT=0"]).status, 0);
         build(&place, &[])
     };
     let ran = units(&wide);

@@ -5,6 +5,8 @@
 mod anvil;
 mod approve;
 mod books;
+#[cfg(feature = "postgres")]
+mod books_postgres;
 mod browser;
 mod case;
 mod claims;
@@ -33,6 +35,8 @@ mod migrate;
 mod migrate_pay;
 mod migrate_plan;
 mod order;
+#[cfg(feature = "lake")]
+mod parquet;
 mod published;
 mod real_peer;
 mod report;

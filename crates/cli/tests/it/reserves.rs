@@ -523,7 +523,26 @@ fn liabilities() -> Value {
     })
 }
 
+/// What `liabilities verify` answers about these.
+fn counted(liabilities: &Value) -> Value {
+    let mut answer = liabilities.clone();
+    answer["ok"] = json!(true);
+    answer["origin"] = json!("kuraban.example/log");
+    answer["as_of_ms"] = json!(1_800_000_000_000_u64);
+    for total in answer["totals"].as_array_mut().unwrap() {
+        let text = total["units"].to_string();
+        let units = kuraban_base::Amount::new(text.trim_matches('"').parse().unwrap());
+        let decimals = if total["asset"] == "BTC" { 8 } else { 18 };
+        total["amount"] = json!(units.to_coins(decimals));
+    }
+    answer
+}
+
 fn statement(liabilities: &Value, verified: &[Value], answered: Option<&Value>) -> Ran {
+    statement_of(liabilities, verified, answered, &[])
+}
+
+fn statement_of(liabilities: &Value, verified: &[Value], answered: Option<&Value>, more: &[&str]) -> Ran {
     let folder = tempdir().unwrap();
     let write = |name: &str, value: &Value| {
         let path = folder.path().join(name);
@@ -538,71 +557,127 @@ fn statement(liabilities: &Value, verified: &[Value], answered: Option<&Value>) 
     for (at, one) in verified.iter().enumerate() {
         args.extend(["--verified".to_owned(), write(&format!("{at}.json"), one)]);
     }
+    args.extend(more.iter().map(|&text| text.to_owned()));
     run(args)
+}
+
+/// How a statement of 900 owed and 1,000 held ends where something was not verified.
+const NOT_SHOWN: [&str; 4] = ["not-shown", "100", "1.111111", "stated"];
+
+/// Verdict, margin, ratio, and whether the company states or something was shown.
+fn said(owed: &Value, held: Value, answered: Option<&Value>, want: [&str; 4]) {
+    let ran = statement(owed, &[held], answered);
+    let answer = ran.json();
+    let line = &answer["assets"][0];
+    let text = |name: &str| line[name].as_str().unwrap_or("-").to_owned();
+    let stated = line["words"].to_string().contains("the company states");
+    let stated = if stated { "stated" } else { "shown" };
+    assert_eq!([&text("verdict"), &text("margin_units"), &text("ratio"), stated], want, "{answer}");
+    let covered = want[0] == "covered";
+    assert_eq!((ran.status == 0, answer["ok"] == true), (covered, covered));
+}
+
+#[test]
+fn a_statement_takes_from_liabilities_only_what_was_verified_under_their_root() {
+    let check = |change: &dyn Fn(&mut Value), want: [&str; 4]| {
+        let owed = liabilities();
+        let mut answer = counted(&owed);
+        change(&mut answer);
+        said(&owed, verified(), Some(&answer), want);
+    };
+    check(&|_| {}, ["covered", "100", "1.111111", "shown"]);
+    // Under a veil as well: one document says what is owed, and that it was verified.
+    let mut veil = counted(&liabilities());
+    veil["veil"] = veil["root"].take();
+    veil.as_object_mut().unwrap().remove("root");
+    said(&veil, verified(), Some(&veil), ["covered", "100", "1.111111", "shown"]);
+    said(&liabilities(), verified(), None, NOT_SHOWN);
+    check(&|answer| *answer = json!({ "ok": false, "error": "a leaf is missing" }), NOT_SHOWN);
+    check(&|answer| *answer = json!({ "ok": false }), NOT_SHOWN);
+    check(&|answer| answer["ok"] = json!(false), NOT_SHOWN);
+    check(&|answer| answer["root"] = json!("00fe"), NOT_SHOWN);
+    check(&|answer| answer["root"] = Value::Null, NOT_SHOWN);
+    // The right root beside totals that are a little lower than those that it binds, or fewer.
+    check(&|answer| answer["totals"][0]["units"] = json!(901), NOT_SHOWN);
+    check(&|answer| answer["totals"] = json!([]), NOT_SHOWN);
+    // A tree in whole coins: 900 units that are 900 bitcoins, and are less than 1,000 base units.
+    check(&|answer| answer["totals"][0]["amount"] = json!("900"), NOT_SHOWN);
+    check(&|answer| answer["totals"][0]["amount"] = Value::Null, NOT_SHOWN);
+    let more = json!({ "asset": "ETH", "units": "1" });
+    check(&|answer| answer["totals"].as_array_mut().unwrap().push(more.clone()), NOT_SHOWN);
+    check(&|answer| answer["as_of_ms"] = json!(1_800_000_000_001_u64), NOT_SHOWN);
+    check(&|answer| answer["as_of_ms"] = Value::Null, NOT_SHOWN);
+    check(&|answer| answer["blocks"][0]["hash"] = json!("bb"), NOT_SHOWN);
+    check(&|answer| answer["blocks"] = json!([]), NOT_SHOWN);
+    check(&|answer| answer["origin"] = Value::Null, NOT_SHOWN);
+    check(&|answer| *answer = json!({ "ok": true, "root": "00ff" }), NOT_SHOWN);
 }
 
 #[test]
 fn a_statement_says_what_was_verified_and_what_is_only_stated() {
-    let root = json!({ "ok": true, "root": "00ff" });
-    let check = |change: &dyn Fn(&mut Value, &mut Value), answered: Option<&Value>, want: [&str; 4]| {
+    let check = |change: &dyn Fn(&mut Value, &mut Value), want: [&str; 4]| {
         let (mut owed, mut held) = (liabilities(), verified());
         change(&mut owed, &mut held);
-        let ran = statement(&owed, &[held], answered);
-        let answer = ran.json();
-        let line = &answer["assets"][0];
-        let text = |name: &str| line[name].as_str().unwrap_or("-").to_owned();
-        let stated = line["words"].to_string().contains("the company states");
-        let stated = if stated { "stated" } else { "shown" };
-        assert_eq!([&text("verdict"), &text("margin_units"), &text("ratio"), stated], want, "{answer}");
-        let covered = want[0] == "covered";
-        assert_eq!((ran.status == 0, answer["ok"] == true), (covered, covered));
+        said(&owed, held, Some(&counted(&owed)), want);
     };
-    check(&|_, _| {}, Some(&root), ["covered", "100", "1.111111", "shown"]);
-    check(
-        &|owed, _| owed["totals"][0]["units"] = json!("1000"),
-        Some(&root),
-        ["covered", "0", "1.000000", "shown"],
-    );
-    check(
-        &|owed, _| owed["totals"][0]["units"] = json!(1001),
-        Some(&root),
-        ["short", "-1", "0.999000", "shown"],
-    );
-    check(&|owed, _| owed["totals"][0]["units"] = json!(0), Some(&root), ["covered", "1000", "-", "shown"]);
-    let not_shown = ["not-shown", "100", "1.111111", "stated"];
-    check(&|_, _| {}, None, not_shown);
-    check(&|_, _| {}, Some(&json!({ "ok": false, "error": "a leaf is missing" })), not_shown);
-    check(&|_, _| {}, Some(&json!({ "ok": true, "root": "00fe" })), not_shown);
-    check(&|_, held| held["checks"][2]["result"] = json!("not-made"), Some(&root), not_shown);
+    check(&|_, _| {}, ["covered", "100", "1.111111", "shown"]);
+    check(&|owed, _| owed["totals"][0]["units"] = json!("1000"), ["covered", "0", "1.000000", "shown"]);
+    check(&|owed, _| owed["totals"][0]["units"] = json!(1001), ["short", "-1", "0.999000", "shown"]);
+    check(&|owed, _| owed["totals"][0]["units"] = json!(0), ["covered", "1000", "-", "shown"]);
+    check(&|_, held| held["checks"][2]["result"] = json!("not-made"), NOT_SHOWN);
     check(
         &|_, held| {
             held["checks"][6]["result"] = json!("failed");
             held["ok"] = json!(false);
         },
-        Some(&root),
-        not_shown,
+        NOT_SHOWN,
     );
     // An answer whose end was edited.
-    check(&|_, held| held["checks"][6]["result"] = json!("failed"), Some(&root), not_shown);
-    check(&|_, held| held["block"]["hash"] = json!("bb"), Some(&root), not_shown);
-    check(&|owed, _| owed["blocks"] = json!([]), Some(&root), not_shown);
-    check(
-        &|_, held| held["at_ms"] = json!(1_800_086_400_000_u64),
-        Some(&root),
-        ["covered", "100", "1.111111", "shown"],
-    );
-    check(&|_, held| held["at_ms"] = json!(1_800_086_400_001_u64), Some(&root), not_shown);
+    check(&|_, held| held["checks"][6]["result"] = json!("failed"), NOT_SHOWN);
+    check(&|_, held| held["block"]["hash"] = json!("bb"), NOT_SHOWN);
+    check(&|owed, _| owed["blocks"] = json!([]), NOT_SHOWN);
+    check(&|_, held| held["at_ms"] = json!(1_800_086_400_000_u64), ["covered", "100", "1.111111", "shown"]);
+    check(&|_, held| held["at_ms"] = json!(1_800_086_400_001_u64), NOT_SHOWN);
+    // Coins of a test, those of a chain that nobody knows, and coins that somebody else showed to a log of its own.
+    for network in
+        ["bitcoin-test", "bitcoin-signet", "bitcoin-regtest", "ethereum-dev", "bitcoin", "other-main"]
+    {
+        check(&|_, held| held["network"] = json!(network), NOT_SHOWN);
+    }
+    check(&|_, held| held["origin"] = json!("other.example/log"), NOT_SHOWN);
 
     // An asset that nothing shows, in units beyond 64 bits.
     let mut owed = liabilities();
     let ether = json!({ "asset": "ETH", "units": "340282366920938463463374607431768211455" });
     owed["totals"].as_array_mut().unwrap().push(ether);
-    let answer = statement(&owed, &[verified()], Some(&root)).json();
+    let answer = statement(&owed, &[verified()], Some(&counted(&owed))).json();
     assert_eq!(
         (&answer["assets"][1]["verdict"], &answer["assets"][1]["ratio"]),
         (&json!("not-shown"), &Value::Null)
     );
     assert_eq!(answer["error"], "ETH is not shown");
+}
+
+#[test]
+fn a_token_stands_under_its_code_where_the_statement_is_told_so() {
+    let contract = "0xdac17f958d2ee523a2206206994597c13d831ec7";
+    let (mut owed, mut held) = (liabilities(), verified());
+    owed["totals"][0]["asset"] = json!("USDT");
+    (held["asset"], held["network"]) = (json!(contract), json!("ethereum-main"));
+    let root = counted(&owed);
+    let told = |token: &str| statement_of(&owed, &[held.clone()], Some(&root), &["--token", token]);
+    let line = told(&format!("USDT={contract}")).json()["assets"][0].clone();
+    assert_eq!((&line["contract"], &line["margin_units"]), (&json!(contract), &json!("100")), "{line}");
+    // How many decimals the contract has nobody asked: of all checks that one alone is not made.
+    let open: Vec<&Value> =
+        line["checks"].as_array().unwrap().iter().filter(|check| check["result"] != "verified").collect();
+    assert_eq!((&line["verdict"], open.len(), &open[0]["check"]), (&json!("not-shown"), 1, &json!("units")));
+    // No token takes the place of a coin.
+    let coin = format!("BTC={contract}");
+    for other in [&coin, "USDC=0xdac17f958d2ee523a2206206994597c13d831ec7", "USDT=ETH", "USDT=0xdac1", "USDT"]
+    {
+        assert_eq!(told(other).status, 2, "{other}");
+    }
 }
 
 #[test]

@@ -168,17 +168,23 @@ fn ether_is_shown_by_proofs_of_a_real_node() {
     bent_files(&desk, &file, &node);
     printed_proofs(&desk, &anvil, &file, &accounts, &block);
     // The statement takes the answer, and the block in either spelling.
-    let verified = desk.put("eth.json", &answer);
-    let liabilities = |owed: u128| {
-        desk.put(
-            "root.json",
-            &json!({"root": "00", "as_of": answer["at_ms"], "blocks": [{"hash": hash}],
-                "totals": [{"asset": "ETH", "units": owed.to_string()}]}),
-        )
-    };
-    let root = desk.put("verified.json", &json!({"ok": true, "root": "00"}));
-    for (owed, status, verdict) in [(have, 0, "covered"), (have + 1, 1, "short")] {
-        let liabilities = liabilities(owed);
+    for (network, owed, status, verdict) in [
+        ("ethereum-main", have, 0, "covered"),
+        ("ethereum-main", have + 1, 1, "short"),
+        ("ethereum-dev", have, 1, "not-shown"),
+    ] {
+        // Only the name of the network is another than the node's: a test's coins are no reserves.
+        let mut held = answer.clone();
+        held["network"] = json!(network);
+        let verified = desk.put("eth.json", &held);
+        let mut owed = json!({"root": "00", "as_of": answer["at_ms"], "blocks": [{"hash": hash}],
+            "totals": [{"asset": "ETH", "units": owed.to_string()}]});
+        let liabilities = desk.put("root.json", &owed);
+        let coins = kuraban_base::Amount::new(owed["totals"][0]["units"].as_str().unwrap().parse().unwrap());
+        owed["totals"][0]["amount"] = json!(coins.to_coins(18));
+        (owed["ok"], owed["as_of_ms"], owed["origin"]) =
+            (json!(true), answer["at_ms"].clone(), answer["origin"].clone());
+        let root = desk.put("verified.json", &owed);
         let all = ["--json", "reserves", "statement", "--liabilities", &liabilities];
         let ran = run(all.iter().chain(&["--liabilities-verified", &root, "--verified", &verified]));
         assert_eq!(ran.status, status, "{}{}", ran.out, ran.err);

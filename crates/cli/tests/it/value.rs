@@ -76,7 +76,7 @@ fn a_tape_that_does_not_do_is_refused_by_line_or_gap() {
         assert!(ran.err.contains(want), "{}", ran.err);
     }
     let ran = run(["value", "--rules", rules.to_str().unwrap()]);
-    assert!(ran.err.contains("names no tape and 0 are given"), "{}", ran.err);
+    assert!(ran.err.contains("there is no tape; give it with --tape NAME=FILE"), "{}", ran.err);
 }
 
 #[test]

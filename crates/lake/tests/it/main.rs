@@ -132,7 +132,7 @@ fn what_is_not_exact_or_not_there_is_refused_by_row_and_column() {
     check(
         &amount("required int64 units;"),
         &[CUSTOMERS, ASSETS, Cells::Int64(&[7, -1])],
-        "row 2: -1 is no whole number",
+        "row 2, column units: -1 is no whole number",
     );
     check(
         &amount("required binary amount (UTF8);"),
@@ -192,4 +192,56 @@ fn rows_of_any_columns_are_handed_on_with_their_numbers() {
             Ok(())
         });
     assert!(missing.unwrap_err().to_string().starts_with("there is no column \"side\""));
+}
+
+#[test]
+fn a_group_of_any_length_is_read_to_its_end_and_rows_keep_their_numbers() {
+    // One more than twice what is read at once.
+    const ROWS: usize = 2 * 65_536 + 1;
+    let names: Vec<String> = (0..ROWS).map(|number| format!("{number:06}")).collect();
+    let units: Vec<i64> = (0..).take(ROWS).collect();
+    let schema = "optional binary customer (UTF8); required binary asset (UTF8); required int64 units;";
+    let assets = vec!["BTC"; ROWS];
+    let found = |empty: Option<usize>| {
+        let mut customers: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
+        empty.into_iter().for_each(|row| customers[row - 1] = None);
+        read(schema, &[Cells::Maybe(&customers), Cells::Text(&assets), Cells::Int64(&units)])
+    };
+    let whole = found(None).unwrap();
+    assert_eq!(whole.customers(), ROWS);
+    let sum: u128 = whole.iter().map(|row| row.units.units()).sum();
+    assert_eq!(sum, (0..ROWS).map(|units| u128::try_from(units).unwrap()).sum());
+    for row in [1, 65_536, 65_537, ROWS] {
+        let want = format!("row {row}, column customer: is empty");
+        assert_eq!(found(Some(row)).err(), Some(want));
+    }
+}
+
+/// A damaged or forged footer may make a file unreadable; it never makes customers disappear.
+#[test]
+fn no_change_of_a_files_footer_drops_a_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("holdings.parquet");
+    let columns =
+        [Cells::Text(&["a", "b", "c"]), Cells::Text(&["BTC", "BTC", "BTC"]), Cells::Int64(&[1, 2, 3])];
+    let schema = "required binary customer (UTF8); required binary asset (UTF8); required int64 units;";
+    write(&path, schema, &columns, Compression::UNCOMPRESSED);
+    let whole = fs::read(&path).unwrap();
+    assert_eq!(open(&path).unwrap().customers(), 3);
+    // The footer's length stands in four bytes before the last four.
+    let length: [u8; 4] = whole[whole.len() - 8..whole.len() - 4].try_into().unwrap();
+    let begin = whole.len() - 8 - usize::try_from(u32::from_le_bytes(length)).unwrap();
+    let mut read = 0;
+    for at in begin..whole.len() {
+        for other in [0, 1, 2, 3, 4, 5, 6, 8, 0x7f, 0xff] {
+            let mut changed = whole.clone();
+            changed[at] = other;
+            fs::write(&path, &changed).unwrap();
+            if let Ok(found) = open(&path) {
+                assert_eq!(found.customers(), 3, "byte {} of the footer is {other}", at - begin);
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 0);
 }

@@ -3,7 +3,7 @@
 use kuraban_base::Instant;
 
 use super::{Kind, MEMO_MAX, journal::ROWS_MAX};
-use crate::{AssetsError, DecimalError, holdings::NAME_MAX};
+use crate::{AssetsError, DecimalError, holdings::NAME_MAX, time::shown_utc};
 
 /// Why rows are no journal.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -157,7 +157,9 @@ pub enum BooksError {
     },
     /// An entry before the last one.
     #[error(
-        "line {line}, time: entry {entry} is of {found}, before the last entry of the books, {last}; post it with a later time"
+        "line {line}, time: entry {entry} is of {}, before the last entry of the books, {}; post it with a later time",
+        shown_utc(*found),
+        shown_utc(*last)
     )]
     Late {
         /// Where.
@@ -183,7 +185,8 @@ pub enum BooksError {
     },
     /// A customer below zero.
     #[error(
-        "line {line}, amount: account {account} has {short} {asset} too little for entry {entry}; want zero or more left at the end of {at}"
+        "line {line}, amount: account {account} has {short} {asset} too little for entry {entry}; want zero or more left at the end of {}",
+        shown_utc(*at)
     )]
     Below {
         /// Where.

@@ -89,17 +89,17 @@ pub(crate) fn disadvantage(fill: &Fill, fair: Rate, decimals: u8) -> Option<Exac
     Exact::worth(fill.units, decimals, difference, Share::ONE)
 }
 
-/// One claim for all fills and one for all refunds of each customer, rounded once each.
+/// One claim for all fills and one for all refunds of each customer, rounded once each; and what the fills come to before that.
 pub(super) fn lines(
     scheme: &Scheme,
     holdings: &Holdings,
     fills: &[Fill],
     refunds: &[Refund],
     exact: &mut Exact,
-) -> Result<Vec<Line>, ClaimsError> {
+) -> Result<(Vec<Line>, BTreeMap<usize, Exact>), ClaimsError> {
     let mut sums: BTreeMap<(usize, What), Exact> = BTreeMap::new();
     let mut add = |line: u64, customer: &str, what: What, sum: Option<Exact>| {
-        let stranger = || FillError::Stranger { line, customer: customer.to_owned() };
+        let stranger = || refused(what, FillError::Stranger { line, customer: customer.to_owned() });
         let place = holdings.find(customer).ok_or_else(stranger)?;
         let entry = sums.entry((place, what)).or_default();
         let large = || ClaimsError::Large { line };
@@ -110,17 +110,29 @@ pub(super) fn lines(
     for fill in fills {
         let fair = scheme.fills.as_ref().and_then(|terms| terms.references.get(&fill.asset));
         let asset = || scheme.assets.code(fill.asset).to_owned();
-        let fair = fair.ok_or_else(|| FillError::NoReference { line: fill.line, asset: asset() })?;
+        let unknown = || FillError::NoReference { line: fill.line, asset: asset() };
+        let fair = fair.ok_or_else(|| refused(What::Fills, unknown()))?;
         let worse = disadvantage(fill, *fair, scheme.assets.decimals(fill.asset));
         add(fill.line, &fill.customer, What::Fills, worse)?;
     }
     for refund in refunds {
         if !scheme.refunds.contains(&refund.kind) {
-            Err(FillError::Kind { line: refund.line, kind: refund.kind.clone() })?;
+            let unknown = FillError::Kind { line: refund.line, kind: refund.kind.clone() };
+            return Err(refused(What::Refunds, unknown));
         }
         let sum = Exact::of(refund.amount, scheme.assets.decimals(scheme.currency));
         add(refund.line, &refund.customer, What::Refunds, sum)?;
     }
+    let of_fills = sums.iter().filter(|((_, what), _)| *what == What::Fills);
+    let of_fills = of_fills.map(|((customer, _), sum)| (*customer, *sum)).collect();
     let claims = sums.into_iter().map(|((customer, what), sum)| line(scheme, customer, what, sum));
-    claims.collect::<Option<Vec<_>>>().ok_or(ClaimsError::Large { line: 0 })
+    Ok((claims.collect::<Option<Vec<_>>>().ok_or(ClaimsError::Large { line: 0 })?, of_fills))
+}
+
+/// The problem, in the table where it is.
+const fn refused(what: What, problem: FillError) -> ClaimsError {
+    match what {
+        What::Refunds => ClaimsError::Refund(problem),
+        What::Fills | What::Holding { .. } => ClaimsError::Fill(problem),
+    }
 }

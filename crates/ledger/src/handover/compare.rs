@@ -289,6 +289,18 @@ mod tests {
     }
 
     #[test]
+    fn cases_are_counted_up_to_what_a_receipt_can_name() {
+        let mut fold = Fold::new(Salt([0; 32]), &Totals::new());
+        let mut case = |number: usize| {
+            let name = format!("{number:06}.json");
+            fold.take(&Row::Case(crate::handover::Case { name, bytes: Vec::new() }))
+        };
+        let max = crate::handover::CASES_MAX;
+        assert!((0..max).all(|number| case(number).is_ok()));
+        assert_eq!(case(max), Err(HandoverError::Many { what: "cases", found: max + 1, max }));
+    }
+
+    #[test]
     fn rows_out_of_order_and_without_account_are_refused() {
         let sent = holdings(&Books::from([((1, true), 5), ((2, true), 5)]));
         let [first, second] = [0, 1].map(|place| Row::Account(Account::of(&sent, place).unwrap()));

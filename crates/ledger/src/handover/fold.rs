@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use kuraban_base::{Amount, TreeHash, cbor::Value};
 use kuraban_proof::{Frontier, tree::leaf_hash};
 
-use super::{Account, HandoverError, Kind, Row, Salt};
+use super::{Account, CASES_MAX, HandoverError, Kind, Row, Salt};
 use crate::Assets;
 
 /// An asset's decimals and its total, by code.
@@ -84,7 +84,13 @@ impl Fold {
             Row::Account(account) => self.account(account)?,
             Row::Address(address) => self.known(Kind::Addresses, &address.customer)?,
             Row::Consent(consent) => self.known(Kind::Consents, &consent.customer)?,
-            Row::Case(_) => {}
+            Row::Case(_) => {
+                let [_, _, _, before] = self.rows;
+                let found = usize::try_from(before.saturating_add(1)).unwrap_or(usize::MAX);
+                if found > CASES_MAX {
+                    return Err(HandoverError::Many { what: "cases", found, max: CASES_MAX });
+                }
+            }
         }
         for (kind, rows) in Kind::ALL.iter().zip(&mut self.rows) {
             *rows = rows.saturating_add(u64::from(*kind == now.0));

@@ -8,12 +8,13 @@ use kuraban_base::{
 use kuraban_proof::{Frontier, tree::leaf_hash};
 
 use super::{
-    CHUNK_BYTES_MAX, CHUNKS_MAX, Chunk, ExportId, HandoverError, Kind, Salt, Sum, Totals, row::version, text,
+    CASES_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, Chunk, ExportId, HandoverError, Kind, Salt, Sum, Totals,
+    row::version, text,
 };
 use crate::Assets;
 
-/// Most files in an import.
-const FILES_MAX: usize = 1_000_000;
+/// Most files in an import: the cases and the tables.
+const FILES_MAX: usize = CASES_MAX + 16;
 
 /// A chunk as the manifest names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -267,22 +268,35 @@ mod tests {
         Manifest { export: ExportId([1; 16]), at: Instant::from_ms(3), to, sum, chunks: vec![line; chunks] }
     }
 
-    #[test]
-    fn manifests_and_receipts_are_read_as_they_were_written_and_at_no_other_length() {
-        let manifest = manifest(2);
-        let bytes = manifest.encode();
-        assert_eq!(Manifest::decode(&bytes).as_ref(), Ok(&manifest));
-        assert!((0..bytes.len()).all(|length| Manifest::decode(&bytes[..length]).is_err()));
+    fn receipt(manifest: &Manifest, files: usize) -> Receipt {
         let file = FileLine { name: "accounts.csv".to_owned(), length: 3, hash: Digest::from_bytes([6; 32]) };
-        let receipt = Receipt {
+        Receipt {
             manifest: manifest.digest(),
             salt: Salt([8; 32]),
             at: Instant::from_ms(4),
             accounts_root: manifest.sum.accounts_root,
             compared: true,
             differences: 2,
-            files: vec![file],
-        };
+            files: vec![file; files],
+        }
+    }
+
+    #[test]
+    fn a_receipt_of_as_many_files_as_there_may_be_is_read_again() {
+        let read =
+            |files| Receipt::decode(&receipt(&manifest(1), files).encode()).map(|read| read.files.len());
+        assert_eq!(read(FILES_MAX), Ok(FILES_MAX));
+        let many = HandoverError::Many { what: "files", found: FILES_MAX + 1, max: FILES_MAX };
+        assert_eq!(read(FILES_MAX + 1), Err(many));
+    }
+
+    #[test]
+    fn manifests_and_receipts_are_read_as_they_were_written_and_at_no_other_length() {
+        let manifest = manifest(2);
+        let bytes = manifest.encode();
+        assert_eq!(Manifest::decode(&bytes).as_ref(), Ok(&manifest));
+        assert!((0..bytes.len()).all(|length| Manifest::decode(&bytes[..length]).is_err()));
+        let receipt = receipt(&manifest, 1);
         let bytes = receipt.encode();
         assert_eq!(Receipt::decode(&bytes).as_ref(), Ok(&receipt));
         assert!((0..bytes.len()).all(|length| Receipt::decode(&bytes[..length]).is_err()));

@@ -129,7 +129,7 @@ fn a_customer_is_never_below_zero_when_an_instant_ends() {
     refused(
         &books,
         &pay("w1", 20, "ann", 501),
-        "line 2, amount: account ann has 0.00000001 BTC too little for entry w1; want zero or more left at the end of 20 ms",
+        "line 2, amount: account ann has 0.00000001 BTC too little for entry w1; want zero or more left at the end of 1970-01-01T00:00:00.02Z",
     );
     post(&mut books, &pay("w1", 20, "ann", 500));
     post(&mut books, &pay("w2", 20, "margin:ann", 7));
@@ -154,7 +154,7 @@ fn time_does_not_run_back() {
     refused(
         &books,
         &at(9),
-        "line 2, time: entry d2 is of 9 ms, before the last entry of the books, 10 ms; post it with a later time",
+        "line 2, time: entry d2 is of 1970-01-01T00:00:00.009Z, before the last entry of the books, 1970-01-01T00:00:00.01Z; post it with a later time",
     );
     post(&mut books, &at(10));
 }

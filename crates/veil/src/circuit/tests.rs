@@ -1,5 +1,7 @@
 //! What a prover may try. Each forged trace is right in all but one thing, and is proved by a prover that does not look.
 
+mod alone;
+
 use core::any::type_name;
 
 use p3_air::{DebugConstraintBuilder, check_all_constraints, symbolic::get_symbolic_constraints};
