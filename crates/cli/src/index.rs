@@ -143,7 +143,15 @@ pub(crate) fn run(command: Command, say: &Say) -> Result<Report, Failure> {
             let whole = index.verify_told(|bytes| bar.inc(bytes));
             bar.finish_and_clear();
             whole.map_err(opening)?;
-            Ok(Report::done(&described(&index), shown(&index, say)))
+            let mut json = described(&index);
+            if let Some(fields) = json.as_object_mut() {
+                fields.insert("ok".to_owned(), true.into());
+            }
+            let said = say.lang().pick(
+                "verified: every item is as it was noted when it was written",
+                "検証済み：すべての項目が書き込み時の記録と一致します",
+            );
+            Ok(Report::done(&json, format!("{said}\n{}", shown(&index, say))))
         }
     }
 }

@@ -47,11 +47,11 @@ pub(crate) enum Command {
 }
 
 const VERIFY_HELP: &str = "\
-TagPacks end in .yaml or .yml; any other file is a list of addresses, one a
-line, of the asset in its name, such as sanctioned_addresses_XBT.txt;
-*actorpack.yaml are packs of actors. config.yaml and header.yaml are passed
-over. Exit status: 0 if every tag can be used, 1 if some are rejected, 2 if a
-file is no pack.
+TagPacks end in .yaml or .yml; *actorpack.yaml are packs of actors. A file
+named as sanctioned_addresses_XBT.txt is a list of OFAC's, one address a line,
+of the asset in its name. config.yaml and header.yaml are passed over. Exit
+status: 0 if every tag can be used, 1 if some are rejected, 2 if a file is no
+pack.
 
 Examples:
   kuraban tags verify packs/

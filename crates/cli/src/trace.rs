@@ -18,7 +18,8 @@ use kuraban_trace::{
     taint::{Method, TaintError},
 };
 
-use self::{cases::Claims, job::Job, report::Files};
+pub(crate) use self::cases::Claims;
+use self::{job::Job, report::Files};
 use crate::{
     fail::Failure,
     say::{Report, Say},
@@ -71,7 +72,7 @@ struct Ask {
     #[arg(long, num_args = 1.., conflicts_with = "transfers", value_name = "FILE|DIR")]
     cases: Vec<PathBuf>,
     /// Who has the units that several thefts claim
-    #[arg(long, value_enum, default_value_t, conflicts_with = "transfers")]
+    #[arg(long, value_enum, default_value_t)]
     overlap: Claims,
     /// How tainted units are told from clean ones: poison, haircut, fifo, lifo, tiho, dirty-first, clean-first; in a list
     /// of transfers also libr
@@ -147,6 +148,9 @@ pub(crate) fn run(args: &Args, say: &Say) -> Result<Report, Failure> {
 
 fn asked(args: &Ask, files: &Files, say: &Say) -> Result<Report, Failure> {
     let rule = args.method.unwrap_or(Rule::Of(Method::Fifo));
+    if args.tags.is_some() && !files.any() {
+        return Err(Failure::input("--tags names addresses in a report; want --report or --pdf beside it"));
+    }
     match (&args.index, &args.transfers, args.chain) {
         (Some(folder), _, _) => Job::open(args, files, folder, rule, say)?.run(),
         (None, Some(transfers), Some(chain)) => {
@@ -154,6 +158,7 @@ fn asked(args: &Ask, files: &Files, say: &Say) -> Result<Report, Failure> {
                 transfers,
                 chain,
                 seeds: &args.seed,
+                claims: args.overlap,
                 rule,
                 all: args.all_methods,
                 until: args.until,

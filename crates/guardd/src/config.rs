@@ -26,6 +26,8 @@ use crate::{own::OwnKeyError, secrets::SecretError};
 
 /// Largest configuration file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Longest text of a problem that repeats the line it is in.
+const SHOWN_BYTES_MAX: usize = 2_048;
 /// How long a node may take to answer a call.
 const RPC_WITHIN: Duration = Duration::from_secs(10);
 
@@ -42,13 +44,12 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// Not TOML of the wanted shape.
-    #[error("{} is not as docs/configuration.md describes", file.display())]
+    #[error("{} is not as docs/configuration.md describes: {problem}", file.display())]
     Toml {
         /// The file.
         file: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: toml::de::Error,
+        /// What is wrong, and where.
+        problem: String,
     },
     /// A field whose value is not allowed.
     #[error("{place}: {problem}")]
@@ -120,7 +121,18 @@ pub fn text(path: &Path) -> Result<String, ConfigError> {
 /// # Errors
 /// It cannot be read, or is not of the shape.
 pub fn toml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    toml::from_str(&text(path)?).map_err(|source| ConfigError::Toml { file: path.to_owned(), source })
+    toml::from_str(&text(path)?)
+        .map_err(|error| ConfigError::Toml { file: path.to_owned(), problem: shown(&error) })
+}
+
+/// What is wrong, with the line if it is short: a log must not grow by a whole file.
+fn shown(error: &toml::de::Error) -> String {
+    let whole = error.to_string();
+    if whole.len() <= SHOWN_BYTES_MAX {
+        return whole.trim_end().to_owned();
+    }
+    let at = error.span().map_or(0, |span| span.start);
+    format!("at byte {at} of a long line: {}", error.message())
 }
 
 /// The folder to which the paths of a configuration file are relative.
@@ -309,4 +321,23 @@ pub fn nodes(raw: &[RawNode], charter: &Charter, folder: &Path) -> Result<Vec<No
         return Err(ConfigError::field("node", problem));
     }
     Ok(nodes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_repeats_a_short_line_and_no_long_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("case.toml");
+        let check = |content: String, want: &str| {
+            fs::write(&file, content).unwrap();
+            let error = toml::<CharterFiles>(&file).unwrap_err().to_string();
+            assert!(error.contains(want) && error.len() < 4_096, "{} bytes: {error:.200}", error.len());
+        };
+        check("roster = 5".to_owned(), "roster = 5");
+        check(format!("{} = 5", "x".repeat(100)), &"x".repeat(100));
+        check(format!("a = 1\n{}", "x".repeat(1_000_000)), "at byte 1000006 of a long line");
+    }
 }

@@ -12,7 +12,7 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum};
 use kuraban_guardd::{chase, gate, guard, log, screen, watch};
 
-/// The daemon of Kuraban: guard, watch, gate or screen.
+/// The daemon of Kuraban: guard, watch, gate, screen or chase.
 ///
 /// Exit status: 0 done, 2 bad usage or input, 3 could not be done.
 #[derive(Parser)]

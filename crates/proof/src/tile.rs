@@ -298,6 +298,18 @@ impl Resource {
         Ok(bytes)
     }
 
+    /// What `read` gives of this resource, or else of its [`fallback`](Self::fallback), cut to this one's width. A writer that was
+    /// killed between a full resource and the checkpoint that covers it leaves the full one and a checkpoint of the partial one.
+    ///
+    /// # Errors
+    /// Neither is there: why this one is not.
+    pub fn read<E>(self, mut read: impl FnMut(Self) -> Result<Vec<u8>, E>) -> Result<Vec<u8>, E> {
+        match (read(self), self.fallback()) {
+            (Err(cause), Some(full)) => read(full).ok().and_then(|bytes| self.cut(bytes).ok()).ok_or(cause),
+            (found, Some(_) | None) => found,
+        }
+    }
+
     /// How many bytes it may have at most: what a reader allows before it gives up.
     #[must_use]
     pub fn length_max(self) -> usize {

@@ -6,6 +6,9 @@
 
 use std::io::BufRead;
 
+use self::apart::ApartBook;
+
+mod apart;
 mod book;
 mod holding;
 pub mod import;
@@ -14,10 +17,12 @@ mod list;
 pub mod live;
 mod method;
 mod outcome;
+mod seeds;
 mod track;
 mod transfer;
 mod units;
 
+pub use apart::Apart;
 pub use book::Book;
 pub use holding::Lowest;
 pub use list::{LINE_MAX, Lines, ListError, Problem, Reader, UNDO_BLOCKS_MAX};
@@ -35,14 +40,36 @@ pub use units::{Units, UnitsError};
 /// # Errors
 /// A list that cannot be read or contradicts itself, with its line; seeds that it does not have.
 pub fn trace(list: impl BufRead, terms: &Terms, seeds: &[Seed]) -> Result<Outcome, TraceError> {
-    let mut reader = Reader::new(list)?;
+    let reader = Reader::new(list)?;
     let mut book = Book::new(reader.header(), terms.clone(), seeds)?;
+    each(reader, terms, |transfer| book.apply(transfer))?;
+    book.finish()
+}
+
+/// Follows each case as if it were the only one, where [`trace`] leaves a unit with the earliest that claims it. A transfer may be
+/// the seed of several cases. The list is read once, and what accounts hold is kept once.
+///
+/// # Errors
+/// As [`trace`].
+pub fn trace_apart(list: impl BufRead, terms: &Terms, seeds: &[Seed]) -> Result<Apart, TraceError> {
+    let reader = Reader::new(list)?;
+    let mut book = ApartBook::new(reader.header(), terms, seeds)?;
+    each(reader, terms, |transfer| book.apply(transfer))?;
+    book.finish()
+}
+
+/// Hands on each transfer up to the last block that counts.
+fn each(
+    mut reader: Reader<impl BufRead>,
+    terms: &Terms,
+    mut apply: impl FnMut(&Transfer) -> Result<(), BookError>,
+) -> Result<(), TraceError> {
     while let Some(transfer) = reader.next().transpose()? {
         if terms.until.is_some_and(|until| transfer.height > until) {
             break;
         }
         let line = reader.line();
-        book.apply(&transfer).map_err(|problem| TraceError::Book { line, problem })?;
+        apply(&transfer).map_err(|problem| TraceError::Book { line, problem })?;
     }
-    book.finish()
+    Ok(())
 }

@@ -22,7 +22,7 @@ pub use tree::{Item, Size, Tree, View};
 use crate::{
     accounts::Rule,
     graph::{OutputNum, TxNum},
-    taint::{End, Method},
+    taint::{CaseNum, End, Method},
 };
 
 /// Most outputs that one picture holds. Of more the largest are kept, and the others are counted in [`LeftOut`].
@@ -87,6 +87,15 @@ pub struct Flow {
     pub dust: u8,
 }
 
+/// What one of several cases has of a flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
+    /// The case, by its place in the traces.
+    pub case: CaseNum,
+    /// Its units.
+    pub amounts: Amounts,
+}
+
 /// What a picture has no room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LeftOut {
@@ -109,11 +118,19 @@ pub struct Picture {
     pub nodes: Vec<Node>,
     /// Outputs in chain order of what made them.
     pub flows: Vec<Flow>,
+    /// By flow, what each case has of it, the earliest first; nothing where there is one case, and on accounts.
+    pub shares: Vec<Vec<Share>>,
     /// What there was no room for.
     pub left_out: LeftOut,
 }
 
 impl Picture {
+    /// What each of several cases has of a flow.
+    #[must_use]
+    pub fn shares(&self, flow: usize) -> &[Share] {
+        self.shares.get(flow).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// How much a flow weighs in the layout: the most by any method that conserves units, and after it by any. It does not
     /// depend on the method that is looked at, so that the picture stands still when that changes.
     #[must_use]

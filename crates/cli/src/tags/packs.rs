@@ -246,7 +246,7 @@ fn one(path: &Path) -> Result<Pack, Failure> {
     match ofac::asset_of(&name) {
         Some(asset) => Ok(ofac::parse(&text, &asset, &name)),
         None => Err(Failure::input(format!(
-            "{}: no asset in its name, want a name such as sanctioned_addresses_XBT.txt, or .yaml for a pack",
+            "{}: is named neither as a pack (.yaml, .yml) nor as a list of OFAC's, such as sanctioned_addresses_XBT.txt",
             path.display()
         ))),
     }

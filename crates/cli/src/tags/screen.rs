@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kuraban_base::Instant;
-use kuraban_trace::tags::{Hit, Store, SubjectKind, Taint, store::subject};
+use kuraban_trace::tags::{Hit, Store, SubjectKind, Taint, address, store::subject};
 use serde_json::{Map, Value, json};
 
 use super::{Folder, Now};
@@ -55,6 +55,7 @@ pub(super) fn run(args: &Screen, say: &Say) -> Result<Report, Failure> {
         )));
     }
     let store = super::store(&args.folder.store)?;
+    known(&chain, &store)?;
     let desk = Desk { store, chain, now, all: args.all };
     match (&args.asked.address, &args.asked.file) {
         (Some(address), _) => {
@@ -67,6 +68,21 @@ pub(super) fn run(args: &Screen, say: &Say) -> Result<Report, Failure> {
         }
         (None, None) => Err(Failure::input("want an address or --file")),
     }
+}
+
+/// Refuses a chain of which nothing can be said: without its addresses' form and without tags a slip in its name would make
+/// every address clean.
+fn known(chain: &str, store: &Store) -> Result<(), Failure> {
+    let network = chain.to_ascii_uppercase();
+    if address::is_verified(&network) || store.networks().contains(network.as_str()) {
+        return Ok(());
+    }
+    let tagged: Vec<String> = store.networks().into_iter().map(str::to_ascii_lowercase).collect();
+    Err(Failure::input(format!(
+        "--chain {chain}: addresses of this chain are not verified here and no tag of the store is on it, so that none can be \
+         called clean; want one such as btc, ltc, bch, eth, xrp, trx, or one that the store has: {}",
+        if tagged.is_empty() { "none".to_owned() } else { tagged.join(", ") }
+    )))
 }
 
 struct Desk {

@@ -32,7 +32,7 @@ const SEEDS_MAX: usize = 1_000;
 
 /// Who has the units that several thefts claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
-pub(super) enum Claims {
+pub(crate) enum Claims {
     /// The earliest theft alone; what the later ones claim of it is listed
     #[default]
     Earliest,
@@ -42,7 +42,7 @@ pub(super) enum Claims {
 
 impl Claims {
     /// How answers say it.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Earliest => "the earliest theft keeps the unit",
             Self::Each => "each theft counts the unit, as if it were the only one",

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use kuraban_base::Height;
 use kuraban_chain::btc::{Address, OutPoint};
 use kuraban_trace::{
@@ -216,7 +217,10 @@ fn terms(args: &Ask, index: &Index, method: Method) -> Result<Terms, Failure> {
     let until = args.until.map(u32::try_from).transpose().or_input("--until")?.map(Height::new);
     let dust_sat = match args.dust.as_slice() {
         [] => 0,
-        [text] => text.parse().or_input(format_args!("--dust {text}"))?,
+        [text] => text
+            .parse()
+            .context("want a whole number of base units, 0 to 18446744073709551615, without an asset")
+            .or_input(format_args!("--dust {text}"))?,
         [_, ..] => return Err(Failure::input("--dust: want one amount, since an index has one asset")),
     };
     Ok(Terms { method, until, follow_fees: args.follow_fees, dust_sat, stops })

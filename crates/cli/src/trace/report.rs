@@ -8,6 +8,7 @@ mod beside;
 mod page;
 mod paper;
 mod svg;
+mod thefts;
 mod words;
 
 use std::{
@@ -23,6 +24,7 @@ use kuraban_trace::{
     taint::{End, Spread, Totals, Trace, outpoint},
 };
 
+use self::thefts::Theft;
 use self::words::{Coin, minute, thousands, whole};
 use super::{
     answer::{Answer, Name},
@@ -214,6 +216,8 @@ pub(super) struct Sheet<'a> {
     totals: Vec<Totals>,
     /// Unspent outputs by method.
     counts: Vec<usize>,
+    /// Where there are several, the earliest first.
+    thefts: Vec<Theft>,
     agreed_sat: u128,
     tip_time_s: Option<u32>,
     until: Height,
@@ -281,6 +285,7 @@ impl<'a> Sheet<'a> {
             shown: shown.unwrap_or(0),
             totals: traces.iter().map(Trace::totals).collect(),
             counts: traces.iter().map(|trace| trace.unspent.len()).collect(),
+            thefts: several(answer),
             agreed_sat: Spread::of(graph, traces).agreed_sat(),
             tip_time_s: (around.time)(tip),
             until,
@@ -440,6 +445,12 @@ impl<'a> Sheet<'a> {
     fn conserves(&self) -> bool {
         self.picture.methods.get(self.shown).is_some_and(|method| method.conserves())
     }
+}
+
+/// The thefts, where there are several.
+fn several(answer: &Answer) -> Vec<Theft> {
+    let rows = answer.cases.as_ref().map(|cases| cases.rows.as_slice()).unwrap_or_default();
+    rows.iter().filter(|_| rows.len() > 1).map(|row| Theft::of(&row.case, row.totals)).collect()
 }
 
 /// What is known of the addresses that units come from.

@@ -4,14 +4,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kuraban_trace::accounts::{Chain, Deposit, Fees, Held, Outcome, Rule, Stolen, Terms, Totals, Units};
+use kuraban_trace::accounts::{
+    CaseTotals, Chain, Deposit, Fees, Held, Outcome, Rule, Stolen, Terms, Totals, Units,
+};
 use serde_json::{Map, Value, json};
+
+use crate::{say::Lang, trace::Claims};
 
 /// A trace, and where all were asked for, by every rule.
 pub(super) struct Answer<'a> {
     pub(super) terms: &'a Terms,
     pub(super) found: &'a Outcome,
     pub(super) others: &'a [(Rule, Outcome)],
+    /// Who has the units that several thefts claim.
+    pub(super) claims: Claims,
+    /// Each case's own answer, where they are followed apart, in the order of the totals.
+    pub(super) alone: &'a [Outcome],
 }
 
 /// How one asset's amounts are written: the chain's own with its unit behind every key, NEM's as numbers.
@@ -49,6 +57,16 @@ impl Style<'_> {
             (true, Chain::Xrp) => ("XRP".to_owned(), 6),
             (true, Chain::Xem) => ("XEM".to_owned(), 6),
         }
+    }
+
+    /// As [`Self::shown`], beneath a title that names the asset and says what is counted.
+    pub(super) fn counted(self, units: Units) -> String {
+        if self.is_native() { self.shown(units) } else { units.to_string() }
+    }
+
+    /// What is counted of a token, whose decimals nobody here knows.
+    pub(super) fn unit(self, lang: Lang) -> &'static str {
+        if self.is_native() { "" } else { lang.pick(", in base units", "（最小単位）") }
     }
 
     /// Whole coins with the ticker; a token's base units.
@@ -136,7 +154,7 @@ impl Answer<'_> {
             "opening": found.header.opening.name(),
             "until": terms.until,
             "fees": fees(terms),
-            "overlap": "the earliest theft keeps the unit",
+            "overlap": self.claims.name(),
             "dust": dust,
             "stops": terms.stops,
         })
@@ -144,16 +162,22 @@ impl Answer<'_> {
 
     fn cases(&self) -> Value {
         let chain = self.found.header.chain;
-        let case = |case: &kuraban_trace::accounts::CaseTotals| {
+        let case = |(place, case): (usize, &CaseTotals)| {
             let of_asset = |(asset, sum): (&String, &Totals)| {
                 let style = Style { chain, asset };
                 let mut map = totals(style, sum, self.terms.rule);
                 map.insert("asset".to_owned(), asset.as_str().into());
                 Value::Object(map)
             };
-            json!({ "case": case.case, "totals": case.by_asset.iter().map(of_asset).collect::<Vec<_>>() })
+            let totals: Vec<Value> = case.by_asset.iter().map(of_asset).collect();
+            match self.alone.get(place) {
+                Some(own) => {
+                    json!({ "case": case.case, "totals": totals, "outputs": own_outputs(chain, own) })
+                }
+                None => json!({ "case": case.case, "totals": totals }),
+            }
         };
-        self.found.totals.iter().map(case).collect()
+        self.found.totals.iter().enumerate().map(case).collect()
     }
 
     /// Totals, holdings and deposits of one asset.
@@ -252,6 +276,18 @@ fn stolen(chain: Chain, Stolen { seed, asset, account, amount }: &Stolen) -> Val
     map.insert("address".to_owned(), account.as_str().into());
     style.put(&mut map, "value", *amount);
     Value::Object(map)
+}
+
+/// What a case that is followed apart has on accounts, and which units: each case says something else of them.
+fn own_outputs(chain: Chain, own: &Outcome) -> Vec<Value> {
+    let one = |held: &Held| {
+        let mut output = output(Style { chain, asset: &held.asset }, held);
+        if let Value::Object(map) = &mut output {
+            map.insert("asset".to_owned(), held.asset.as_str().into());
+        }
+        output
+    };
+    own.held.iter().map(one).collect()
 }
 
 fn output(style: Style<'_>, held: &Held) -> Value {

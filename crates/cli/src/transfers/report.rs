@@ -10,7 +10,13 @@ use super::{
     answer::{Answer, Style, fees},
     trace::{Ask, open},
 };
-use crate::{fail::Failure, input, say::Say, tags, trace::report::accounts::Accounts};
+use crate::{
+    fail::Failure,
+    input,
+    say::Say,
+    tags,
+    trace::{Claims, report::accounts::Accounts},
+};
 
 /// Draws the native asset if some of it was stolen, else the first seed's token, and writes what is asked for.
 pub(super) fn write(
@@ -38,7 +44,7 @@ pub(super) fn write(
     bar.finish_and_clear();
     let drawn = drawn.map_err(|error| drawing(error, ask))?;
     let others: Vec<(Rule, Outcome)> = rules.iter().copied().zip(drawn.outcomes.iter().cloned()).collect();
-    let answer = Answer { terms, found, others: &[] };
+    let answer = Answer { terms, found, others: &[], claims: ask.claims, alone: &[] };
     let style = Style { chain, asset };
     let tags = ask.tags.map(tags::store).transpose()?;
     let network = chain.name().to_ascii_uppercase();
@@ -61,7 +67,7 @@ pub(super) fn write(
         ticker,
         decimals,
         terms: told(terms, found, style),
-        agreed: Answer { terms, found, others: &others }.agreed_in(asset),
+        agreed: Answer { others: &others, ..answer }.agreed_in(asset),
         answer: answer.to_json().to_string(),
         tags: &known,
     }
@@ -82,7 +88,7 @@ fn told(terms: &Terms, found: &Outcome, style: Style<'_>) -> Vec<(&'static str, 
         ("Method asked for", "指定された方式", terms.rule.name().to_owned()),
         ("Opening balances", "開始残高", found.header.opening.name().to_owned()),
         ("Fees", "手数料の扱い", fees(terms).to_owned()),
-        ("Units that two thefts claim", "重複する主張の扱い", "the earliest theft keeps the unit".to_owned()),
+        ("Units that two thefts claim", "重複する主張の扱い", Claims::Earliest.name().to_owned()),
         ("Dust threshold", "少額の閾値", dust),
         ("Services", "サービス", listed(&terms.stops)),
     ]

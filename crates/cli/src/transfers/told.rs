@@ -7,7 +7,10 @@ use core::cmp::Reverse;
 use kuraban_trace::accounts::{CaseTotals, Deposit, Held, Opening, Outcome, Rule, Totals, Units};
 
 use super::answer::{Answer, Style, fees, tainted, together};
-use crate::say::{Lang, Side, table};
+use crate::{
+    say::{Lang, Side, table},
+    trace::Claims,
+};
 
 /// Most accounts that the table for people shows.
 const SHOWN_MAX: usize = 20;
@@ -87,23 +90,39 @@ fn compared(answer: &Answer<'_>, lang: Lang) -> String {
 }
 
 fn of_asset(answer: &Answer<'_>, style: Style<'_>, lang: Lang) -> String {
+    sums(answer, style, lang) + &holders(answer.found, style, lang) + &deposits(answer.found, style, lang)
+}
+
+/// Totals of one asset, of all cases and of each.
+fn sums(answer: &Answer<'_>, style: Style<'_>, lang: Lang) -> String {
     let (found, conserves) = (answer.found, answer.terms.rule.conserves());
     let title = match lang {
-        Lang::En => format!("totals of {}", style.asset),
-        Lang::Ja => format!("{} の総額", style.asset),
+        Lang::En => format!("totals of {}{}", style.asset, style.unit(lang)),
+        Lang::Ja => format!("{}{} の総額", style.asset, style.unit(lang)),
     };
-    let mut text = totals(&title, &together(found, style.asset), conserves, style, lang);
+    let of_asset = found.totals.iter().filter(|case| case.by_asset.contains_key(style.asset)).count();
+    let is_apart = answer.claims == Claims::Each && of_asset > 1;
+    let mut text = String::new();
+    if !is_apart {
+        text += &totals(&title, &together(found, style.asset), conserves, style, lang);
+    }
     for case in found.totals.iter().filter(|_| found.totals.len() > 1) {
         let Some(sum) = case.by_asset.get(style.asset) else { continue };
         let CaseTotals { case, .. } = case;
         let title = match lang {
-            Lang::En => format!("case {case}, {}", style.asset),
-            Lang::Ja => format!("事件 {case}、{}", style.asset),
+            Lang::En => format!("case {case}, {}{}", style.asset, style.unit(lang)),
+            Lang::Ja => format!("事件 {case}、{}{}", style.asset, style.unit(lang)),
         };
         text += &totals(&title, sum, conserves, style, lang);
     }
+    if is_apart {
+        text += lang.pick(
+            "\nunits that several cases claim count in each, so the cases do not add up\n",
+            "\n複数の事件が主張する単位は、それぞれの事件に数えるため、事件どうしの合計は取れません\n",
+        );
+    }
     if let Some(surfaced) = found.surfaced.get(style.asset) {
-        let surfaced = style.shown(*surfaced);
+        let surfaced = style.counted(*surfaced);
         text += &match lang {
             Lang::En => {
                 format!("  {surfaced} were paid that nobody was known to have, and taken for clean\n")
@@ -113,15 +132,21 @@ fn of_asset(answer: &Answer<'_>, style: Style<'_>, lang: Lang) -> String {
             }
         };
     }
+    text
+}
+
+/// Accounts with stolen units of one asset.
+fn holders(found: &Outcome, style: Style<'_>, lang: Lang) -> String {
     let mut largest: Vec<&Held> = found.held.iter().filter(|held| held.asset == style.asset).collect();
     largest.sort_by_key(|held| Reverse(held.tainted));
     let row = |held: &&Held| {
-        let of = format!("{}{}", lang.pick("of ", "全 "), style.shown(held.balance));
-        [style.shown(held.tainted), of, held.account.clone()]
+        let of = format!("{}{}", lang.pick("of ", "全 "), style.counted(held.balance));
+        let whose = if found.totals.len() > 1 { whose(held, style) } else { String::new() };
+        [style.counted(held.tainted), of, held.account.clone(), whose]
     };
     let rows: Vec<_> = largest.iter().take(SHOWN_MAX).map(row).collect();
-    let (count, rows) = (largest.len(), table([Side::Right, Side::Right, Side::Left], &rows));
-    text += &match lang {
+    let (count, rows) = (largest.len(), table([Side::Right, Side::Right, Side::Left, Side::Left], &rows));
+    let mut text = match lang {
         Lang::En => format!("\naccounts with stolen units ({count}), the largest first\n{rows}"),
         Lang::Ja => format!("\n盗難分を持つ口座（{count}）、金額順\n{rows}"),
     };
@@ -132,31 +157,44 @@ fn of_asset(answer: &Answer<'_>, style: Style<'_>, lang: Lang) -> String {
             Lang::Ja => format!("  ほか {more} 件。--json ですべて表示します\n"),
         };
     }
-    let deposits = found.deposits.iter().filter(|deposit| deposit.asset == style.asset);
-    let row =
-        |one: &Deposit| [style.shown(one.tainted), one.service.clone(), format!("{}:{}", one.tx, one.index)];
-    let rows: Vec<_> = deposits.map(row).collect();
-    if !rows.is_empty() {
-        let (count, rows) = (rows.len(), table([Side::Right, Side::Left, Side::Left], &rows));
-        text += &match lang {
-            Lang::En => format!("\ndeposits at services ({count})\n{rows}"),
-            Lang::Ja => format!("\nサービスへの入金（{count}）\n{rows}"),
-        };
-    }
     text
+}
+
+/// What arrived at services of one asset.
+fn deposits(found: &Outcome, style: Style<'_>, lang: Lang) -> String {
+    let deposits = found.deposits.iter().filter(|deposit| deposit.asset == style.asset);
+    let row = |one: &Deposit| {
+        let case = if found.totals.len() > 1 { one.case.clone() } else { String::new() };
+        [style.counted(one.tainted), one.service.clone(), format!("{}:{}", one.tx, one.index), case]
+    };
+    let rows: Vec<_> = deposits.map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let (count, rows) = (rows.len(), table([Side::Right, Side::Left, Side::Left, Side::Left], &rows));
+    match lang {
+        Lang::En => format!("\ndeposits at services ({count})\n{rows}"),
+        Lang::Ja => format!("\nサービスへの入金（{count}）\n{rows}"),
+    }
+}
+
+/// How much of an account's units is whose.
+fn whose(held: &Held, style: Style<'_>) -> String {
+    let one = |(case, units): (&String, &Units)| format!("{case} {}", style.counted(*units));
+    held.by_case.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn totals(title: &str, sum: &Totals, conserves: bool, style: Style<'_>, lang: Lang) -> String {
     let counted = |units: Units| {
-        if conserves { style.shown(units) } else { lang.pick("not counted", "集計せず").to_owned() }
+        if conserves { style.counted(units) } else { lang.pick("not counted", "集計せず").to_owned() }
     };
     let rows = [
-        (lang.pick("held by accounts", "口座が保有"), style.shown(sum.held)),
+        (lang.pick("held by accounts", "口座が保有"), style.counted(sum.held)),
         (lang.pick("paid as fees", "手数料"), counted(sum.fees)),
         (lang.pick("burned", "消失（使用不能）"), counted(sum.burned)),
-        (lang.pick("arrived at services", "サービスに到達"), style.shown(sum.stopped)),
-        (lang.pick("dropped as dust", "少額のため除外"), style.shown(sum.dust)),
-        (lang.pick("stolen", "盗難総額"), style.shown(sum.stolen)),
+        (lang.pick("arrived at services", "サービスに到達"), style.counted(sum.stopped)),
+        (lang.pick("dropped as dust", "少額のため除外"), style.counted(sum.dust)),
+        (lang.pick("stolen", "盗難総額"), style.counted(sum.stolen)),
     ];
     let balance = if conserves {
         lang.pick(

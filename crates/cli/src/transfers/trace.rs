@@ -10,16 +10,18 @@ use std::{
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
+use kuraban_base::CaseId;
 use kuraban_trace::accounts::{
-    self, Chain, Fees, Header, Outcome, Reader, Rule, Seed, Terms, TraceError, Units,
+    self, Apart, Chain, Fees, Header, Outcome, Reader, Rule, Seed, Terms, TraceError, Units,
 };
+use kuraban_trace::tags::address;
 
 use super::{answer::Answer, report, told::told};
 use crate::{
     fail::{Failure, OrFail as _},
     input,
-    say::{Report, Say},
-    trace::report::Files,
+    say::{Report, Say, tame},
+    trace::{Claims, report::Files},
 };
 
 /// The theft that seeds belong to where none is named.
@@ -48,6 +50,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) transfers: &'a PathBuf,
     pub(crate) chain: ChainName,
     pub(crate) seeds: &'a [String],
+    /// Who has the units that several thefts claim.
+    pub(crate) claims: Claims,
     pub(crate) rule: Rule,
     /// Every rule beside it.
     pub(crate) all: bool,
@@ -73,23 +77,29 @@ pub(crate) fn run(ask: &Ask<'_>, say: &Say) -> Result<Report, Failure> {
         )));
     }
     let seeds: Vec<Seed> = ask.seeds.iter().map(|text| seed(chain, text)).collect::<Result<_, _>>()?;
+    let cases = seeds.iter().map(|seed| &seed.case).collect::<BTreeSet<_>>().len();
+    if ask.files.any() && cases > 1 && ask.claims == Claims::Each {
+        return Err(Failure::input(
+            "--report and --pdf: a picture shows every unit once; want --overlap earliest, or one case",
+        ));
+    }
     let terms = Terms {
         until: ask.until,
         fees: if ask.follow_fees { Fees::Follow } else { Fees::Count },
         dust: ask.dust.iter().map(|text| dust(chain, text)).collect::<Result<BTreeMap<_, _>, _>>()?,
-        stops: ask.stops.iter().map(|text| chain.canonical(text)).collect::<BTreeSet<_>>(),
+        stops: ask.stops.iter().map(|text| stop(chain, text)).collect::<Result<BTreeSet<_>, _>>()?,
         ..Terms::new(ask.rule)
     };
     let bar = say.progress_bytes();
     let walks = if ask.all { Rule::ALL.len() } else { 1 };
     bar.set_length(input::length(ask.transfers).saturating_mul(u64::try_from(walks).unwrap_or(1)));
-    let found = traced(ask, &terms, &seeds, &bar)?;
+    let (found, alone) = traced(ask, &terms, &seeds, &bar)?;
     let mut others = Vec::new();
     for rule in Rule::ALL.into_iter().filter(|_| ask.all) {
         let by = if rule == ask.rule {
             found.clone()
         } else {
-            traced(ask, &Terms { rule, ..terms.clone() }, &seeds, &bar)?
+            traced(ask, &Terms { rule, ..terms.clone() }, &seeds, &bar)?.0
         };
         others.push((rule, by));
     }
@@ -97,7 +107,7 @@ pub(crate) fn run(ask: &Ask<'_>, say: &Say) -> Result<Report, Failure> {
     if ask.files.any() {
         report::write(ask, &terms, &seeds, &found, say)?;
     }
-    let answer = Answer { terms: &terms, found: &found, others: &others };
+    let answer = Answer { terms: &terms, found: &found, others: &others, claims: ask.claims, alone: &alone };
     Ok(Report::done(&answer.to_json(), told(&answer, say.lang())))
 }
 
@@ -110,9 +120,21 @@ fn header(path: &PathBuf) -> Result<Header, Failure> {
     Reader::new(open(path)?).map(|reader| reader.header()).or_input(path.display())
 }
 
-fn traced(ask: &Ask<'_>, terms: &Terms, seeds: &[Seed], bar: &ProgressBar) -> Result<Outcome, Failure> {
+/// The trace of all cases, and of each alone where they are followed apart.
+fn traced(
+    ask: &Ask<'_>,
+    terms: &Terms,
+    seeds: &[Seed],
+    bar: &ProgressBar,
+) -> Result<(Outcome, Vec<Outcome>), Failure> {
     let list = BufReader::new(bar.wrap_read(open(ask.transfers)?));
-    accounts::trace(list, terms, seeds).map_err(|error| tracing(error, ask))
+    let found = match ask.claims {
+        Claims::Earliest => accounts::trace(list, terms, seeds).map(|found| (found, Vec::new())),
+        Claims::Each => {
+            accounts::trace_apart(list, terms, seeds).map(|Apart { together, alone }| (together, alone))
+        }
+    };
+    found.map_err(|error| tracing(error, ask))
 }
 
 /// Why there is no trace, by whose fault.
@@ -134,12 +156,29 @@ pub(super) fn tracing(error: TraceError, ask: &Ask<'_>) -> Failure {
 fn seed(chain: Chain, text: &str) -> Result<Seed, Failure> {
     let wrong = || Failure::input(format!("--seed {text}: want TXID:INDEX or CASE=TXID:INDEX"));
     let (case, place) = text.split_once('=').unwrap_or((CASE, text));
+    let case = case.parse::<CaseId>().or_input(format_args!("--seed {text}"))?.to_string();
     let (tx, index) = place.rsplit_once(':').ok_or_else(wrong)?;
     let index = index.parse().map_err(|_| wrong())?;
-    if case.is_empty() || tx.is_empty() {
+    if tx.is_empty() {
         return Err(wrong());
     }
-    Ok(Seed { tx: chain.canonical(tx), index, case: case.to_owned() })
+    Ok(Seed { tx: chain.canonical(tx), index, case })
+}
+
+/// An account. What has the form of an address of the chain must be one: a slip would hold nothing, and not be seen.
+fn stop(chain: Chain, text: &str) -> Result<String, Failure> {
+    let (network, is_address) = match chain {
+        Chain::Eth => ("ETH", text.starts_with("0x")),
+        Chain::Xrp => {
+            let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            ("XRP", text.starts_with('r') && (25..=35).contains(&text.len()) && is_plain)
+        }
+        Chain::Xem => ("XEM", false),
+    };
+    if is_address {
+        address::address(network, text).or_input(format_args!("--stop {}", tame(text)))?;
+    }
+    Ok(chain.canonical(text))
 }
 
 /// `[ASSET=]AMOUNT`, the native asset where none is named.
@@ -169,6 +208,23 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_with_the_form_of_an_address_must_be_one() {
+        let check = |chain: Chain, text: &str, want: Option<&str>| {
+            assert_eq!(stop(chain, text).ok().as_deref(), want, "{text}");
+        };
+        let small = "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed";
+        check(Chain::Eth, "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Some(small));
+        check(Chain::Eth, small, Some(small));
+        check(Chain::Eth, "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAee", None);
+        check(Chain::Eth, &small[..41], None);
+        check(Chain::Eth, "exchange", Some("exchange"));
+        check(Chain::Xrp, "rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ii", Some("rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ii"));
+        check(Chain::Xrp, "rMfLjFNCsFQxKc2hdgkZqjfLEKTot7S3ij", None);
+        check(Chain::Xrp, "escrow:AB", Some("escrow:AB"));
+        check(Chain::Xem, "exchange", Some("exchange"));
+    }
+
+    #[test]
     fn seeds_name_a_case_or_none() {
         let check = |text: &str, want: Option<(&str, &str, u32)>| {
             let found = seed(Chain::Xem, text).ok();
@@ -180,6 +236,7 @@ mod tests {
         check("ab:4294967296", None);
         check("ab", None);
         check("=ab:0", None);
+        check("\u{1b}[2J=ab:0", None);
         check(":0", None);
     }
 }

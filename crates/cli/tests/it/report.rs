@@ -368,3 +368,90 @@ fn what_cannot_be_reported_is_refused() {
     assert_eq!(ran.status, 2);
     assert!(ran.err.contains("list.jsonl: could not be opened"), "{}", ran.err);
 }
+
+/// A trace of two thefts with its report; the seeds are those of one theft, dealt out.
+fn two_thefts(heist: &Heist, more: &[&str]) -> Ran {
+    let index = heist.at("index");
+    let seeds: Vec<String> =
+        (0..).zip(&heist.seeds).map(|(n, seed)| format!("{}={seed}", ["first", "second"][n % 2])).collect();
+    let mut args = vec!["trace", "--index", &index, "--seed"];
+    args.extend(seeds.iter().map(String::as_str));
+    args.extend(["--method", "fifo", "--stop", &heist.service, "--json"]);
+    args.extend(more);
+    run(args)
+}
+
+#[test]
+fn several_thefts_are_told_apart_by_letters_colours_and_a_table() {
+    let heist = heist(8, 60);
+    assert!(heist.seeds.len() > 1);
+    let (file, pdf) = (heist.at("two.html"), heist.at("two.pdf"));
+    let ran = two_thefts(&heist, &["--report", &file, "--pdf", &pdf]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let page = fs::read_to_string(&file).unwrap();
+    // Without scripts.
+    for want in [
+        "<b class=\"chip c0\">A</b> first",
+        "<b class=\"chip c1\">B</b> second",
+        "class=\"stripe c",
+        "<tspan class=\"c1\">B</tspan>",
+    ] {
+        assert!(page.contains(want), "{want}");
+    }
+    if let Some(text) = told("pdftotext", &["-layout", &pdf, "-"]) {
+        assert!(text.contains("By theft") && text.contains("A first") && text.contains("B second"), "{text}");
+    }
+    // One theft has none of this.
+    let (_, plain) = reported(&heist, &[]);
+    let plain = fs::read_to_string(plain).unwrap();
+    assert!(
+        !plain.contains("<b class=\"chip")
+            && !plain.contains("class=\"stripe")
+            && !plain.contains("id=\"thefts\"")
+    );
+}
+
+#[test]
+fn a_browser_tells_several_thefts_apart_as_the_page_does() {
+    let Some(browser) = Browser::start() else { return };
+    let heist = heist(8, 60);
+    let file = heist.at("two.html");
+    let found = two_thefts(&heist, &["--report", &file]).json();
+    let stolen = |place: usize| found["cases"][place]["stolen_sat"].as_u64().unwrap();
+    browser.open(&PathBuf::from(&file));
+    assert_eq!(
+        browser.run("return document.documentElement.dataset.ready + document.documentElement.dataset.same"),
+        "truetrue"
+    );
+    let cells = browser.run(
+        "return [...document.querySelectorAll('#thefts tbody tr')].map((row) => row.children[1].textContent)",
+    );
+    for place in 0..2 {
+        assert_eq!(units(&cells[place]), stolen(place));
+    }
+    // What each has at the ends of the trace comes to its own totals, by every method, in the page's data.
+    let sums = browser.run(
+        "const data = JSON.parse(document.querySelector('#trace').textContent); \
+         const at = (row, by) => BigInt(Array.isArray(row) ? row[by] : row); \
+         return [0, 1].map((theft) => String(data.flows.reduce((sum, flow, place) => sum + (flow[2] < 0 && flow[3] === 1 \
+         ? data.shares[place].filter(([of]) => of === theft).reduce((all, [, row]) => all + at(row, data.shown), 0n) : 0n), 0n)))",
+    );
+    for place in 0..2 {
+        assert_eq!(sums[place].as_str().unwrap(), found["cases"][place]["unspent_sat"].to_string());
+    }
+    let drawn = browser.run(
+        "return [document.querySelectorAll('path.stripe').length > 0, document.querySelectorAll('path.link.c0, path.link.c1').length > 0, \
+         [...document.querySelectorAll('.whose')].some((text) => text.textContent === 'AB')]",
+    );
+    assert_eq!(drawn, json!([true, true, true]));
+    // The panel names them.
+    let panel = browser.run(
+        "const box = [...document.querySelectorAll('g.box')].find((one) => one.querySelector('.whose')?.textContent === 'AB'); \
+         box.dispatchEvent(new MouseEvent('click', { bubbles: true })); return document.querySelector('#chosen').textContent",
+    );
+    assert!(
+        panel.as_str().unwrap().contains("A first ") && panel.as_str().unwrap().contains("B second "),
+        "{panel}"
+    );
+    assert_eq!(browser.console(), json!([]));
+}

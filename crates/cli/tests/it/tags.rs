@@ -49,6 +49,23 @@ fn packs_in_circulation_are_imported_and_screened() {
     assert_eq!(screen("btc", "1BoatSLRHtKNngkdXEeobR76b53LETtpyT")["hits"], json!([]));
 }
 
+#[test]
+fn a_slip_in_the_chains_name_makes_no_address_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = tainted(folder.path());
+    let check = |chain: &str, address: &str, want: i32| {
+        let ran = tags(&["screen", "--store", text(&store), "--chain", chain, address]);
+        assert_eq!(ran.status, want, "{chain}: {}{}", ran.out, ran.err);
+        assert_eq!(ran.err.contains("no tag of the store is on it"), want == 2, "{chain}: {}", ran.err);
+    };
+    check("btc", ZAIF, 0);
+    check("BTC", ZAIF, 0);
+    check("bitcoin", ZAIF, 2);
+    check("xbt", ZAIF, 2);
+    // No tag is on it, and its addresses' form is known.
+    check("ltc", "ltc1qw508d6qejxtdg4y5r3zarvary0c5xw7kgmn4n9", 0);
+}
+
 /// A store with one tag of taint that expires at 2,000 ms.
 fn tainted(folder: &Path) -> std::path::PathBuf {
     let pack = folder.join("thefts.yaml");
@@ -139,7 +156,8 @@ fn what_cannot_be_used_leaves_the_store_as_it_is() {
     check("a.yaml", "title: [", 2, "not YAML");
     check("b.yaml", "title: t\n", 2, "creator: is missing");
     check("c.yaml", "header: !include ../../x.yaml\ntags: [{}]\n", 2, "want a file's name alone");
-    check("d.txt", "x", 2, "no asset in its name");
+    check("d.txt", "x", 2, "nor as a list of OFAC's");
+    check("addresses.txt", "x", 2, "nor as a list of OFAC's");
     fs::write(&file, &before[..before.len() - 1]).unwrap();
     let ran = tags(&["screen", "--store", text(&store), "--chain", "btc", ZAIF]);
     assert_eq!(ran.status, 3);

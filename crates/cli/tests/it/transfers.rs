@@ -85,6 +85,74 @@ fn every_method_is_shown_beside_each_other() {
 }
 
 #[test]
+fn each_case_is_followed_as_if_it_were_the_only_one_where_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = list(folder.path());
+    // The second claims what the first's thief pays on.
+    let seeds = ["--seed", "first=t:0", "second=a:0", "second=b:0", "--method", "fifo", "--stop", "exchange"];
+    let ask = |more: &[&str]| trace(&list, &[seeds.as_slice(), more].concat());
+    let ran = ask(&["--overlap", "each", "--json"]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let answer = ran.json();
+    assert_eq!(answer["parameters"]["overlap"], "each theft counts the unit, as if it were the only one");
+    let of = |place: usize| {
+        let totals = &answer["cases"][place]["totals"][0];
+        ["stolen", "overlap", "held", "fees", "stopped"]
+            .map(|of| totals[format!("{of}_microxem")].as_u64().unwrap())
+    };
+    assert_eq!(of(0), [100, 0, 59, 1, 40]);
+    // 40 came to a stop as they were stolen.
+    assert_eq!(of(1), [49, 0, 9, 0, 40]);
+    let stranger = json!({
+        "address": "stranger", "value_microxem": 9, "tainted_microxem": 9, "cases": { "first": 9, "second": 9 }
+    });
+    assert_eq!(answer["outputs"][0], stranger);
+    let own = json!({
+        "address": "stranger", "asset": "xem", "value_microxem": 9, "tainted_microxem": 9, "cases": { "second": 9 },
+        "segments": [["second", 9]]
+    });
+    assert_eq!(answer["cases"][1]["outputs"], json!([own]));
+    let deposits: Vec<_> =
+        answer["deposits"].as_array().unwrap().iter().map(|one| one["case"].clone()).collect();
+    assert_eq!(deposits, ["first", "second"]);
+    // Beside each other there is no sum, and it is said whose each amount is.
+    let told = ask(&["--overlap", "each"]).out;
+    assert!(told.contains("so the cases do not add up") && !told.contains("totals of xem"), "{told}");
+    assert!(told.contains("first 0.000009 XEM, second 0.000009 XEM"), "{told}");
+    let earliest = ask(&["--json"]).json();
+    assert_eq!(earliest["cases"][1]["totals"][0]["overlap_microxem"], 49);
+    assert_eq!(earliest["cases"][1].get("outputs"), None);
+    let page = folder.path().join("page.html");
+    // Where the earliest keeps its units a report has the totals of each; its picture of accounts has one colour.
+    assert_eq!(ask(&["--report", page.to_str().unwrap()]).status, 0);
+    let drawn = fs::read_to_string(&page).unwrap();
+    assert!(drawn.contains("<b class=\"chip c1\">B</b> second</th><td class=\"amount\">0</td>"));
+    assert!(!drawn.contains("legend thefts"));
+    fs::remove_file(&page).unwrap();
+    let drawn = ask(&["--overlap", "each", "--report", page.to_str().unwrap()]);
+    assert_eq!(drawn.status, 2);
+    assert!(drawn.err.contains("want --overlap earliest"), "{}", drawn.err);
+    assert!(!page.exists());
+}
+
+#[test]
+fn a_tokens_amounts_are_plain_beneath_a_title_that_says_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = list(folder.path());
+    let ask = |lang: &str| trace(&list, &["--seed", "t:0", "u:0", "--method", "fifo", "--lang", lang]).out;
+    let told = ask("en");
+    for want in [
+        "totals of xem\n",
+        "totals of dim:coin, in base units\n",
+        "\n  held by accounts     5\n",
+        "  3  of 3  stranger",
+    ] {
+        assert!(told.contains(want), "{want}: {told}");
+    }
+    assert!(ask("ja").contains("dim:coin（最小単位） の総額"));
+}
+
+#[test]
 fn poison_names_every_marked_account() {
     let folder = tempfile::tempdir().unwrap();
     let list = list(folder.path());

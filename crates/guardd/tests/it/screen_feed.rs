@@ -313,6 +313,27 @@ fn a_replica_that_is_killed_goes_on_from_its_copy() {
 
 /// What was verified is kept with its signed head, through kills; where it does not hold the copy is verified again.
 #[test]
+fn a_copy_whose_full_files_came_before_its_checkpoint_is_followed_on() {
+    let upstream = Upstream::new();
+    upstream.say(vec![opened("c"), tag("c", 1, 9)]);
+    upstream.say(beats(198));
+    let follower = Follower::of(&upstream);
+    let mut process = follower.start();
+    follower.at_size(200);
+    process.kill();
+    upstream.say(beats(100));
+    // Killed when the full files were there, and the partial ones gone, and the checkpoint still of 200 entries.
+    let copy = follower.folder.path().join("copy");
+    for name in ["tile/0/000", "tile/entries/000"] {
+        fs::write(copy.join(name), &upstream.files.lock().unwrap()[name]).unwrap();
+        fs::remove_dir_all(copy.join(format!("{name}.p"))).unwrap();
+    }
+    let _process = follower.start();
+    follower.at_size(300);
+    assert_eq!((follower.hits(1).len(), &follower.feed()["state"]), (1, &json!("following")));
+}
+
+#[test]
 fn a_restart_goes_on_from_what_was_verified_unless_that_does_not_hold() {
     let upstream = Upstream::new();
     upstream.say(vec![opened("c"), tag("c", 1, 9), tag("c", 2, 8)]);

@@ -223,3 +223,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_partial_resource_that_is_gone_is_read_from_the_full_one() {
+    let partial: Resource = "tile/0/000.p/2".parse().unwrap();
+    let check = |partial_bytes: Option<usize>, full_bytes: Option<usize>, want: Result<usize, &str>| {
+        let found = partial.read(|resource| {
+            let bytes = if resource == partial { partial_bytes } else { full_bytes };
+            bytes.map(|count| vec![7; count]).ok_or(if resource == partial {
+                "no partial one"
+            } else {
+                "no full one"
+            })
+        });
+        assert_eq!(found.map(|bytes| bytes.len()), want);
+    };
+    check(Some(64), None, Ok(64));
+    check(None, Some(256 * 32), Ok(64));
+    check(None, Some(63), Err("no partial one"));
+    check(None, None, Err("no partial one"));
+}

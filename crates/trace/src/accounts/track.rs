@@ -151,6 +151,11 @@ impl Track {
         &self.moved
     }
 
+    /// How many transactions moved tainted units.
+    pub(super) const fn touched(&self) -> u64 {
+        self.touched
+    }
+
     /// What arrived at services, in the order of the list.
     pub(super) fn deposits(&self) -> &[Deposit] {
         &self.deposits

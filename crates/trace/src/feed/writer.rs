@@ -123,14 +123,14 @@ impl Feed {
         mut read: impl FnMut(Resource) -> Result<Vec<u8>, E>,
     ) -> Result<Self, ResumeError<E>> {
         let head = replica.head();
-        let tiler = Tiler::resume(head.size, |tile: Tile| read(Resource::Tile(tile)));
+        let tiler = Tiler::resume(head.size, |tile: Tile| Resource::Tile(tile).read(&mut read));
         let tiler = tiler.map_err(ResumeError::Tile)?;
         let full = head.size / u64::from(kuraban_proof::tile::TILE_WIDTH);
         let mut open = Vec::new();
         if let Some(bundle) = EntryBundle::of(head.size, full) {
             let resource = Resource::Entries(bundle);
-            let bytes =
-                read(resource).map_err(|cause| ResumeError::Bundle { path: resource.to_string(), cause })?;
+            let bytes = resource.read(&mut read);
+            let bytes = bytes.map_err(|cause| ResumeError::Bundle { path: resource.to_string(), cause })?;
             open = bundle.decode(&bytes)?.into_iter().map(<[u8]>::to_vec).collect();
         }
         let tile = tiler.partial().into_iter().find(|part| part.tile.level() == 0);

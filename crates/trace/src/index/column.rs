@@ -79,7 +79,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// It is not what its name says.
-    #[error("{}: {what} is {found}, expected {want}", path.display())]
+    #[error("{}: {what} is {found}, expected {want}; build the index again", path.display())]
     Header {
         /// The file.
         path: PathBuf,

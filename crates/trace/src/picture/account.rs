@@ -319,7 +319,7 @@ impl Drawing {
             (Flow { from, to: flow.to.and_then(there), ..flow }, way)
         };
         let (flows, ways) = kept.into_iter().map(moved).unzip();
-        let mut picture = Picture { methods: rules.to_vec(), nodes, flows, left_out };
+        let mut picture = Picture { methods: rules.to_vec(), nodes, flows, shares: Vec::new(), left_out };
         order::arrange(&mut picture);
         AccountPicture { outcomes, picture, stands, ways }
     }

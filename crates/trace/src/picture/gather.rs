@@ -5,11 +5,11 @@
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Amounts, Flow, LeftOut, Node, Picture, order, weight};
+use super::{Amounts, Flow, LeftOut, Node, Picture, Share, order, weight};
 use crate::{
     accounts::Rule,
     graph::{Graph, OutputNum, TxNum},
-    taint::{Case, End, Method, Part, Step, TaintError, Terms, Trace, trace_steps},
+    taint::{Case, CaseNum, End, Method, Part, Step, TaintError, Terms, Trace, trace_steps},
 };
 
 /// Traces cases by each of the methods, on terms that are the same but for it, and lays out what they found. At most
@@ -26,7 +26,7 @@ pub fn trace_picture<G: Graph>(
     flows_max: usize,
     mut seen: impl FnMut(usize, TxNum),
 ) -> Result<(Vec<Trace>, Picture), TaintError> {
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered { shares: (cases.len() > 1).then(BTreeMap::new), ..Gathered::default() };
     let mut traces = Vec::with_capacity(methods.len());
     for (place, method) in methods.iter().enumerate() {
         let terms = Terms { method: *method, ..terms.clone() };
@@ -68,6 +68,8 @@ struct Carried {
 struct Gathered {
     txs: BTreeMap<TxNum, Seen>,
     carried: BTreeMap<Carrier, Carried>,
+    /// What each of several cases has of it.
+    shares: Option<BTreeMap<(Carrier, CaseNum), Amounts>>,
 }
 
 impl Gathered {
@@ -97,6 +99,11 @@ impl Gathered {
         let fresh = Carried { amounts: Amounts::default(), dust: 0, end };
         let carried = self.carried.entry(carrier).or_insert(fresh);
         carried.amounts.add(place, sum(parts));
+        for part in parts {
+            if let Some(shares) = &mut self.shares {
+                shares.entry((carrier, part.case)).or_default().add(place, part.amount_sat.into());
+            }
+        }
         if end == End::Dust {
             let place = u32::try_from(place).unwrap_or(u32::MAX);
             carried.dust |= 1_u8.checked_shl(place).unwrap_or(0);
@@ -108,6 +115,8 @@ impl Gathered {
     fn lay_out<G: Graph>(self, graph: &G, cases: &[Case], methods: &[Rule], flows_max: usize) -> Picture {
         let seeds: BTreeSet<OutputNum> = cases.iter().flat_map(|case| &case.seeds).copied().collect();
         let (kept, mut left_out) = room(self.carried, methods, flows_max);
+        let shares =
+            self.shares.map(|shares| kept.iter().map(|(carrier, _)| of(&shares, *carrier)).collect());
         let mut txs: Vec<(TxNum, Seen)> = self.txs.into_iter().collect();
         let is_there = used(graph, &kept);
         txs.retain(|(tx, seen)| {
@@ -146,10 +155,17 @@ impl Gathered {
             fees,
             unclaimed,
         });
-        let mut picture = Picture { methods: methods.to_vec(), nodes: nodes.collect(), flows, left_out };
+        let (methods, nodes, shares) = (methods.to_vec(), nodes.collect(), shares.unwrap_or_default());
+        let mut picture = Picture { methods, nodes, flows, shares, left_out };
         order::arrange(&mut picture);
         picture
     }
+}
+
+/// What each case has of one carrier, the earliest first.
+fn of(shares: &BTreeMap<(Carrier, CaseNum), Amounts>, carrier: Carrier) -> Vec<Share> {
+    let all = shares.range((carrier, CaseNum::new(0))..=(carrier, CaseNum::new(u32::MAX)));
+    all.map(|((_, case), amounts)| Share { case: *case, amounts: *amounts }).collect()
 }
 
 /// The transaction that spends it, where one does.

@@ -10,11 +10,12 @@ use super::{
     taxonomy::Confidence,
 };
 
-/// The asset in a list's name: what stands after the last `_` before the extension; OFAC calls Bitcoin XBT.
+/// The asset in a list's name: what stands after `sanctioned_addresses_` before the extension; OFAC calls Bitcoin XBT. A file of
+/// any other name is no list of OFAC's, whose word must not stand for it.
 #[must_use]
 pub fn asset_of(name: &str) -> Option<String> {
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let asset = stem.rsplit('_').next()?.to_ascii_uppercase();
+    let list = name.strip_prefix("sanctioned_addresses_")?;
+    let asset = list.rsplit_once('.').map_or(list, |(stem, _)| stem).to_ascii_uppercase();
     let plain = (2..=10).contains(&asset.len()) && asset.bytes().all(|byte| byte.is_ascii_alphanumeric());
     plain.then(|| if asset == "XBT" { "BTC".to_owned() } else { asset })
 }
@@ -82,8 +83,11 @@ mod tests {
         let check = |name: &str, want: Option<&str>| assert_eq!(asset_of(name).as_deref(), want, "{name}");
         check("sanctioned_addresses_XBT.txt", Some("BTC"));
         check("sanctioned_addresses_eth.txt", Some("ETH"));
-        check("USDT", Some("USDT"));
-        check("a-b.txt", None);
+        check("sanctioned_addresses_USDT", Some("USDT"));
+        check("sanctioned_addresses_a-b.txt", None);
+        check("sanctioned_addresses_.txt", None);
+        check("addresses.txt", None);
+        check("customers_XBT.txt", None);
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Notes {
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     /// Not YAML that is read here.
-    #[error("{0}")]
+    #[error(transparent)]
     Yaml(#[from] YamlError),
     /// A field of the header.
     #[error("line {line}: {field}: {problem}")]

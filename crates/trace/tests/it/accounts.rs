@@ -1,5 +1,6 @@
 //! Taint on account chains: against an oracle that moves numbered units one by one, and on lists written out.
 
+mod apart;
 mod bad_input;
 mod dust;
 mod import;

@@ -501,3 +501,31 @@ fn what_stands_can_be_taken_into_packs_and_stores() {
     let taint = hits.iter().find(|hit| hit.tag.label == want).unwrap().tag.taint.clone().unwrap();
     assert_eq!((taint.amount, taint.sequence, taint.method.as_str()), (8, Some(4), "fifo"));
 }
+
+#[test]
+fn a_feed_whose_writer_was_killed_before_the_checkpoint_is_taken_up() {
+    let beats = |count: usize| vec![at(1, Body::Heartbeat { chain: BTC, tip: block(7) }); count];
+    for (before, after) in [(1, 256), (200, 255), (255, 300), (256, 600), (300, 70_000)] {
+        let mut feed = Feed::new();
+        let mut served = Served::default();
+        served.put(&feed.append(beats(before)).unwrap());
+        // Whatever of the growth is there, in its order: full files take the place of partial ones at once.
+        let growth = feed.append(beats(after - before)).unwrap();
+        for written in [0, 1, growth.files.len() / 2, growth.files.len()] {
+            let mut found = served.clone();
+            for (resource, bytes) in growth.files.iter().take(written) {
+                if resource.fallback().is_none() {
+                    found.files.retain(|other, _| other.fallback() != Some(*resource));
+                }
+                found.files.insert(*resource, bytes.clone());
+            }
+            let mut follower = replica();
+            found.follow(&mut follower).unwrap();
+            let resumed = Feed::resume(follower, found.read());
+            let mut resumed =
+                resumed.unwrap_or_else(|error| panic!("{before} to {after}, {written} files: {error}"));
+            let again = resumed.append(beats(after - before)).unwrap();
+            assert_eq!(again.files, growth.files);
+        }
+    }
+}

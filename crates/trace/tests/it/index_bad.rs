@@ -62,6 +62,7 @@ fn every_changed_byte_of_every_file_is_seen_and_no_answer_rests_on_one() {
             fs::write(&path, &changed).unwrap();
             let error = wrong(folder.path());
             assert!(error.contains(&*name.to_string_lossy()), "{name:?} at {at}: {error}");
+            assert!(error.contains("build") && error.ends_with("again"), "{name:?} at {at}: {error}");
             if let Some(said) = read_all(folder.path(), &blocks) {
                 assert!(said.contains("is corrupted: piece 0 sums to"), "{name:?} at {at}: {said}");
                 stopped += 1;

@@ -6,7 +6,7 @@ use kuraban_trace::{
     accounts::Rule,
     graph::{Graph, Memory, OutputNum, Payment},
     picture::{FLOWS_MAX, Face, Flow, Item, Picture, Placed, Scene, Tree, View, trace_picture},
-    taint::{Case, End, Method, Terms, Totals, Trace},
+    taint::{Case, CaseNum, End, Method, Terms, Totals, Trace},
 };
 use proptest::prelude::*;
 
@@ -255,4 +255,42 @@ fn sweeps_untangle_what_chain_order_tangles() {
     let by_rank = crossings(&picture, |node| picture.nodes[node].rank);
     assert!(by_chain > 10, "{by_chain}");
     assert_eq!(by_rank, 0);
+}
+
+#[test]
+fn each_case_has_its_share_of_every_flow() {
+    // Two thefts meet, part again, and pay a fee.
+    let graph = Memory::of_payments(&[
+        (&[], &[60]),
+        (&[], &[40]),
+        (&[(0, 0), (1, 0)], &[70, 25]),
+        (&[(2, 0)], &[69]),
+    ])
+    .unwrap();
+    let cases = [0, 1].map(|seed| Case { seeds: vec![OutputNum::new(seed)] });
+    let (traces, picture) =
+        trace_picture(&graph, &cases, &Terms::new(Method::Fifo), &Method::ALL, FLOWS_MAX, |_, _| {}).unwrap();
+    assert_eq!(picture.shares.len(), picture.flows.len());
+    for (place, method) in picture.methods.iter().enumerate().filter(|(_, method)| method.conserves()) {
+        for (at, flow) in picture.flows.iter().enumerate() {
+            let shared: u128 = picture.shares(at).iter().map(|share| share.amounts.of(place)).sum();
+            assert_eq!(shared, flow.amounts.of(place), "{method} {at}");
+        }
+        for (number, case) in (0_u32..).zip(&traces[place].cases) {
+            let own = |at: usize| {
+                let share = picture.shares(at).iter().find(|share| share.case == CaseNum::new(number));
+                share.map_or(0, |share| share.amounts.of(place))
+            };
+            let ends = picture.flows.iter().enumerate().filter(|(_, flow)| flow.to.is_none());
+            assert_eq!(
+                ends.map(|(at, _)| own(at)).sum::<u128>(),
+                case.totals.unspent_sat,
+                "{method} {number}"
+            );
+        }
+    }
+    let (_, alone) =
+        trace_picture(&graph, &cases[..1], &Terms::new(Method::Fifo), &Method::ALL, FLOWS_MAX, |_, _| {})
+            .unwrap();
+    assert!(alone.shares.is_empty() && alone.shares(0).is_empty());
 }

@@ -4,12 +4,12 @@
 
 use kuraban_base::{Digest, Height};
 use kuraban_trace::{
-    accounts::{Outcome, Rule, Totals as OfAccounts, Units},
+    accounts::{CaseTotals, Outcome, Rule, Totals as OfAccounts, Units},
     picture::{AccountPicture, Flow, Scene, Stand, Tree, View, Way},
     taint::Totals,
 };
 
-use super::{Addresses, At, Beside, Files, Kind, Place, Sheet, Term, Told};
+use super::{Addresses, At, Beside, Files, Kind, Place, Sheet, Term, Theft, Told};
 use crate::{
     fail::{Failure, OrFail as _},
     say::{Say, tame},
@@ -73,6 +73,7 @@ impl Accounts<'_> {
             shown: picture.methods.iter().position(|rule| *rule == self.rule).unwrap_or(0),
             totals,
             counts: outcomes.iter().map(count).collect(),
+            thefts: self.thefts().ok_or_else(|| Failure::input(large))?,
             agreed_sat,
             tip_time_s: None,
             until: end,
@@ -96,6 +97,24 @@ impl Accounts<'_> {
             beside: Beside::default(),
             origin_tags: std::collections::BTreeMap::new(),
         })
+    }
+
+    /// The thefts of the asset, where there are several; nothing where their totals do not fit.
+    fn thefts(&self) -> Option<Vec<Theft>> {
+        let shown = self.drawn.picture.methods.iter().position(|rule| *rule == self.rule).unwrap_or(0);
+        let found = self.drawn.outcomes.get(shown).map(|found| found.totals.as_slice()).unwrap_or_default();
+        let of_asset: Vec<_> =
+            found.iter().filter_map(|case| Some((case, case.by_asset.get(self.asset)?))).collect();
+        if of_asset.len() < 2 {
+            return Some(Vec::new());
+        }
+        let theft = |(case, sums): &(&CaseTotals, &OfAccounts)| {
+            Some(Theft {
+                name: tame(&case.case),
+                totals: super::page::amounts(&summed(core::iter::once(*sums))?),
+            })
+        };
+        of_asset.iter().map(theft).collect()
     }
 
     fn told(&self, tip: Height) -> Result<Told, Failure> {
@@ -140,8 +159,11 @@ fn made(flow: &Flow, way: &Way, stands: &[Option<Stand>]) -> Place {
 
 /// The totals of all thefts in one asset; nothing where they do not fit.
 fn totals(found: &Outcome, asset: &str) -> Option<Totals> {
-    let of_asset = || found.totals.iter().filter_map(|case| case.by_asset.get(asset));
-    let sum = |of: fn(&OfAccounts) -> Units| u128::try_from(Units::sum(of_asset().map(of))?).ok();
+    summed(found.totals.iter().filter_map(|case| case.by_asset.get(asset)))
+}
+
+fn summed<'t>(all: impl Iterator<Item = &'t OfAccounts> + Clone) -> Option<Totals> {
+    let sum = |of: fn(&OfAccounts) -> Units| u128::try_from(Units::sum(all.clone().map(of))?).ok();
     Some(Totals {
         stolen_sat: sum(|totals| totals.stolen)?,
         unspent_sat: sum(|totals| totals.held)?,

@@ -5,13 +5,13 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kuraban_base::Digest;
-use kuraban_trace::taint::Totals;
+use kuraban_trace::taint::{End, Totals};
 use serde::{Serialize, Serializer};
 
 use super::{
     Final, Kind, Owner, Sheet, Span,
     beside::{Line, sections},
-    listed, svg,
+    listed, svg, thefts,
     words::{both, coins, count, embedded, escaped, minute, short, thousands, whole},
 };
 use crate::say::{Lang, tame};
@@ -56,6 +56,7 @@ pub(super) fn page(sheet: &Sheet<'_>) -> Result<String, serde_json::Error> {
     );
     out += &summary(sheet);
     out += &picture(sheet);
+    out += &thefts::table(sheet);
     out += &by_method(sheet);
     out += &addresses(sheet);
     out += &outputs(sheet);
@@ -268,7 +269,7 @@ fn picture(sheet: &Sheet<'_>) -> String {
          <input type=\"range\" id=\"time\" min=\"0\" max=\"0\" value=\"0\" aria-label=\"Block / ブロック\"></div>\
          <p id=\"moment\" data-live hidden></p>\n<div class=\"sheet\"><div id=\"canvas\" tabindex=\"0\" role=\"region\" aria-labelledby=\"picture-name\">{}</div>\
          <aside id=\"chosen\" aria-live=\"polite\" hidden></aside></div>\n<ul class=\"legend\"><li>● {}</li><li>■ {}</li>\
-         <li>✕ {}</li><li>◆ {}</li><li>· {}</li><li>⚑ {}</li><li>+N {}</li></ul></section>\n",
+         <li>✕ {}</li><li>◆ {}</li><li>· {}</li><li>⚑ {}</li><li>+N {}</li></ul>{}</section>\n",
         both("The flow, by time", "時間順の流れ"),
         layered(sheet),
         both("Method", "方式"),
@@ -285,6 +286,7 @@ fn picture(sheet: &Sheet<'_>) -> String {
         both("dropped as dust", "少額のため除外"),
         both("tagged", "タグあり"),
         both("folded: unfolds when chosen", "たたまれた部分（選ぶと開く）"),
+        thefts::legend(sheet),
     )
 }
 
@@ -349,12 +351,18 @@ fn span_cells(sheet: &Sheet<'_>, span: Span) -> String {
 }
 
 fn named(address: Option<&str>, tags: &[String]) -> String {
+    named_of(address, tags, &[])
+}
+
+/// The same with the letters of whose the units are.
+fn named_of(address: Option<&str>, tags: &[String], whose: &[(usize, u128)]) -> String {
     let address = address.map_or_else(
         || both("no address", "アドレスなし"),
         |address| format!("<bdi class=\"mono\">{}</bdi>", escaped(address)),
     );
     let tags: String = tags.iter().map(|tag| format!("<bdi class=\"tag\">{}</bdi>", escaped(tag))).collect();
-    format!("<td>{address}{tags}</td>")
+    let chips: String = whose.iter().map(|(place, _)| format!(" {}", thefts::chip(*place))).collect();
+    format!("<td>{address}{tags}{chips}</td>")
 }
 
 fn span_heads() -> [(String, bool); 3] {
@@ -416,7 +424,11 @@ fn outputs(sheet: &Sheet<'_>) -> String {
         });
         format!(
             "<tr>{}<td class=\"mono\">{at}</td><td>{height}</td><td>{kind}</td><td class=\"amount\">{}</td>{}</tr>\n",
-            named(sheet.address(end.flow), sheet.tags(end.flow)),
+            named_of(
+                sheet.address(end.flow),
+                sheet.tags(end.flow),
+                &thefts::whose(sheet, core::iter::once(&end.flow))
+            ),
             coins(sheet.coin(), sheet.amount(end.flow)),
             span_cells(sheet, end.span)
         )
@@ -629,6 +641,9 @@ struct Trace<'a> {
     addresses: &'a [String],
     tags: &'a std::collections::BTreeMap<usize, Vec<String>>,
     view: Vec<usize>,
+    /// Names of several thefts, the earliest first, and by flow what each has: its place and its amounts.
+    thefts: Vec<&'a str>,
+    shares: Vec<Vec<(usize, Row)>>,
 }
 
 #[derive(Serialize)]
@@ -659,6 +674,18 @@ struct FlowRow<'a>(
     #[serde(skip_serializing_if = "Option::is_none")] Option<u32>,
 );
 
+/// What the script calls an end.
+const fn number(end: End) -> u8 {
+    match end {
+        End::Spent(_) => 0,
+        End::Unspent => 1,
+        End::Stopped => 2,
+        End::Dust => 3,
+        End::Burned => 4,
+        End::Shielded => 5,
+    }
+}
+
 fn trace<'a>(sheet: &'a Sheet<'_>) -> Trace<'a> {
     let picture = sheet.picture;
     let row = |amounts: &kuraban_trace::picture::Amounts| Row::of(&listed(picture, amounts));
@@ -680,19 +707,11 @@ fn trace<'a>(sheet: &'a Sheet<'_>) -> Trace<'a> {
         let vout = sheet.outpoints.get(at).and_then(Option::as_ref).map_or(-1, |at| i64::from(at.index));
         let owner = sheet.owners.get(at).copied().flatten();
         let seed = sheet.seeds.get(&at);
-        let end = match flow.end {
-            kuraban_trace::taint::End::Spent(_) => 0,
-            kuraban_trace::taint::End::Unspent => 1,
-            kuraban_trace::taint::End::Stopped => 2,
-            kuraban_trace::taint::End::Dust => 3,
-            kuraban_trace::taint::End::Burned => 4,
-            kuraban_trace::taint::End::Shielded => 5,
-        };
         FlowRow(
             vout,
             flow.from,
             signed(flow.to),
-            end,
+            number(flow.end),
             signed(owner),
             Sat(flow.value_sat),
             row(&flow.amounts),
@@ -703,6 +722,7 @@ fn trace<'a>(sheet: &'a Sheet<'_>) -> Trace<'a> {
             seed.and_then(|place| place.time_s),
         )
     };
+    let share = |share: &kuraban_trace::picture::Share| (share.case.place(), row(&share.amounts));
     Trace {
         asset: sheet.coin().ticker.to_owned(),
         decimals: sheet.coin().decimals,
@@ -719,5 +739,12 @@ fn trace<'a>(sheet: &'a Sheet<'_>) -> Trace<'a> {
         addresses: &sheet.addresses,
         tags: &sheet.tags,
         view: (0..picture.nodes.len()).map(|node| sheet.view.shown(node)).collect(),
+        thefts: sheet
+            .thefts
+            .iter()
+            .filter(|_| !picture.shares.is_empty())
+            .map(|theft| &*theft.name)
+            .collect(),
+        shares: picture.shares.iter().map(|all| all.iter().map(share).collect()).collect(),
     }
 }

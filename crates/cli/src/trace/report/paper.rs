@@ -45,6 +45,7 @@ pub(super) fn paper(sheet: &Sheet<'_>, wide: Option<Wide>) -> Result<Paper, Font
     press.line(Face::Bold, 200, INK, &title);
     press.y -= 120;
     summary(sheet, &mut press);
+    by_theft(sheet, &mut press);
     by_method(sheet, &mut press);
     drawn::picture(sheet, &mut press);
     addresses(sheet, &mut press);
@@ -220,6 +221,39 @@ fn summary(sheet: &Sheet<'_>, press: &mut Press) {
          どの単位が盗まれたものかは規則の問題であり、チェーン上の事実ではありません。また、アドレスの所有者については何も示しません。"
     );
     press.prose(sheet.lang.pick(&en, &ja));
+}
+
+/// The totals of several thefts, with the letters that the picture has.
+fn by_theft(sheet: &Sheet<'_>, press: &mut Press) {
+    if sheet.thefts.is_empty() {
+        return;
+    }
+    press.heading(sheet.lang.pick("By theft", "事件ごとの結果"));
+    let method = sheet.told.method;
+    let en = format!(
+        "By the method {method}, the earliest theft first, which keeps the units that several claim. In the picture of outputs letters \
+         over a box say of which thefts its units are, and lines are striped in proportion."
+    );
+    let ja = format!(
+        "方式 {method} によります（早い事件から順に。複数の事件が主張する単位は、最も早い事件に属します）。出力の図では、箱の上の文字がどの\
+         事件の盗難分かを、線の縞がその割合を示します。"
+    );
+    press.prose(sheet.lang.pick(&en, &ja));
+    let kinds = i64::try_from(KINDS.len()).unwrap_or(1).max(1);
+    let mut columns = vec![(LEFT, false, sheet.coin().ticker.to_owned())];
+    for (place, kind) in (1_i64..).zip(0..KINDS.len()) {
+        let (en, ja) = words(sheet, kind);
+        let x = LEFT + 1100 + (RIGHT - LEFT - 1100) * place / kinds;
+        columns.push((x, true, sheet.lang.pick(en, ja).to_owned()));
+    }
+    let row = |(place, theft): (usize, &super::thefts::Theft)| {
+        let name: String =
+            format!("{} {}", super::thefts::letter(place), theft.name).chars().take(26).collect();
+        let cell = |sat: &Option<u128>| sat.map_or_else(|| "-".to_owned(), |sat| coins(sheet.coin(), sat));
+        core::iter::once(name).chain(theft.totals.iter().map(cell)).collect()
+    };
+    let rows: Vec<Vec<String>> = sheet.thefts.iter().enumerate().map(row).collect();
+    press.table(56, &columns, &rows, 50);
 }
 
 fn by_method(sheet: &Sheet<'_>, press: &mut Press) {

@@ -30,7 +30,7 @@
     play: ["Play", "再生"], pause: ["Pause", "一時停止"], at: ["At block", "ブロック"], held: ["unspent", "未使用"],
     inOuts: ["outputs", "出力"], fees: ["fees", "手数料"], rows: ["rows shown of", "行を表示 / 全"], more: ["Show more", "さらに表示"],
     nothing: ["Nothing found", "見つかりません"], seed: ["stolen here", "ここで盗難"], byNone: ["Not reached by this method", "この方式では到達しません"],
-    seeds: ["Seeds", "起点"], left: ["More outputs than a report holds are counted, not drawn", "収まらない出力は件数と額だけを示します"],
+    seeds: ["Seeds", "起点"], thefts: ["Thefts", "事件"], left: ["More outputs than a report holds are counted, not drawn", "収まらない出力は件数と額だけを示します"],
   };
   // On accounts boxes are accounts and lines are transfers.
   if (data.accounts) {
@@ -61,6 +61,26 @@
     if (flow.to !== null) nodes[flow.to].into.push(flow);
     return flow;
   });
+  // Of several thefts, what each has of a flow.
+  data.shares.forEach((row, at) => { flows[at].shares = row.map(([theft, units]) => [theft, amounts(units)]); });
+  const COLOURS = 6, STRIPES = 36n, LETTERS_MAX = 4;
+  const letter = (at) => (at < 26 ? String.fromCharCode(65 + at) : String(at + 1));
+  const whose = (list, by) => {
+    const sums = data.thefts.map(() => 0n);
+    if (sums.length) for (const flow of list) for (const [theft, units] of flow.shares) sums[theft] += units[by];
+    return sums.map((units, theft) => [theft, units]).filter(([, units]) => units > 0n);
+  };
+  // All but the one that has most, over a line of its colour: theft, length, start of a pattern.
+  const stripes = (list) => {
+    const all = list.reduce((total, [, units]) => total + units, 0n);
+    const base = list.reduce((best, one) => (best === null || one[1] > best[1] ? one : best), null);
+    let start = 0;
+    return [base, list.filter((one) => one !== base).map(([theft, units]) => {
+      const length = Math.max(3, Number((units * STRIPES) / all));
+      start += length;
+      return [theft, length, start - length];
+    })];
+  };
   const outpoint = (flow) => (flow.vout < 0 ? `${flow.tx} (${say(data.accounts ? "kept" : "fee")})` : `${flow.tx}:${flow.vout}`);
   const isDust = (flow, method) => ((flow.dust >> method) & 1) === 1;
   // What becomes of a flow by a method.
@@ -340,6 +360,10 @@
     const amount = scene.links.filter((link) => link.to === face).reduce((total, link) => total + sum(link.flows, method), 0n);
     return [`+${grouped(String(txs + ends))}`, brief(amount), amount];
   };
+  const shares = (list) => list.map(([theft, units]) => ` · ${letter(theft)} ${whole(units)}`).join("");
+  // The flows whose units a box stands for; none for the theft itself, in which all are.
+  const flowsOf = (face) => (face === "n0" ? [] : face[0] === "n" ? nodes[+face.slice(1)].into : face[0] === "e" ? [flows[+face.slice(1)]]
+    : scene.links.filter((link) => link.to === face).flatMap((link) => link.flows));
   const spoken = (face) => {
     const at = +face.slice(1), [name, , amount] = label(face);
     if (face[0] === "n") return at === 0 ? `${say("stolen")}: ${whole(amount)}` : `${say("tx")} ${nodes[at].tx}, ${say("block")} ${nodes[at].height}: ${whole(amount)}`;
@@ -364,14 +388,15 @@
     for (const link of scene.links) {
       link.drawn = draw("path", { class: "link", d: curve(link) });
       link.drawn.append(draw("title", {}, ""));
-      links.append(link.drawn);
+      link.striped = draw("g", {});
+      links.append(link.drawn, link.striped);
     }
     for (const at of scene.boxes.values()) {
       at.drawn = draw("g", { class: `box ${{ n: "node", e: "end", f: "folded" }[at.face[0]]}`, "data-f": at.face, tabindex: "0", role: "button",
         transform: `translate(${at.x} ${at.y})` });
       if (at.face === "n0") at.drawn.classList.add("theft");
       at.drawn.append(draw("rect", { width: at.width, height: at.height, rx: at.face[0] === "n" ? 6 : at.face[0] === "f" ? 16 : 2 }),
-        draw("text", { x: 8, y: half(at.height) - 3, class: "name" }), draw("text", { x: 8, y: half(at.height) + 11, class: "sum" }), draw("title", {}));
+        draw("text", { x: 8, y: half(at.height) - 3, class: "name" }), draw("text", { x: 8, y: half(at.height) + 11, class: "sum" }), draw("title", {}), draw("text", { x: at.width, y: -2, class: "whose" }));
       boxes.append(at.drawn);
     }
     layers.stage.append(heads, links, boxes);
@@ -387,8 +412,11 @@
       const amount = sum(held, method);
       const waits = held.length > 0 && held.every((flow) => flow.to !== null && late(nodes[flow.to].height));
       link.drawn.setAttribute("stroke-width", String(Number(14n + (150n * amount) / stolen) / 10));
-      link.drawn.setAttribute("class", `link${amount === 0n ? " none" : ""}${held.length ? "" : " later"}${waits ? " waits" : ""}${path.has(link.from) && path.has(link.to) ? " lit" : ""}`);
-      link.drawn.firstChild.textContent = `${whole(amount)} · ${link.flows.length} ${say("inOuts")}`;
+      const owners = whose(held, method), [base, others] = stripes(owners);
+      link.striped.replaceChildren(...(waits || (path.has(link.from) && path.has(link.to)) ? [] : others).map(([theft, length, start]) => draw("path", { class: `stripe c${theft % COLOURS}`,
+        d: link.drawn.getAttribute("d"), "stroke-width": link.drawn.getAttribute("stroke-width"), "stroke-dasharray": `${length} ${36 - length}`, "stroke-dashoffset": -start })));
+      link.drawn.setAttribute("class", `link${base ? ` c${base[0] % COLOURS}` : ""}${amount === 0n ? " none" : ""}${held.length ? "" : " later"}${waits ? " waits" : ""}${path.has(link.from) && path.has(link.to) ? " lit" : ""}`);
+      link.drawn.firstChild.textContent = `${whole(amount)} · ${link.flows.length} ${say("inOuts")}${shares(owners)}`;
     }
     for (const at of scene.boxes.values()) {
       const [name, amount, units] = label(at.face);
@@ -404,7 +432,10 @@
       classes.toggle("lit", path.has(at.face));
       at.drawn.children[1].textContent = name;
       at.drawn.children[2].textContent = amount;
-      const told = spoken(at.face);
+      const owners = whose(flowsOf(at.face), method);
+      at.drawn.children[4].replaceChildren(...owners.slice(0, LETTERS_MAX).map(([theft]) => draw("tspan", { class: `c${theft % COLOURS}` }, letter(theft))),
+        owners.length > LETTERS_MAX ? "…" : "");
+      const told = spoken(at.face) + shares(owners);
       at.drawn.children[3].textContent = told;
       at.drawn.setAttribute("aria-label", told);
     }
@@ -571,6 +602,7 @@
     const rows = data.methods.map((name, at) => make("tr", at === method ? { class: "now" } : {}, make("th", { scope: "row" }, name), make("td", {}, whole(units(at)))));
     return make("table", {}, make("tbody", {}, ...rows));
   };
+  const chip = (theft) => make("b", { class: `chip c${theft % COLOURS}` }, letter(theft));
   const jump = (face, text) => make("button", { type: "button", class: "link", onclick: () => reveal(face) }, text);
   const tell = () => {
     aside.replaceChildren();
@@ -596,6 +628,8 @@
       list.append(...line(say("folded"), `${grouped(String(txs))} ${say("txs")}, ${grouped(String(ends))} ${say("ends")}`),
         ...line(say("amount"), byMethod((by) => scene.links.filter((link) => link.to === chosen).reduce((total, link) => total + sum(link.flows, by), 0n))));
     }
+    const owners = whose(flowsOf(chosen), method);
+    if (owners.length) list.append(...line(say("thefts"), ...owners.map(([theft, units]) => make("div", {}, chip(theft), ` ${data.thefts[theft]} `, whole(units)))));
     if (chosen[0] === "n") {
       const out = [...nodes[at].out].sort((one, other) => heavier(weigh(one), weigh(other)) || one.at - other.at).slice(0, 12);
       if (out.length) {
@@ -763,11 +797,11 @@
   };
   const cell = (...content) => make("td", {}, ...content);
   const money = (units) => make("td", { class: "amount" }, coins(units));
-  const named = (address, tags) => cell(address ? make("bdi", { class: "mono" }, address) : say("none"), ...tags.map((tag) => make("bdi", { class: "tag" }, tag)));
+  const named = (address, tags, owners = []) => cell(address ? make("bdi", { class: "mono" }, address) : say("none"), ...tags.map((tag) => make("bdi", { class: "tag" }, tag)), ...owners.flatMap(([theft]) => [" ", chip(theft)]));
   table("#outputs", finals, [
     { key: (row) => row.flow.address || "" }, { key: (row) => outpoint(row.flow) }, { key: (row) => row.flow.height },
     { key: (row) => endOf(row.flow, method) }, { key: (row) => row.flow.amounts[method], amount: true, first: true }, { key: (row) => row.low, amount: true }, { key: (row) => row.high, amount: true },
-  ], (row) => [named(row.flow.address, row.flow.tags), cell(make("span", { class: "mono" }, short(outpoint(row.flow), 10, 8)), " ", jump(`e${row.flow.at}`, "↗")), cell(grouped(String(row.flow.height))),
+  ], (row) => [named(row.flow.address, row.flow.tags, whose([row.flow], method)), cell(make("span", { class: "mono" }, short(outpoint(row.flow), 10, 8)), " ", jump(`e${row.flow.at}`, "↗")), cell(grouped(String(row.flow.height))),
     cell(say(endOf(row.flow, method))), money(row.flow.amounts[method]), money(row.low), money(row.high)]);
   table("#addresses", addresses, [
     { key: (row) => row.address }, { key: (row) => row.list.length, amount: true }, { key: (row) => row.held[method], amount: true, first: true },

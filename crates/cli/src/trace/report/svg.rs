@@ -8,7 +8,7 @@ use kuraban_trace::{
 };
 
 use super::{
-    Sheet,
+    Sheet, thefts,
     words::{brief, count, escaped, minute, short, thousands, whole},
 };
 
@@ -70,13 +70,23 @@ fn path(sheet: &Sheet<'_>, link: &Link) -> String {
     let sat = sheet.sum(link.flows.iter());
     let tenths = tenths(sheet, sat);
     let none = if sat == 0 { " none" } else { "" };
+    let whose = thefts::whose(sheet, link.flows.iter());
+    let first =
+        thefts::first(&whose).map_or_else(String::new, |place| format!(" c{}", thefts::colour(place)));
+    let (width, way) = (format!("{}.{}", tenths / 10, tenths % 10), way(link));
+    let stripe = |(place, length, start): (usize, u128, u128)| {
+        let (dashes, offset) = thefts::pattern(length, start);
+        format!(
+            "<path class=\"stripe c{}\" stroke-width=\"{width}\" stroke-dasharray=\"{dashes}\" stroke-dashoffset=\"{offset}\" \
+             d=\"{way}\"/>\n",
+            thefts::colour(place)
+        )
+    };
+    let stripes: String = thefts::stripes(&whose).into_iter().map(stripe).collect();
     format!(
-        "<path class=\"link{none}\" stroke-width=\"{}.{}\" d=\"{}\"><title>{}</title></path>
-",
-        tenths / 10,
-        tenths % 10,
-        way(link),
+        "<path class=\"link{none}{first}\" stroke-width=\"{width}\" d=\"{way}\"><title>{}{}</title></path>\n{stripes}",
         whole(sheet.coin(), sat),
+        thefts::told(sheet, &whose),
     )
 }
 
@@ -165,20 +175,33 @@ fn drawn(sheet: &Sheet<'_>, at: &Placed, came_in: &[u128]) -> String {
         }
     };
     let middle = at.height / 2;
+    let whose = thefts::whose(sheet, thefts::flows_of(sheet, at.face).iter());
     format!(
         "<g class=\"box {class}{none}\" data-f=\"{face}\" transform=\"translate({} {})\"><title>{}</title>\
          <rect width=\"{}\" height=\"{}\" rx=\"{radius}\"/><text x=\"8\" y=\"{}\" class=\"name\">{}</text>\
-         <text x=\"8\" y=\"{}\" class=\"sum\">{mark}{}</text></g>\n",
+         <text x=\"8\" y=\"{}\" class=\"sum\">{mark}{}</text>{}</g>\n",
         at.x,
         at.y,
-        escaped(&told(sheet, at, sat)),
+        escaped(&(told(sheet, at, sat) + &thefts::told(sheet, &whose))),
         at.width,
         at.height,
         middle - 3,
         escaped(&name),
         middle + 11,
         escaped(&brief(sheet.coin(), sat)),
+        letters(at, &whose),
     )
+}
+
+/// Over a box, the letters of the thefts whose units are there.
+fn letters(at: &Placed, whose: &[(usize, u128)]) -> String {
+    let (shown, is_more) = thefts::letters(whose);
+    let one = |(place, _): &(usize, u128)| {
+        format!("<tspan class=\"c{}\">{}</tspan>", thefts::colour(*place), thefts::letter(*place))
+    };
+    let all: String = shown.iter().map(one).collect();
+    let more = if is_more { "…" } else { "" };
+    format!("<text x=\"{}\" y=\"-2\" class=\"whose\">{all}{more}</text>", at.width)
 }
 
 /// What a box says to whoever points at it.

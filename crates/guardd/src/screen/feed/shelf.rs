@@ -30,6 +30,14 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ShelfError + '_ {
     |source| ShelfError { path: path.display().to_string(), source }
 }
 
+/// Says what makes a folder that is not there.
+fn unmade(error: io::Error) -> io::Error {
+    match error.kind() == io::ErrorKind::NotFound {
+        true => io::Error::new(error.kind(), "there is no such folder: run init first"),
+        false => error,
+    }
+}
+
 /// A feed's copy.
 #[derive(Debug)]
 pub(crate) struct Shelf {
@@ -44,7 +52,7 @@ impl Shelf {
 
     /// Opens a folder that was made.
     pub(crate) fn open(folder: &Path) -> Result<Self, ShelfError> {
-        fs::read_dir(folder).map_err(at(folder))?;
+        fs::read_dir(folder).map_err(unmade).map_err(at(folder))?;
         Ok(Self { folder: folder.to_owned() })
     }
 
@@ -70,7 +78,8 @@ impl Shelf {
 
     /// The tiler of a tree that is on the shelf.
     pub(super) fn tiler(&self, head: TreeHead) -> Result<Tiler, FeedError> {
-        let tiler = Tiler::resume(head.size, |tile: Tile| self.read(Resource::Tile(tile)));
+        let tiler =
+            Tiler::resume(head.size, |tile: Tile| Resource::Tile(tile).read(|resource| self.read(resource)));
         tiler.ok().filter(|tiler| tiler.head() == head).ok_or(FeedError::Tiles)
     }
 

@@ -17,10 +17,10 @@ const ACCOUNTS: [&str; 6] = ["A", "B", "C", "D", "E", "exchange"];
 const ASSETS: [&str; 2] = ["xem", "dim:coin"];
 
 #[derive(Clone, Debug)]
-struct Play {
+pub(super) struct Play {
     opening: Opening,
-    transfers: Vec<Transfer>,
-    seeds: Vec<Seed>,
+    pub(super) transfers: Vec<Transfer>,
+    pub(super) seeds: Vec<Seed>,
     fees: Fees,
     dust: u64,
 }
@@ -75,7 +75,7 @@ fn list(opening: Opening, rows: Vec<Row>) -> Vec<Transfer> {
     transfers
 }
 
-fn play() -> impl Strategy<Value = Play> {
+pub(super) fn play() -> impl Strategy<Value = Play> {
     let row = (
         kind(),
         0..ACCOUNTS.len(),
@@ -106,13 +106,20 @@ fn play() -> impl Strategy<Value = Play> {
     )
 }
 
-fn terms(play: &Play, method: Rule) -> Terms {
+pub(super) fn terms(play: &Play, method: Rule) -> Terms {
     Terms {
         fees: play.fees,
         dust: ASSETS.iter().map(|asset| ((*asset).to_owned(), Units::from(play.dust))).collect(),
         stops: BTreeSet::from(["exchange".to_owned()]),
         ..Terms::new(method)
     }
+}
+
+/// The play's list.
+pub(super) fn written(play: &Play) -> String {
+    let header = Header { chain: Chain::Xem, opening: play.opening };
+    let lines: Vec<String> = play.transfers.iter().map(Transfer::to_line).collect();
+    header.to_line() + "\n" + &lines.join("\n") + "\n"
 }
 
 fn small(units: Units) -> u64 {
@@ -197,11 +204,9 @@ proptest! {
 
     #[test]
     fn a_list_is_read_as_it_was_written(play in play()) {
-        let header = Header { chain: Chain::Xem, opening: play.opening };
-        let lines: Vec<String> = play.transfers.iter().map(Transfer::to_line).collect();
-        let text = header.to_line() + "\n" + &lines.join("\n") + "\n";
+        let text = written(&play);
         let reader = Reader::new(text.as_bytes()).unwrap();
-        prop_assert_eq!(reader.header(), header);
+        prop_assert_eq!(reader.header(), Header { chain: Chain::Xem, opening: play.opening });
         let read: Result<Vec<Transfer>, _> = reader.collect();
         prop_assert_eq!(read.unwrap(), play.transfers);
     }

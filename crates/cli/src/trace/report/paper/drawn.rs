@@ -10,7 +10,7 @@ use pdf_writer::{Content, types::LineCapStyle};
 
 use super::{
     super::{
-        Kind, Sheet, svg,
+        Kind, Sheet, svg, thefts,
         words::{brief, count},
     },
     LEFT, Press, RIGHT,
@@ -27,6 +27,15 @@ const HEIGHT: i64 = 6_600;
 
 const TAINT: Colour = (0.76, 0.25, 0.05);
 const PALE: Colour = (0.89, 0.65, 0.52);
+/// Of several thefts, by their colours.
+const THEFTS: [Colour; thefts::COLOURS] = [
+    (0.76, 0.25, 0.05),
+    (0.04, 0.36, 0.68),
+    (0.08, 0.50, 0.24),
+    (0.49, 0.13, 0.81),
+    (0.54, 0.35, 0.0),
+    (0.05, 0.45, 0.56),
+];
 const FILL: Colour = (1.0, 0.96, 0.94);
 const WHITE: Colour = (1.0, 1.0, 1.0);
 const UNSPENT: Colour = (0.71, 0.14, 0.09);
@@ -131,8 +140,32 @@ fn curve(sheet: &Sheet<'_>, content: &mut Content, link: &Link) {
         return;
     }
     let width = svg::tenths(sheet, sat).div_ceil(10);
-    content.set_stroke_rgb(PALE.0, PALE.1, PALE.2);
+    let whose = thefts::whose(sheet, link.flows.iter());
     content.set_line_width(number(i64::try_from(width).unwrap_or(16)));
+    let base = thefts::first(&whose).map_or(PALE, |place| pale(theft(place)));
+    stroke(content, link, base);
+    for (place, length, start) in thefts::stripes(&whose) {
+        let [on, off, at] =
+            [length, thefts::STRIPES.saturating_sub(length), thefts::STRIPES.saturating_sub(start)];
+        let [on, off, at] = [on, off, at].map(|one| number(i64::try_from(one).unwrap_or(0)));
+        content.set_dash_pattern([on, off], at);
+        stroke(content, link, theft(place));
+        content.set_dash_pattern([], 0.0);
+    }
+}
+
+fn theft(place: usize) -> Colour {
+    THEFTS.get(thefts::colour(place)).copied().unwrap_or(TAINT)
+}
+
+/// A colour half as strong, so that what stands on it can be read.
+fn pale((red, green, blue): Colour) -> Colour {
+    let half = |part: f32| f32::midpoint(part, 1.0);
+    (half(red), half(green), half(blue))
+}
+
+fn stroke(content: &mut Content, link: &Link, colour: Colour) {
+    content.set_stroke_rgb(colour.0, colour.1, colour.2);
     content.move_to(number(link.start.0), number(link.start.1));
     for [(x1, y1), (x2, y2)] in svg::curves(link) {
         let bend = svg::bend(x1, x2);
@@ -185,6 +218,16 @@ fn boxed(sheet: &Sheet<'_>, press: &mut Press, at: &Placed, came_in: &[u128]) {
     };
     press.ink.text_down((at.x + 7, middle - 3), face, 11, text, &name);
     press.ink.text_down((at.x + 7, middle + 10), ink::Face::Prose, 11, text, &brief(sheet.coin(), sat));
+    let whose = thefts::whose(sheet, thefts::flows_of(sheet, at.face).iter());
+    let (shown, is_more) = thefts::letters(&whose);
+    for (step, (place, _)) in (0_i64..).zip(shown) {
+        let (x, letter) =
+            (at.x + at.width - 8 * (i64::try_from(shown.len()).unwrap_or(1) - step), thefts::letter(*place));
+        press.ink.text_down((x, at.y - 2), ink::Face::Bold, 9, theft(*place), &letter);
+    }
+    if is_more {
+        press.ink.text_down((at.x + at.width, at.y - 2), ink::Face::Bold, 9, SOFT, "…");
+    }
     if let Face::Folded(node) = at.face {
         let size = sheet.tree.folded(node, sheet.view.shown(node));
         let ends = format!("({})", count(size.ends));
