@@ -68,31 +68,48 @@ impl Clusters {
         progress: &(impl Fn(u64) + Sync),
     ) -> Result<Self, Corrupted> {
         let forest = Forest::new(graph.address_count());
-        let (next, count) = (AtomicU64::new(0), graph.tx_count());
+        let chunks = Chunks::of(graph.tx_count());
         let work = || {
             let mut groups = Groups::default();
-            loop {
-                let begin = next.fetch_add(CHUNK, Ordering::Relaxed);
-                if begin >= count {
-                    return;
-                }
-                let end = count.min(begin.saturating_add(CHUNK));
-                groups.read(graph, begin..end);
+            for txs in &chunks {
+                let count = txs.end.saturating_sub(txs.start);
+                groups.read(graph, txs);
                 groups.join(&forest);
-                progress(end.saturating_sub(begin));
+                progress(count);
             }
         };
         let work = || graph.reading(work);
-        thread::scope(|scope| {
-            let others: Vec<_> = (1..threads.get()).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            let done =
-                others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            done.fold(own, |before, done| before.and(done))
-        })?;
+        shared(threads, work).into_iter().fold(Ok(()), Result::and)?;
         let change = || if rules.change.is_empty() { 0 } else { change::join(graph, rules, &forest) };
         let refused = graph.reading(change)?;
         Ok(Self { forest, refused })
+    }
+
+    /// Clusters addresses that somebody has gathered: `members` of groups that belong together side by side, and in `ends`
+    /// where each group ends, ascending. What is beyond `members` is in no group.
+    ///
+    /// # Panics
+    /// A member is not below `addresses`.
+    #[must_use]
+    pub fn joined(addresses: u64, members: &[AddressNum], ends: &[usize], threads: NonZeroUsize) -> Self {
+        let forest = Forest::new(addresses);
+        let chunks = Chunks::of(u64::try_from(ends.len()).unwrap_or(u64::MAX));
+        let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
+        let work = || {
+            let mut groups = Groups::default();
+            for chunk in &chunks {
+                let before = at(chunk.start).checked_sub(1).and_then(|last| ends.get(last));
+                let mut begin = before.copied().unwrap_or(0);
+                groups.clear();
+                for end in ends.get(at(chunk.start)..at(chunk.end)).unwrap_or_default() {
+                    groups.add(members.get(begin..*end).unwrap_or_default());
+                    begin = *end;
+                }
+                groups.join(&forest);
+            }
+        };
+        drop(shared(threads, work));
+        Self { forest, refused: 0 }
     }
 
     /// Takes up the transactions from number `from` on, which a graph had no sooner. The same as clustering anew where
@@ -112,6 +129,12 @@ impl Clusters {
     #[must_use]
     pub fn cluster(&self, address: AddressNum) -> AddressNum {
         AddressNum::new(self.forest.root(address.number()))
+    }
+
+    /// The cluster of every address, in order: faster than one by one.
+    #[must_use]
+    pub fn all(&self) -> Vec<AddressNum> {
+        self.forest.roots().into_iter().map(AddressNum::new).collect()
     }
 
     /// How many addresses there are.
@@ -159,6 +182,37 @@ impl Clusters {
     }
 }
 
+/// Places that threads take in turns, some at a time.
+struct Chunks {
+    next: AtomicU64,
+    count: u64,
+}
+
+impl Chunks {
+    const fn of(count: u64) -> Self {
+        Self { next: AtomicU64::new(0), count }
+    }
+}
+
+impl Iterator for &Chunks {
+    type Item = Range<u64>;
+
+    fn next(&mut self) -> Option<Range<u64>> {
+        let begin = self.next.fetch_add(CHUNK, Ordering::Relaxed);
+        (begin < self.count).then(|| begin..self.count.min(begin.saturating_add(CHUNK)))
+    }
+}
+
+/// Works in so many threads, this one among them; what came of it in each.
+fn shared<T: Send>(threads: NonZeroUsize, work: impl Fn() -> T + Sync) -> Vec<T> {
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.get()).map(|_| scope.spawn(&work)).collect();
+        let own = work();
+        let done = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        core::iter::once(own).chain(done).collect()
+    })
+}
+
 /// The addresses whose coins a transaction spends together, unless it looks like a CoinJoin: in input order, repeated as
 /// often as they occur.
 fn co_spent<G: Graph>(graph: &G, tx: TxNum) -> Option<impl Iterator<Item = AddressNum> + '_> {
@@ -183,13 +237,25 @@ struct Groups {
 }
 
 impl Groups {
+    fn clear(&mut self) {
+        self.spent.clear();
+        self.input_ends.clear();
+        self.members.clear();
+        self.ends.clear();
+    }
+
+    /// Adds a group that is known; one address joins nothing.
+    fn add(&mut self, members: &[AddressNum]) {
+        if members.len() > 1 {
+            self.members.extend(members.iter().map(|one| Some(one.number())));
+            self.ends.push(self.members.len());
+        }
+    }
+
     /// Takes up what each transaction joins, in place of what there was.
     fn read<G: Graph>(&mut self, graph: &G, txs: Range<u64>) {
+        self.clear();
         let Self { spent, input_ends, members, ends } = self;
-        spent.clear();
-        input_ends.clear();
-        members.clear();
-        ends.clear();
         graph.inputs_of(txs.clone(), spent, input_ends);
         let (mut begin, mut kept) = (0, 0_usize);
         for (tx, end) in txs.map(TxNum::new).zip(input_ends) {

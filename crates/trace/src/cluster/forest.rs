@@ -59,6 +59,14 @@ impl Forest {
         }
     }
 
+    /// The smallest member of the set that each member is in, in order.
+    pub(super) fn roots(&self) -> Vec<u64> {
+        match self {
+            Self::Narrow(parents) => roots(parents),
+            Self::Wide(parents) => roots(parents),
+        }
+    }
+
     /// Makes one set of all sets that the members of a group are in, for each of many groups: `ends` says where each ends.
     /// Members are changed into others of their sets.
     pub(super) fn unite_groups(&self, members: &mut [Option<u64>], ends: &[usize]) {
@@ -152,12 +160,29 @@ fn step<S: Slot>(parents: &[S], number: u64) -> u64 {
 #[inline]
 fn root<S: Slot>(parents: &[S], mut number: u64) -> u64 {
     loop {
-        let next = step(parents, number);
-        if next == number || slot(parents, next).parent() == next {
-            return next;
+        let own = slot(parents, number);
+        let parent = own.parent();
+        if parent == number {
+            return number;
         }
-        number = next;
+        let grandparent = slot(parents, parent).parent();
+        if grandparent == parent {
+            return parent;
+        }
+        own.shorten(grandparent);
+        number = grandparent;
     }
+}
+
+/// A parent is smaller than its child, so its root is known before.
+fn roots<S: Slot>(parents: &[S]) -> Vec<u64> {
+    let mut roots = Vec::with_capacity(parents.len());
+    for (number, own) in (0..).zip(parents) {
+        let parent = own.parent();
+        let root = usize::try_from(parent).ok().and_then(|parent| roots.get(parent)).copied();
+        roots.push(root.unwrap_or(number));
+    }
+    roots
 }
 
 /// The members' parents lie far apart. A step up from each comes before all unions: the steps do not depend on each other,
@@ -172,22 +197,24 @@ fn unite_groups<S: Slot>(parents: &[S], members: &mut [Option<u64>], ends: &[usi
         begin = *end;
         let Some(first) = group.next() else { continue };
         // The root so far, from which nothing has to be looked for again.
-        group.fold(*first, |root, other| merge(parents, root, *other));
+        group.fold(root(parents, *first), |root, other| merge(parents, root, *other));
     }
 }
 
-/// Makes two sets one; its root, as far as nobody else joins it.
+/// Makes the sets of a root and of another member one; its root. Where others join the root meanwhile it is none any more: a
+/// set that is put below it is joined all the same, and a root that is to be put below another says so by its parent.
 #[inline]
-fn merge<S: Slot>(parents: &[S], one: u64, other: u64) -> u64 {
-    if one == other {
-        return one;
-    }
+fn merge<S: Slot>(parents: &[S], mut one: u64, mut other: u64) -> u64 {
     loop {
-        let (one, other) = (root(parents, one), root(parents, other));
+        if one == other {
+            return one;
+        }
+        other = root(parents, other);
         let (smaller, greater) = (one.min(other), one.max(other));
         if one == other || slot(parents, greater).point(greater, smaller) {
             return smaller;
         }
+        one = root(parents, one);
     }
 }
 

@@ -241,6 +241,36 @@ fn labels(clusters: &Clusters) -> Vec<u64> {
     (0..clusters.addresses()).map(|address| clusters.cluster(AddressNum::new(address)).number()).collect()
 }
 
+/// What each transaction joins, side by side.
+fn gathered(graph: &Memory) -> (Vec<AddressNum>, Vec<usize>) {
+    let (mut members, mut ends) = (Vec::new(), Vec::new());
+    for tx in (0..graph.tx_count()).map(TxNum::new).filter(|tx| !looks_like_coinjoin(graph, *tx)) {
+        members.extend(graph.inputs(tx).filter_map(|output| graph.address(output)));
+        ends.push(members.len());
+    }
+    (members, ends)
+}
+
+#[test]
+fn groups_are_joined_wherever_threads_divide_them() {
+    // Pairs of neighbours, a group of nothing after each, and one group that joins the first pair and the last.
+    let pairs = 9_000_u64;
+    let mut members: Vec<AddressNum> = (0..2 * pairs).map(AddressNum::new).collect();
+    let mut ends: Vec<usize> = (1..=members.len() / 2).flat_map(|pair| [2 * pair, 2 * pair]).collect();
+    members.extend([AddressNum::new(2 * pairs - 1), AddressNum::new(1)]);
+    ends.push(members.len());
+    // In no group.
+    members.push(AddressNum::new(3));
+    for count in [1, 3] {
+        let found = labels(&Clusters::joined(2 * pairs + 1, &members, &ends, threads(count)));
+        let mut want: Vec<u64> = (0..2 * pairs).map(|address| address / 2 * 2).collect();
+        want[usize::try_from(2 * pairs).unwrap() - 2..].fill(0);
+        want.push(2 * pairs);
+        assert_eq!(found, want);
+    }
+    assert_eq!(labels(&Clusters::joined(2, &[], &[], threads(2))), [0, 1]);
+}
+
 proptest! {
     #[test]
     fn threads_and_order_of_growth_change_nothing(plan in random::plan(&[0, 209_999], 12), cut in 0_usize..12) {
@@ -259,6 +289,11 @@ proptest! {
         prop_assert_eq!(labels(&clustered(&graph, &Rules::default())), &want[..]);
         let by_four = Clusters::of(&graph, &Rules::default(), threads(4), &|_| {}).unwrap();
         prop_assert_eq!(labels(&by_four), &want[..]);
+        let (members, ends) = gathered(&graph);
+        let joined = Clusters::joined(graph.address_count(), &members, &ends, threads(4));
+        prop_assert_eq!(labels(&joined), &want[..]);
+        let all: Vec<u64> = joined.all().into_iter().map(AddressNum::number).collect();
+        prop_assert_eq!(all, &want[..]);
         if let Some(part) = part {
             prop_assert_eq!(labels(&part.extended(&graph, TxNum::new(from)).unwrap()), &want[..]);
         }
