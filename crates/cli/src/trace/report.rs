@@ -27,7 +27,7 @@ use kuraban_trace::{
 use self::thefts::Theft;
 use self::words::{Coin, minute, thousands, whole};
 use super::{
-    answer::{Answer, Name},
+    answer::{Answer, CaseRow, Name},
     bounds::IntervalRows,
     origins,
 };
@@ -450,7 +450,8 @@ impl<'a> Sheet<'a> {
 /// The thefts, where there are several.
 fn several(answer: &Answer) -> Vec<Theft> {
     let rows = answer.cases.as_ref().map(|cases| cases.rows.as_slice()).unwrap_or_default();
-    rows.iter().filter(|_| rows.len() > 1).map(|row| Theft::of(&row.case, row.totals)).collect()
+    let theft = |row: &CaseRow| Theft { name: row.case.clone(), totals: page::amounts(row.totals) };
+    rows.iter().filter(|_| rows.len() > 1).map(theft).collect()
 }
 
 /// What is known of the addresses that units come from.

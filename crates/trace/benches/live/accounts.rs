@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, error::Error};
 use kuraban_base::{Digest, Instant};
 use kuraban_trace::{
     accounts::{Chain, Header, Kind, Mark, Opening, Transfer, Units, live::Live},
-    feed::{self, Feed, Opened, Rules, Seed},
+    feed::{self, Feed, Seed},
     taint::Method,
 };
 use serde_json::{Map, Value, json};
 
-use crate::{BLOCKS, Began, Took, mix, row, spread, us};
+use crate::{BLOCKS, Began, Took, mix, row, spread, theft, us};
 
 /// Transfers in a block: about what an Ethereum block of 2024 has, tokens among them.
 const BLOCK_TRANSFERS: u64 = 400;
@@ -62,27 +62,11 @@ impl World {
         };
         // The second transfer of all.
         let seed = Seed { tx: hash(2), index: 0, units: u128::from(count * AMOUNT) };
-        let (label, source) = ("stolen funds".parse()?, "https://example.org".parse()?);
-        world.live.open(Opened {
-            case: "theft".parse()?,
-            chain: feed::Chain::Accounts(Chain::Eth),
-            token: None,
-            label,
-            concept: "hacking",
-            source,
-            seeds: vec![seed],
-            rules: Rules {
-                methods: vec![Method::Haircut, Method::Fifo],
-                follow_fees: false,
-                dust_units: 0,
-                tag_units_min: 1,
-                hub_outputs_min: None,
-                lasts_ms: None,
-            },
-        })?;
+        let chain = feed::Chain::Accounts(Chain::Eth);
+        world.live.open(theft(chain, seed, &[Method::Haircut, Method::Fifo])?)?;
         let rich = world.transfer(None, EXCHANGE, u64::MAX);
-        let theft = world.transfer(Some(EXCHANGE), THIEF, count * AMOUNT);
-        world.mine(vec![rich, theft])?;
+        let stolen = world.transfer(Some(EXCHANGE), THIEF, count * AMOUNT);
+        world.mine(vec![rich, stolen])?;
         let mut left = count;
         while left > 0 {
             let now = left.min(SPREAD);

@@ -71,6 +71,20 @@ fn output(value_sat: u64, number: u64) -> TxOut {
     TxOut { value_sat, script: Script::p2pkh(&hash) }
 }
 
+/// The case that is followed.
+fn theft(chain: Chain, seed: Seed, methods: &[Method]) -> Result<Opened, Box<dyn Error>> {
+    let rules = Rules {
+        methods: methods.to_vec(),
+        follow_fees: false,
+        dust_units: 0,
+        tag_units_min: 1,
+        hub_outputs_min: None,
+        lasts_ms: None,
+    };
+    let (case, label, source) = ("theft".parse()?, "stolen funds".parse()?, "https://example.org".parse()?);
+    Ok(Opened { case, chain, token: None, label, concept: "hacking", source, seeds: vec![seed], rules })
+}
+
 /// A made-up chain and what of it is tainted and unspent.
 struct World {
     live: Live,
@@ -84,27 +98,7 @@ impl World {
         let tip = Tip { height: Height::new(800_000), hash: BlockHash::from_bytes([1; 32]) };
         let mut live = Live::new(Network::BtcMain, tip);
         let seed = Seed { tx: shown_txid(&txid(0)), index: 0, units: u128::from(count * VALUE_SAT) };
-        let rules = Rules {
-            methods: methods.to_vec(),
-            follow_fees: false,
-            dust_units: 0,
-            tag_units_min: 1,
-            hub_outputs_min: None,
-            lasts_ms: None,
-        };
-        let chain = Chain::Family(Network::BtcMain);
-        let (label, source) = ("stolen funds".parse()?, "https://example.org".parse()?);
-        let case = "theft".parse()?;
-        live.open(Opened {
-            case,
-            chain,
-            token: None,
-            label,
-            concept: "hacking",
-            source,
-            seeds: vec![seed],
-            rules,
-        })?;
+        live.open(theft(Chain::Family(Network::BtcMain), seed, methods)?)?;
         let mut world = Self { live, feed: Feed::new(), made: 0, tainted: Vec::new() };
         world.spread(count)?;
         Ok(world)

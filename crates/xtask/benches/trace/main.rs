@@ -112,14 +112,18 @@ fn compared(graph: &Index, folder: &Path, rows: &mut Map<String, Value>) -> Resu
     let row = |clusters: &Clusters, took, threads| json!({ "us": us(took), "threads": threads, "clusters": clusters.count() });
     let (clusters, took) = clustered(graph, NonZeroUsize::MIN)?;
     rows.insert("clusters by one thread".to_owned(), row(&clusters, took, NonZeroUsize::MIN));
-    let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let (clusters, took) = clustered(graph, threads)?;
-    rows.insert("clusters".to_owned(), row(&clusters, took, threads));
+    let (clusters, took) = clustered(graph, threads())?;
+    rows.insert("clusters".to_owned(), row(&clusters, took, threads()));
     if let Some(peers) = peers {
         rows.insert("clusters in graphsense-clustering".to_owned(), peers.clusters(graph, &clusters, took)?);
         peers.traces(graph, &seeds, rows)?;
     }
     Ok(())
+}
+
+/// As many as there are processors.
+fn threads() -> NonZeroUsize {
+    available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// What the chain holds.

@@ -6,10 +6,8 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -20,7 +18,7 @@ use kuraban_trace::taint::{Case, Method, Terms, Trace, trace};
 use serde_json::{Map, Value, json};
 
 use crate::figures::us;
-use crate::ms;
+use crate::{ms, threads};
 
 /// Where the peers' programs are.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
@@ -167,10 +165,6 @@ fn joined(graph: &Index, ours: &Clusters) -> Result<Duration> {
         ensure!(mapping == want, "other clusters");
     }
     Ok(best)
-}
-
-fn threads() -> NonZeroUsize {
-    available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// A trace, and how long the faster of two runs took.

@@ -111,7 +111,7 @@ impl Accounts<'_> {
         let theft = |(case, sums): &(&CaseTotals, &OfAccounts)| {
             Some(Theft {
                 name: tame(&case.case),
-                totals: super::page::amounts(&summed(core::iter::once(*sums))?),
+                totals: super::page::amounts(summed(core::iter::once(*sums))?),
             })
         };
         of_asset.iter().map(theft).collect()

@@ -5,7 +5,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kuraban_base::Digest;
-use kuraban_trace::taint::{End, Totals};
+use kuraban_trace::taint::End;
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -14,7 +14,10 @@ use super::{
     listed, svg, thefts,
     words::{both, coins, count, embedded, escaped, minute, short, thousands, whole},
 };
-use crate::say::{Lang, tame};
+use crate::{
+    say::{Lang, tame},
+    trace::answer::TotalsRow,
+};
 
 const SCRIPT: &str = include_str!("report.js");
 const STYLE: &str = include_str!("report.css");
@@ -99,9 +102,9 @@ pub(super) fn words(sheet: &Sheet<'_>, kind: usize) -> (&'static str, &'static s
     }
 }
 
-pub(super) fn amounts(totals: &Totals) -> [Option<u128>; 7] {
-    let Totals { stolen_sat, unspent_sat, fees_sat, burned_sat, stopped_sat, dust_sat, shielded_sat } =
-        *totals;
+pub(super) fn amounts(totals: impl Into<TotalsRow>) -> [Option<u128>; 7] {
+    let TotalsRow { stolen_sat, unspent_sat, fees_sat, burned_sat, stopped_sat, dust_sat, shielded_sat } =
+        totals.into();
     [
         Some(stolen_sat),
         Some(unspent_sat),
@@ -115,7 +118,7 @@ pub(super) fn amounts(totals: &Totals) -> [Option<u128>; 7] {
 
 /// An amount of the totals, which the script replaces when the method changes.
 fn total(sheet: &Sheet<'_>, place: usize) -> String {
-    let sat = sheet.totals.get(sheet.shown).and_then(|totals| *amounts(totals).get(place)?);
+    let sat = sheet.totals.get(sheet.shown).and_then(|totals| *amounts(*totals).get(place)?);
     let text = sat.map_or_else(|| "–".to_owned(), |sat| whole(sheet.coin(), sat));
     format!("<strong data-total=\"{place}\">{text}</strong>")
 }
@@ -302,7 +305,7 @@ fn by_method(sheet: &Sheet<'_>) -> String {
         let (en, ja) = words(sheet, kind);
         rows += &format!("<tr><th scope=\"row\">{}</th>", both(en, ja));
         for (place, totals) in sheet.totals.iter().enumerate() {
-            let sat = amounts(totals).get(kind).copied().flatten();
+            let sat = amounts(*totals).get(kind).copied().flatten();
             let text = sat.map_or_else(|| "–".to_owned(), |sat| coins(sheet.coin(), sat));
             let now = if place == sheet.shown { " now" } else { "" };
             rows += &format!("<td class=\"amount{now}\" data-m=\"{place}\">{text}</td>");
@@ -732,7 +735,7 @@ fn trace<'a>(sheet: &'a Sheet<'_>) -> Trace<'a> {
         tip: Tip { height: sheet.told.tip.blocks(), time: sheet.tip_time_s },
         accounts: sheet.kind == Kind::Accounts,
         until: sheet.until.blocks(),
-        totals: sheet.totals.iter().map(|totals| amounts(totals).map(|sat| sat.map(Sat))).collect(),
+        totals: sheet.totals.iter().map(|totals| amounts(*totals).map(|sat| sat.map(Sat))).collect(),
         counts: &sheet.counts,
         nodes: picture.nodes.iter().zip(&sheet.places).map(node).collect(),
         flows: picture.flows.iter().enumerate().map(flow).collect(),

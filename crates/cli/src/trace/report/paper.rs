@@ -5,6 +5,8 @@
 
 mod drawn;
 
+use kuraban_trace::taint::Totals;
+
 use super::{
     Kind, Sheet, Span,
     beside::{Line, sections},
@@ -187,7 +189,7 @@ fn pieces(text: &str) -> Vec<String> {
 
 fn summary(sheet: &Sheet<'_>, press: &mut Press) {
     let Some(totals) = sheet.totals.get(sheet.shown) else { return };
-    let amounts = amounts(totals);
+    let amounts = amounts(*totals);
     let said = |place: usize| {
         let sat = amounts.get(place).copied().flatten();
         sat.map_or_else(|| "-".to_owned(), |sat| whole(sheet.coin(), sat))
@@ -266,8 +268,8 @@ fn by_method(sheet: &Sheet<'_>, press: &mut Press) {
     }
     let row = |(kind, _): (usize, &(&str, &str, &str))| {
         let (en, ja) = words(sheet, kind);
-        let cell = |totals| {
-            let sat = amounts(totals).get(kind).copied().flatten();
+        let cell = |totals: &Totals| {
+            let sat = amounts(*totals).get(kind).copied().flatten();
             sat.map_or_else(|| "-".to_owned(), |sat| coins(sheet.coin(), sat))
         };
         core::iter::once(sheet.lang.pick(en, ja).to_owned()).chain(sheet.totals.iter().map(cell)).collect()

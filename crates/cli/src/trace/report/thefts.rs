@@ -9,7 +9,6 @@ use super::{
     page::{KINDS, words},
     words::{both, coins, escaped, whole},
 };
-use crate::trace::answer::TotalsRow;
 
 /// How many colours there are; further thefts begin again, and have other letters.
 pub(super) const COLOURS: usize = 6;
@@ -23,25 +22,6 @@ pub(super) struct Theft {
     pub(super) name: String,
     /// What was asked of amounts: as [`super::page::amounts`] has them, by the method asked for.
     pub(super) totals: [Option<u128>; 7],
-}
-
-impl Theft {
-    pub(super) fn of(name: &str, totals: TotalsRow) -> Self {
-        let TotalsRow { stolen_sat, unspent_sat, fees_sat, burned_sat, stopped_sat, dust_sat, shielded_sat } =
-            totals;
-        Self {
-            name: name.to_owned(),
-            totals: [
-                Some(stolen_sat),
-                Some(unspent_sat),
-                fees_sat,
-                burned_sat,
-                Some(stopped_sat),
-                Some(dust_sat),
-                Some(shielded_sat),
-            ],
-        }
-    }
 }
 
 /// What stands for a theft: A to Z, then its number.
